@@ -42,6 +42,7 @@ NEED_URLLIB3 = {
     *(f"gantry.storage.remote.gcs{name}" for name in ("_http", "_uploads")),
     *(f"gantry.storage.remote.azure{name}" for name in ("", "_credentials", "_digests", "_requests", "_tokens")),
 }
+NEED_PSYCOPG = {"gantry.index.postgresql"}
 NO_CODECS = "transcoding and rendering need codecs that are not installed: `pip install 'gantry-dicom[pixels]'`"
 _IMPORT_ALL = """
 import importlib, json, pkgutil, gantry
@@ -135,6 +136,7 @@ def test_only_pixels_signed_tokens_and_object_storage_need_an_extra(scripts: Pat
         | {"gantry.storage.remote.s3": "obstore"}
         | dict.fromkeys(NEED_GCS, "google")
         | dict.fromkeys(NEED_URLLIB3, "urllib3")
+        | dict.fromkeys(NEED_PSYCOPG, "psycopg")
     )
 
 

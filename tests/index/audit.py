@@ -31,17 +31,17 @@ _COUNTS = {
     "a store, by class": (
         "SELECT study.store_id, storage_class, count(*), sum(size) "
         f"{_ROWS} WHERE study.store_id {_ALIVE} GROUP BY 1, 2",
-        "SELECT store_id, storage_class, sum(instances) n, sum(blob_bytes) b FROM tally "
-        f"WHERE store_id {_ALIVE} GROUP BY 1, 2 HAVING n OR b",
+        "SELECT store_id, storage_class, sum(instances), sum(blob_bytes) FROM tally "
+        f"WHERE store_id {_ALIVE} GROUP BY 1, 2 HAVING sum(instances) <> 0 OR sum(blob_bytes) <> 0",
     ),
     "a series, by class": (
         f"SELECT series_id, storage_class, count(*), sum(size) {_ROWS} WHERE study.store_id {_ALIVE} GROUP BY 1, 2",
         "SELECT series_id, storage_class, instances, series_tally.blob_bytes FROM series_tally JOIN series "
-        f"ON series.id = series_id WHERE store_id {_ALIVE} AND (instances OR series_tally.blob_bytes)",
+        f"ON series.id = series_id WHERE store_id {_ALIVE} AND (instances <> 0 OR series_tally.blob_bytes <> 0)",
     ),
     "a series": (
         "SELECT series_id, study.store_id, count(*), sum(size), sum(instance.structured_size) "
-        f"{_ROWS} WHERE study.store_id {_ALIVE} GROUP BY 1",
+        f"{_ROWS} WHERE study.store_id {_ALIVE} GROUP BY 1, 2",
         f"SELECT id, store_id, instance_count, blob_bytes, structured_bytes FROM series WHERE store_id {_ALIVE}",
     ),
     "a study": (
@@ -52,7 +52,7 @@ _COUNTS = {
     "a segment": (
         "SELECT segment_id, count(*), sum((size + 4095) / 4096 * 4096) FROM instance WHERE segment_id IS NOT NULL "
         "GROUP BY 1",
-        "SELECT id, live_instances, live_bytes FROM segment WHERE live_instances OR live_bytes",
+        "SELECT id, live_instances, live_bytes FROM segment WHERE live_instances <> 0 OR live_bytes <> 0",
     ),
 }
 
@@ -65,8 +65,9 @@ def audit(connection: Connection) -> None:
 
 _OF_NOTHING = "NOT IN (SELECT id FROM"
 _KEYS = (
-    "(SELECT iif(segment_id IS NULL, blob_key, key || '@' || segment_offset || '+' || size) AS key, series.store_id "
-    "FROM instance JOIN series ON series.id = series_id LEFT JOIN segment ON segment.id = segment_id)"
+    "(SELECT CASE WHEN segment_id IS NULL THEN blob_key ELSE key || '@' || segment_offset || '+' || size END AS key, "
+    "series.store_id FROM instance JOIN series ON series.id = series_id LEFT JOIN segment ON segment.id = segment_id) "
+    "AS keys"
 )
 # What must not exist → a query that finds it.
 _ORPHANS = {
@@ -111,7 +112,7 @@ _ORPHANS = {
     "a segment in garbage": "SELECT key FROM segment JOIN garbage ON blob_key = key",
     "garbage inside of a segment that is garbage": "SELECT inside.blob_key FROM garbage inside JOIN garbage whole "
     "ON inside.blob_key LIKE whole.blob_key || '@%'",
-    "a sealed segment of which nothing is left": "SELECT key FROM segment WHERE sealed AND NOT live_instances",
+    "a sealed segment of which nothing is left": "SELECT key FROM segment WHERE sealed AND live_instances = 0",
     "an instance in a segment that does not exist": "SELECT series_id FROM instance WHERE segment_id IS NOT NULL "
     f"AND segment_id {_OF_NOTHING} segment)",
     "an instance in a segment and outside": "SELECT blob_key FROM instance WHERE (segment_id IS NULL) <> "

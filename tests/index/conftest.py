@@ -7,14 +7,27 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from sqlalchemy import URL
 
 from gantry.index.sql import SqlIndex
 from gantry.resources import Dataset, DicomStore, Operation
 from tests.index.audit import audit
 from tests.index.values import DATASET, STORE, begin
+from tests.support.postgresql import Databases, running, to_text
 
-DATABASES = ("sqlite",)
+DATABASES = ("sqlite", "postgresql")
 """A database ``x`` joins the suite by its name here, and a fixture ``x_index``."""
+
+
+_LONG = ("test_every_order_of_calls",)
+"""Modules that take long, and longer with a server: that is in `./run test-slow`."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for each in items:
+        module = each.path.stem
+        if module in _LONG and "[postgresql" in each.name:
+            each.add_marker(pytest.mark.slow)
 
 
 @pytest.fixture(params=DATABASES)
@@ -50,11 +63,59 @@ def sqlite_path(empty_index: Path, tmp_path: Path) -> Path:
     return Path(shutil.copy(empty_index, tmp_path / "index.sqlite"))
 
 
+@pytest.fixture(scope="session")
+def databases() -> Iterator[Databases]:
+    """Those of a real PostgreSQL."""
+    with running() as url:
+        made = Databases(url)
+        yield made
+        made.close()
+
+
+@pytest.fixture(scope="session")
+def empty_database(databases: Databases) -> Iterator[URL]:
+    """With the schema in it."""
+    url = databases.make()
+    SqlIndex(to_text(url)).close()
+    yield url
+    databases.drop(url)
+
+
+@pytest.fixture
+def postgresql_url(databases: Databases, empty_database: URL) -> Iterator[str]:
+    """The address of an index that is empty."""
+    url = databases.make(empty_database)
+    yield to_text(url)
+    databases.drop(url)
+
+
 @pytest.fixture
 def sqlite_index(sqlite_path: Path) -> Iterator[SqlIndex]:
+    yield from _open(f"sqlite:///{sqlite_path}")
+
+
+@pytest.fixture(scope="session")
+def shared_database(databases: Databases, empty_database: URL) -> Iterator[URL]:
+    """One that tests use one after the other: to clear it takes a tenth of the time of a copy."""
+    url = databases.make(empty_database)
+    yield url
+    databases.drop(url)
+
+
+@pytest.fixture
+def postgresql_index(databases: Databases, shared_database: URL) -> Iterator[SqlIndex]:
+    try:
+        yield from _open(to_text(shared_database))
+    finally:
+        databases.clear(shared_database)
+
+
+def _open(url: str) -> Iterator[SqlIndex]:
     """Whatever a test does, all counts agree with the rows of instances."""
-    opened = SqlIndex(f"sqlite:///{sqlite_path}")
-    yield opened
-    with opened.database.read() as connection:
-        audit(connection)
-    opened.close()
+    opened = SqlIndex(url)
+    try:
+        yield opened
+        with opened.database.read() as connection:
+            audit(connection)
+    finally:
+        opened.close()

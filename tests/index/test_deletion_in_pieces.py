@@ -108,8 +108,8 @@ def test_the_same_instances_can_be_stored_again_right_away(
     assert not {each.blob_key for each in everything} & set(index.garbage.list_blobs())
 
 
-def test_pieces_go_on_after_a_crash(sqlite_index: SqlIndex, operation: Operation, sqlite_path: Path) -> None:
-    index = sqlite_index
+@pytest.mark.parametrize("index", ["sqlite"], indirect=True)
+def test_pieces_go_on_after_a_crash(index: SqlIndex, operation: Operation, sqlite_path: Path) -> None:
     index.operations.commit_batch(operation, RUNNER, Batch("a", tuple(contents())))
     delete(index, STUDY)
     assert not index.garbage.purge_removed(PIECE)
@@ -186,6 +186,7 @@ def test_what_comes_too_late_fails_and_its_blob_becomes_garbage(
     check(index, [each for each in contents() if not is_below(below, each)])
 
 
+@pytest.mark.parametrize("index", ["sqlite"], indirect=True)
 def test_how_long_the_transaction_takes_does_not_depend_on_the_instances(
     index: SqlIndex, operation: Operation, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -78,22 +78,22 @@ def test_what_is_stored_instead_says_what_the_study_is(index: SqlIndex, store: D
 
 
 def test_those_that_are_alone_in_their_study_keep_their_place_and_say_all_anew(
-    sqlite_index: SqlIndex, store: DicomStore
+    index: SqlIndex, store: DicomStore
 ) -> None:
     """A walk finds them by the number of their series; nothing of those before is left in the rows."""
     empty, modality = SeriesAttributes(), SeriesAttributes(modality="CT", series_number="7")
     first = said(new(1, "a"), StudyAttributes("Doe^John", "P1", study_date="20240101"), modality)
     other = said(new(2, "b")._replace(series_instance_uid="1.2.2"), StudyAttributes(), SeriesAttributes(modality="MR"))
-    sqlite_index.uploads.store_instances(store.id, [first, other])
-    places = [each.position for each in sqlite_index.instances.walk_store(store.id)]
+    index.uploads.store_instances(store.id, [first, other])
+    places = [each.position for each in index.instances.walk_store(store.id)]
     again = [
         said(new(1, "c"), StudyAttributes(patient_id="P2"), empty),
         said(new(2, "d")._replace(series_instance_uid="1.2.2"), StudyAttributes(), empty),
     ]
     for replaced in ([again[0]._replace(blob_key="e")], again):
-        sqlite_index.uploads.store_instances(store.id, replaced, True)
-        assert [each.position for each in sqlite_index.instances.walk_store(store.id)] == places
-        with sqlite_index.database.read() as connection:
+        index.uploads.store_instances(store.id, replaced, True)
+        assert [each.position for each in index.instances.walk_store(store.id)] == places
+        with index.database.read() as connection:
             (row,) = connection.execute(select(study)).all()
             assert row.modalities == ("MR" if replaced != again else "")
             assert {each.series_number for each in connection.execute(select(series))} == {""}
@@ -104,18 +104,19 @@ def test_those_that_are_alone_in_their_study_keep_their_place_and_say_all_anew(
         2,
         2,
     )
-    sqlite_index.deletion.delete_instance(STORE, ResourcePath("1.2", "1.2.1", "9.1"))
-    assert len(list(sqlite_index.instances.walk_store(store.id))) == 1
+    index.deletion.delete_instance(STORE, ResourcePath("1.2", "1.2.1", "9.1"))
+    assert len(list(index.instances.walk_store(store.id))) == 1
 
 
-def test_replacing_many_costs_as_many_statements_as_a_few(sqlite_index: SqlIndex, store: DicomStore) -> None:
+@pytest.mark.parametrize("index", ["sqlite"], indirect=True)
+def test_replacing_many_costs_as_many_statements_as_a_few(index: SqlIndex, store: DicomStore) -> None:
     """Of one series in one batch."""
     counts = []
     for start, count in ((0, 5), (100, 80)):
         for key in ("a", "b"):
             batch = [new(number, f"{key}/{number}") for number in range(start, start + count)]
-            with plans(sqlite_index) as steps:
-                sqlite_index.uploads.store_instances(store.id, batch, True)
+            with plans(index) as steps:
+                index.uploads.store_instances(store.id, batch, True)
         counts.append(len(steps))
     assert counts[1] < counts[0] + 10
 

@@ -235,13 +235,14 @@ def test_a_deleted_store_leaves_no_segment(index: SqlIndex, operation: Operation
     assert B in index.garbage.list_blobs()
 
 
-def test_a_batch_costs_as_many_statements_whatever_it_holds(sqlite_index: SqlIndex, operation: Operation) -> None:
+@pytest.mark.parametrize("index", ["sqlite"], indirect=True)
+def test_a_batch_costs_as_many_statements_whatever_it_holds(index: SqlIndex, operation: Operation) -> None:
     """The driver runs one statement for all rows of a table."""
     counts = []
     for start, count in ((1000, 3), (2000, 300)):
         new = [inside(start + number, (A, B)[number % 2]) for number in range(count)]
-        with plans(sqlite_index) as steps:
-            commit(sqlite_index, operation, *new, segments=())
+        with plans(index) as steps:
+            commit(index, operation, *new, segments=())
         counts.append(len(steps))
     assert counts[1] <= counts[0]
 

@@ -8,11 +8,11 @@ from dataclasses import asdict
 from typing import Any
 
 from sqlalchemy import Connection, bindparam, delete, insert, select, union_all, update
-from sqlalchemy.dialects.sqlite import insert as upsert
 
 from gantry.iam.policies import Principal
 from gantry.iam.sessions import Session
 from gantry.index.database import Part
+from gantry.index.dialect import upsert
 from gantry.index.resource_rows import IS_ALIVE, get_dataset_row, get_store_row
 from gantry.index.tables import dataset, dicom_store, project, session
 from gantry.names import DatasetName, DicomStoreName

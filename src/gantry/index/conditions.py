@@ -8,23 +8,18 @@ from typing import Any, NamedTuple
 from sqlalchemy import (
     CTE,
     ColumnElement,
-    LargeBinary,
     Select,
     Text,
     and_,
     bindparam,
-    case,
-    cast,
     exists,
     func,
-    literal_column,
-    not_,
     or_,
     select,
     true,
 )
 
-from gantry.index.database import FOLD
+from gantry.index.dialect import begins_with_date, folded, glob, has_trigrams, is_time, likely
 from gantry.index.requests import ID_CHARACTERS
 from gantry.index.statements import FEW
 from gantry.index.tables import (
@@ -139,7 +134,7 @@ def _is_in(condition: Condition, name: str) -> ColumnElement[bool]:
 def _range(condition: Condition, name: str) -> ColumnElement[bool]:
     """What is stored and is no date is in no range."""
     column = _column(condition)
-    return and_(column >= bindparam(f"{name}0"), column <= bindparam(f"{name}1"), column.op("GLOB")("[0-9]" * 8 + "*"))
+    return and_(column >= bindparam(f"{name}0"), column <= bindparam(f"{name}1"), begins_with_date(column))
 
 
 def _times(condition: Condition, name: str) -> ColumnElement[bool]:
@@ -147,28 +142,19 @@ def _times(condition: Condition, name: str) -> ColumnElement[bool]:
     stored = func.replace(_column(condition), ":", "", type_=Text)
     rest = func.length(stored) + 1
     first, last = (stored.concat(func.substr(whole["TM"], rest, type_=Text)) for whole in (FIRST, LAST))
-    is_time = stored.op("GLOB")("[0-9][0-9]*"), not_(stored.op("GLOB", is_comparison=True)("*[^0-9.\\]*"))
-    return and_(last >= bindparam(f"{name}0"), first <= bindparam(f"{name}1"), *is_time)
+    return likely(and_(last >= bindparam(f"{name}0"), first <= bindparam(f"{name}1"), is_time(stored)))
 
 
 def _glob(condition: Condition, name: str) -> ColumnElement[bool]:
-    return _is_like(_column(condition), name, 1)
+    return likely(_is_like(_column(condition), name, 1))
 
 
 def _globs(condition: Condition, name: str) -> ColumnElement[bool]:
-    return _is_like(_column(condition), name, condition.parts)
+    return likely(_is_like(_column(condition), name, condition.parts))
 
 
 def _is_like(column: Any, name: str, patterns: int) -> ColumnElement[bool]:
-    return or_(*(_fold(column).op("GLOB")(bindparam(f"{name}{place}")) for place in range(patterns)))
-
-
-def _fold(column: Any) -> ColumnElement[str]:
-    """A text as ``search_key`` folds it. SQLite lowers ASCII alone, but three times as fast as Python: other texts have
-    more bytes than characters."""
-    data = cast(column, LargeBinary)
-    is_ascii = func.length(column) == func.length(data)
-    return case((is_ascii, func.lower(column)), else_=getattr(func, FOLD)(data, type_=Text))
+    return or_(*(glob(folded(column), bindparam(f"{name}{place}")) for place in range(patterns)))
 
 
 def _modality(condition: Condition, name: str) -> ColumnElement[bool]:
@@ -229,7 +215,7 @@ def _term_query(kind: int, *conditions: ColumnElement[bool]) -> Select[Any]:
 
 def _text(condition: Condition, name: str) -> ColumnElement[bool]:
     """Trigrams find the candidates, whatever store they are in; they are compared with the whole pattern."""
-    candidates = literal_column(study_text.name).op("MATCH")(bindparam(f"{name}0"))
+    candidates = has_trigrams(study_text.c[condition.field], bindparam(f"{name}0"), bindparam(f"{name}1"))
     return study.c.id.in_(select(study_text.c.rowid).where(candidates, _matches_glob(condition, f"{name}1")))
 
 
@@ -241,8 +227,7 @@ def _short_text(condition: Condition, name: str) -> ColumnElement[bool]:
 
 def _matches_glob(condition: Condition, name: str) -> ColumnElement[bool]:
     """FTS5 must not see the pattern: it takes one character of three bytes for a trigram, and finds nothing."""
-    found: ColumnElement[bool] = (study_text.c[condition.field] + "").op("GLOB")(bindparam(name))
-    return found
+    return glob(study_text.c[condition.field] + "", bindparam(name))
 
 
 _CONDITIONS = {

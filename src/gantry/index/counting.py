@@ -12,10 +12,10 @@ from collections import defaultdict
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, Connection, Table, bindparam, delete, func, select, true, update
-from sqlalchemy.dialects.sqlite import insert as upsert
+from sqlalchemy import ColumnElement, Connection, Table, bindparam, delete, select, true, update
 
 from gantry.index.blob_keys import find_segments
+from gantry.index.dialect import greatest, upsert
 from gantry.index.statements import Statement
 from gantry.index.tables import garbage, segment, series, series_tally, study, tally
 from gantry.storage.extents import align
@@ -161,7 +161,7 @@ _SEGMENT = Statement(
     .where(segment.c.id == bindparam("row"))
     .ordered_values(
         *_sums(segment, "live_instances", "live_bytes").items(),
-        (segment.c.bytes, func.max(segment.c.bytes, bindparam("end"))),
+        (segment.c.bytes, greatest(segment.c.bytes, bindparam("end"))),
     ),
     *("more_live_instances", "more_live_bytes", "end", "row"),
 )

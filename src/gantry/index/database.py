@@ -16,6 +16,7 @@ from sqlalchemy.exc import DatabaseError
 from gantry.errors import FailedPrecondition, Interrupted
 from gantry.index.clock import read_clock
 from gantry.index.commits import Commits, driver_of, throw_away_damaged, write_again
+from gantry.index.dialect import FOLD
 from gantry.index.examination import Examination
 from gantry.index.index_file import IndexFile
 from gantry.index.refusals import (
@@ -41,8 +42,6 @@ logger = logging.getLogger(__name__)
 READERS = 10  # connections; each may fill its cache of 16 MiB
 WAIT = 30  # seconds that a call waits for its turn to write, or to read, or for a lock of another process
 SCHEMA_VERSION = "0014"
-FOLD = "search_key"
-"""A function of SQL that each connection has: the key of a text (see ``matching``), from its bytes in UTF-8."""
 _COUNT = "UPDATE generation SET commits = commits + 1 WHERE id = 1"
 _READ_COUNT = "SELECT commits FROM generation WHERE id = 1"
 _MIGRATIONS = Path(__file__).parent / "migrations"
@@ -57,7 +56,7 @@ class Database:
 
     def __init__(self, url: str | Path, now: Callable[[], int] = read_clock) -> None:
         self.now = now
-        self.witness: Witness = _NoWitness()
+        self.witness: Witness = NoWitness()
         self._texts = _Texts()
         self.file = IndexFile(_path_of(url))
         self.engine, self.writer, self._anchor = (self._open(url, most) for most in (READERS, 1, 1))
@@ -122,6 +121,13 @@ class Database:
         with suppress(Interrupted), self.read() as connection:
             connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)").close()
 
+    def examine(self) -> None:
+        """Look for damage, if it is time."""
+        self.examination.run()
+
+    def keep_reserve(self) -> None:
+        self.reserve.take()
+
     def find_damage(self) -> str:
         self.examination.run_short()
         return self.examination.trouble
@@ -176,7 +182,7 @@ class Witness(Protocol):
     def close(self) -> None: ...
 
 
-class _NoWitness:
+class NoWitness:
     def note(self, commits: int) -> None: ...
 
     def close(self) -> None: ...
@@ -269,20 +275,28 @@ def _migrate(engine: Engine) -> None:
         known = connection.execute(
             text("SELECT count(*) FROM sqlite_master WHERE name = 'alembic_version'")
         ).scalar_one()
-        if known and connection.execute(text("SELECT version_num FROM alembic_version")).scalar() == SCHEMA_VERSION:
+        if known and is_current(connection):
             return
+    upgrade_schema(engine.url, f"the index at {engine.url.database}")
+
+
+def is_current(connection: Connection) -> bool:
+    return connection.execute(text("SELECT version_num FROM alembic_version")).scalar() == SCHEMA_VERSION
+
+
+def upgrade_schema(url: URL, name: str) -> None:
+    """Run the migrations, over a connection of its own. Raises FailedPrecondition."""
     from alembic import command
     from alembic.config import Config
     from alembic.util.exc import CommandError
 
     config = Config()
     config.set_main_option("script_location", str(_MIGRATIONS).replace("%", "%%"))
-    config.attributes["url"] = engine.url
+    config.attributes["url"] = url
     try:
         command.upgrade(config, "head")
     except CommandError as error:
         logger.error("the index cannot be brought up to date", exc_info=error)
         raise FailedPrecondition(
-            f"the index at {engine.url.database} was written by another version of Gantry; "
-            "upgrade Gantry or choose another --data directory"
+            f"{name} was written by another version of Gantry; upgrade Gantry or choose another --data directory"
         ) from error

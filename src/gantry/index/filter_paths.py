@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from sqlalchemy import Connection, select
-from sqlalchemy.dialects.sqlite import insert as upsert
 
 from gantry.errors import Code, Status
+from gantry.index.dialect import upsert
 from gantry.index.lookups import CHUNK, look_up_ids, look_up_pairs
 from gantry.index.tables import instance, selection, series, study
 from gantry.names import ResourcePath

@@ -9,11 +9,11 @@ from contextlib import closing
 from pathlib import Path
 from typing import NamedTuple
 
-from sqlalchemy import Connection, delete, select, text, update
-from sqlalchemy.dialects.sqlite import insert as upsert
+from sqlalchemy import Connection, delete, select, update
 
 from gantry.errors import FailedPrecondition
 from gantry.index.database import Part
+from gantry.index.dialect import raise_numbers, upsert
 from gantry.index.refusals import RESTORE, describe_sqlite_error, is_damage
 from gantry.index.reserve import Reserve
 from gantry.index.tables import dicom_store, generation, generation_place, operation, upload
@@ -135,9 +135,5 @@ def _restart_operations(connection: Connection, commits: int, prefix_of: PrefixO
 
 
 def _jump(connection: Connection, table: str, above: int = 0) -> None:
-    """The next number of a table with numbers that are never used again (sqlite.org/autoinc.html) is beyond those
-    before, and beyond ``above``."""
-    far = {"name": table, "far": secrets.randbits(JUMP_BITS), "above": above}
-    raised = "UPDATE sqlite_sequence SET seq = max(seq, :above) + :far WHERE name = :name"
-    if not connection.execute(text(raised), far).rowcount:
-        connection.execute(text("INSERT INTO sqlite_sequence (name, seq) VALUES (:name, :above + :far)"), far)
+    """The next number is beyond all that another index may have given out, and beyond ``above``."""
+    raise_numbers(connection, table, above, secrets.randbits(JUMP_BITS))

@@ -22,6 +22,7 @@ from sqlalchemy import (
 
 from gantry.errors import Code
 from gantry.index.database import Part
+from gantry.index.dialect import contains, position, without_index
 from gantry.index.log_rows import select_entries, select_errors, to_log_entry
 from gantry.index.operation_rows import select_operations, to_operation
 from gantry.index.tables import dataset, failure, operation
@@ -38,7 +39,7 @@ _FIELDS: dict[str, ColumnElement[Any]] = {
     "project": dataset.c.project,
     "location": dataset.c.location,
     "dataset": dataset.c.dataset,
-    "store": func.substr(operation.c.store, func.instr(operation.c.store, _STORES) + len(_STORES)),
+    "store": func.substr(operation.c.store, position(operation.c.store, _STORES) + len(_STORES)),
     "operation": failure.c.operation_id,
     "method": operation.c.method,
     "resource": failure.c.resource,
@@ -53,7 +54,7 @@ _COMPARE: dict[str, Callable[[Any, Any], Any]] = {
     "<=": operator.le,
     ">": operator.gt,
     ">=": operator.ge,
-    ":": lambda column, value: func.instr(func.lower(column), func.lower(str(value))) > 0,
+    ":": lambda column, value: contains(column, str(value)),
 }
 
 
@@ -130,9 +131,9 @@ class Logs(Part):
 
 
 def _with_operation() -> Select[Any]:
-    # The sums keep SQLite from starting at the datasets or operations, which would mean sorting all that they logged.
-    query = select(failure).join(operation, operation.c.id == failure.c.operation_id + 0)
-    return query.join(dataset, dataset.c.id == operation.c.dataset_id + 0)
+    # This keeps SQLite from starting at the datasets or operations, which would mean sorting all that they logged.
+    query = select(failure).join(operation, operation.c.id == without_index(failure.c.operation_id))
+    return query.join(dataset, dataset.c.id == without_index(operation.c.dataset_id))
 
 
 def _window(wanted: LogFilter) -> list[ColumnElement[bool]]:

@@ -112,7 +112,7 @@ class Operations(Part):
                 if connection.execute(query).scalar() is None:
                     return None
             with self.database.write() as connection:
-                number = connection.execute(query).scalar()
+                number = connection.execute(query.with_for_update(skip_locked=True)).scalar()
                 claimed = None if number is None else self._claim(connection, number, runner)
             if claimed is not None:
                 return claimed
@@ -165,7 +165,7 @@ class Operations(Part):
     def request_cancel(self, name: OperationName) -> int:
         with self.database.write() as connection:
             wanted = select_operations().where(operation.c.id == name.id, *is_in_dataset(name.dataset))
-            row = connection.execute(wanted).one_or_none()
+            row = connection.execute(wanted.with_for_update(of=operation)).one_or_none()
             if row is None:
                 raise NotFound(f"operation {name} does not exist")
             if row.end_time is not None:
@@ -263,13 +263,16 @@ def _replace(
 
 _NUMBER: Any = bindparam("number")
 _OWN = Statement(
-    select(operation).where(
-        operation.c.id == _NUMBER, operation.c.runner == bindparam("by"), operation.c.end_time.is_(None)
-    ),
+    select(operation)
+    .where(operation.c.id == _NUMBER, operation.c.runner == bindparam("by"), operation.c.end_time.is_(None))
+    .with_for_update(),
     *("number", "by"),
 )
 _ALIVE = Statement(
-    select(dicom_store.c.id).where(dicom_store.c.id == _NUMBER, dicom_store.c.deleted.is_(False)), "number"
+    select(dicom_store.c.id)
+    .where(dicom_store.c.id == _NUMBER, dicom_store.c.deleted.is_(False))
+    .with_for_update(read=True),
+    "number",
 )
 _SUMS = ("success", "failure", "transferred_bytes", "unchecked")
 _COUNT = Statement(

@@ -1,5 +1,5 @@
-"""What SQLite refuses, by its result code (sqlite.org/rescode.html), never its text: what it means for the caller, and
-in our own words. The only place that sorts errors of the index."""
+"""What SQLite and PostgreSQL refuse, by its code (sqlite.org/rescode.html; SQLSTATE), never its text: what it means for
+the caller, and in our own words. The only place that sorts errors of the index."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from sqlalchemy.exc import DBAPIError, StatementError
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError, StatementError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
-from gantry.errors import DataLoss, Internal, Interrupted, StatusError
+from gantry.errors import DataLoss, Internal, Interrupted, StatusError, retry_later
 
 logger = logging.getLogger(__name__)
 
@@ -80,7 +80,7 @@ def describe_sqlite_error(error: DriverError) -> str:
 
 def is_taken(error: DriverError) -> bool:
     """Whether a row with the same key exists."""
-    return _code(error) in _TAKEN
+    return _code(error) in _TAKEN or _state(error) == _UNIQUE_VIOLATION
 
 
 def is_full(error: BaseException) -> bool:
@@ -94,7 +94,7 @@ def is_damage(error: BaseException) -> bool:
 
 
 def is_bad_text(error: DriverError) -> bool:
-    """Whether the driver cannot decode a text: an error of its own, without a result code."""
+    """Whether SQLite's driver cannot decode a text: an error of its own, without a result code."""
     return isinstance(_original(error), sqlite3.OperationalError) and not _code(error)
 
 
@@ -107,6 +107,8 @@ def translate(error: Exception) -> StatusError:
         logger.warning("the index cannot hold a value: %s", error)
         return BadValue("a value of its row cannot be kept in the index; the server's log has the details")
     assert isinstance(error, DriverError)  # noqa: S101 - ``translated`` catches no others
+    if is_of_server(error):
+        return _translate_server_error(error)
     code, words = _code(error) & _PRIMARY, describe_sqlite_error(error)
     if code in _DAMAGE:
         return Damaged(f"the index cannot be read: {words}", advice=RESTORE)
@@ -150,6 +152,60 @@ def _original(error: DriverError) -> object:
 def _is_of_data(error: DriverError) -> bool:
     """An error of the driver itself about a value: its type, for instance."""
     return not _code(error)
+
+
+# --- PostgreSQL
+
+
+_UNIQUE_VIOLATION = "23505"
+
+_STATES = {
+    "08": "the connection to PostgreSQL is lost",
+    "25006": "PostgreSQL takes no changes at present",
+    "40": "PostgreSQL has ended the transaction, because of another one",
+    "53100": "the disk of PostgreSQL is full",
+    "53": "PostgreSQL lacks memory or connections",
+    "55": "another session of PostgreSQL holds a lock",
+    "57": "PostgreSQL stops, starts or has cancelled a statement",
+    "58": "PostgreSQL reports an error of its system",
+    "XX": "PostgreSQL reports damage, or an error of its own",
+}
+"""By SQLSTATE or its class (PostgreSQL, appendix A): the same call may succeed later."""
+_VALUE_STATES = ("22", "23", "54")
+"""Errors of one value of a row."""
+RETRY_SECONDS = 5
+"""After which a caller may try again: a server that begins anew, or another one that takes its place, is there then."""
+
+_UNREACHED = "PostgreSQL cannot be reached, or refuses the user; the log has the details"
+
+
+def is_of_server(error: DriverError) -> bool:
+    """Whether it is an error of PostgreSQL, or of its driver."""
+    return hasattr(_original(error), "sqlstate")
+
+
+def describe_server_error(error: DriverError) -> str:
+    """What is wrong, without a capital and a full stop. What PostgreSQL says goes to the log."""
+    logger.warning("the index refuses a statement: %s", _original(error))
+    state = _state(error)
+    if _is_closed(error) or not state:
+        return _STATES["08"] if _is_closed(error) else _UNREACHED
+    return _STATES.get(state) or _STATES.get(state[:2], "PostgreSQL refuses a statement; the log has the details")
+
+
+def _translate_server_error(error: DriverError) -> StatusError:
+    state, words = _state(error), describe_server_error(error)
+    # Without a state it is an error of the driver: of the connection, or of a value.
+    is_operational = isinstance(error, OperationalError | InterfaceError)
+    if _is_closed(error) or state in _STATES or state[:2] in _STATES or (not state and is_operational):
+        return retry_later(Interrupted(f"the index cannot be used right now: {words}"), RETRY_SECONDS)
+    if not state or state[:2] in _VALUE_STATES:
+        return BadValue("a value of its row cannot be kept in the index; the server's log has the details")
+    return Internal(f"the index refuses a statement: {words}")
+
+
+def _state(error: DriverError) -> str:
+    return str(getattr(_original(error), "sqlstate", None) or "")
 
 
 def _is_closed(error: DriverError) -> bool:

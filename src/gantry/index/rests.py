@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, select
 
+from gantry.index.dialect import position
 from gantry.index.tables import garbage, operation
 from gantry.late_writes import make_late, parse_late
 from gantry.rests import Rest, make_rest, parse_rest
@@ -26,7 +27,7 @@ def find_late(connection: Connection) -> tuple[str, ...]:
 
 
 def _list_listed(connection: Connection) -> list[Rest]:
-    listed = connection.execute(select(garbage.c.blob_key).where(func.instr(garbage.c.blob_key, ">") > 0)).scalars()
+    listed = connection.execute(select(garbage.c.blob_key).where(position(garbage.c.blob_key, ">") > 0)).scalars()
     return [rest for key in listed if (rest := parse_rest(key)) is not None]
 
 

@@ -7,10 +7,10 @@ from collections.abc import Callable
 from datetime import datetime
 
 from sqlalchemy import delete, func, select, tuple_, update
-from sqlalchemy.dialects.sqlite import insert as upsert
 
 from gantry.index.clock import from_micros, to_micros
 from gantry.index.database import Database, Part
+from gantry.index.dialect import greatest, upsert
 from gantry.index.operation_rows import NO_DATASET
 from gantry.index.tables import failure, operation, progress, selection, trail
 
@@ -51,14 +51,15 @@ class Retention(Part):
 
     def _begin_trail(self, now: int) -> int:
         """Of an index that has none: not behind its last operation, if it has any."""
-        times = func.max(operation.c.create_time, func.coalesce(operation.c.end_time, 0))
+        times = greatest(operation.c.create_time, func.coalesce(operation.c.end_time, 0))
         with self.database.read() as connection:
             last = connection.execute(select(times).order_by(operation.c.id.desc()).limit(1)).scalar()
         return now if last is None else min(now, int(last))
 
     def _save_trail(self, value: int) -> None:
         with self.database.write() as connection:
-            connection.execute(upsert(trail).values(id=1, time=value).on_conflict_do_update(set_={"time": value}))
+            new = upsert(trail).values(id=1, time=value)
+            connection.execute(new.on_conflict_do_update(index_elements=["id"], set_={"time": value}))
 
     def expire_operations(self, before: datetime, limit: int = 500) -> int:
         expired = operation.c.end_time < to_micros(before), operation.c.dataset_id != NO_DATASET

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from sqlalchemy import delete, func, select
-from sqlalchemy.dialects.sqlite import insert as upsert
 
 from gantry.errors import ResourceExhausted
 from gantry.index.database import Part
+from gantry.index.dialect import upsert
 from gantry.index.resource_rows import get_store_row
 from gantry.index.tables import saved_search
 from gantry.names import DicomStoreName

@@ -10,6 +10,7 @@ from sqlalchemy import ColumnElement, Connection, Select, bindparam, select
 
 from gantry.index.conditions import Condition, is_modality, make_clause, read_match
 from gantry.index.database import Part
+from gantry.index.dialect import without_index
 from gantry.index.resource_rows import get_store_id
 from gantry.index.series_keys import FEW, KEYS, count_candidates, list_keys, make_key_clauses
 from gantry.index.statements import CompiledQuery
@@ -77,7 +78,7 @@ def _find_few(connection: Connection, shape: _Shape, values: dict[str, Any]) -> 
 
 
 def _found_study(row: Any) -> FoundStudy:
-    uid, *others = row[len(_STUDY_SAID) :]
+    uid, *others = row[len(_STUDY_SAID) : len(_STUDY_ROW)]
     return FoundStudy(uid, *lengthen_study(row[: len(_STUDY_SAID)]), *others)
 
 
@@ -104,8 +105,8 @@ def _count_candidates(key: str, conditions: tuple[Condition, ...]) -> CompiledQu
 def _select(shape: _Shape) -> Select[Any]:
     """SQLite, which knows nothing of how rare a value is, is told where to begin.
 
-    A rare study is looked up, and what was found is sorted; everything else is read in the order of the answer. A sum
-    or a concatenation keeps it from another index.
+    A rare study is looked up, and what was found is sorted; everything else is read in the order of the answer.
+    ``without_index`` keeps it from another index.
     """
     if shape.level is Level.STUDY and [item.kind for item in shape.conditions] in (["modality"], ["modalities"]):
         return _by_modality(shape.conditions[0])
@@ -113,7 +114,7 @@ def _select(shape: _Shape) -> Select[Any]:
     by_id = not by_key and (bool(shape.few) or _looks_up_study(shape))
     query = _FROM[shape.level](by_key or by_id)
     whose = study if shape.level is Level.STUDY or shape.depth or by_key or by_id else series
-    store_id = whose.c.store_id + 0 if by_id and not shape.depth else whose.c.store_id
+    store_id = without_index(whose.c.store_id) if by_id and not shape.depth else whose.c.store_id
     query = query.where(store_id == bindparam("store"))
     for column, place in zip(_PATH, range(shape.depth), strict=False):
         query = query.where(column == bindparam(f"path{place}"))
@@ -150,7 +151,7 @@ _FINDING = ("names", "name_prefix", "words", "text")
 
 
 def _studies(rare: bool) -> Select[Any]:
-    date = study.c.study_date + "" if rare else study.c.study_date
+    date = without_index(study.c.study_date) if rare else study.c.study_date
     return select(*_STUDY_ROW).order_by(date.desc(), study.c.id.desc())
 
 
@@ -164,7 +165,7 @@ def _instances(rare: bool) -> Select[Any]:
 
 
 def _series_uid(rare: bool) -> ColumnElement[str]:
-    return series.c.series_instance_uid + "" if rare else series.c.series_instance_uid
+    return without_index(series.c.series_instance_uid) if rare else series.c.series_instance_uid
 
 
 _FROM = {Level.STUDY: _studies, Level.SERIES: _series, Level.INSTANCE: _instances}
@@ -175,7 +176,8 @@ def _by_modality(condition: Condition) -> Select[Any]:
     query = select(*_STUDY_ROW).join_from(study_modality, study, study.c.id == study_modality.c.study_id)
     query = query.where(is_modality(condition, "m0_"))
     if condition.kind == "modalities" or condition.parts > 1:
-        query = query.distinct()
+        # What is ordered by must be among what is distinct.
+        query = query.add_columns(study_modality.c.study_date, study_modality.c.study_id).distinct()
     query = query.where(study_modality.c.store_id == bindparam("store"))
     query = query.order_by(study_modality.c.study_date.desc(), study_modality.c.study_id.desc())
     return query.limit(bindparam("limit")).offset(bindparam("offset"))

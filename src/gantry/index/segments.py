@@ -4,19 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 
-from sqlalchemy import Connection, case, func, select
+from sqlalchemy import Connection, Integer, String, case, func, literal_column, select
 
 from gantry.errors import Aborted
 from gantry.index.blob_keys import BLOB_KEY, join_segments
 from gantry.index.changes import apply_changes
 from gantry.index.counting import seal_segments
 from gantry.index.database import Part
+from gantry.index.dialect import position
 from gantry.index.tables import dataset, dicom_store, instance, operation, segment
 from gantry.names import DicomStoreName
 from gantry.resources import Change, Failure, Segment, SegmentTotals
 from gantry.storage.extents import SMALL_BYTES
 
-_PLACE = func.substr(segment.c.key, 1, func.instr(segment.c.key, "/") - 1).label("place")
+# Without values that are bound: PostgreSQL takes two of them for different ones, and so the places they are in.
+_SLASH, _ONE = literal_column("'/'", String), literal_column("1", Integer)
+_PLACE = func.substr(segment.c.key, _ONE, position(segment.c.key, _SLASH) - _ONE).label("place")
 _SUMS = [func.sum(segment.c[name]) for name in ("bytes", "live_instances", "live_bytes")]
 _SMALL = func.sum(case((segment.c.bytes < SMALL_BYTES, 1), else_=0))
 _TOTALS = (

@@ -9,7 +9,7 @@ from typing import Any, Generic, TypeVar
 from sqlalchemy import Connection
 
 from gantry.errors import Internal, Interrupted
-from gantry.index.commits import driver_of
+from gantry.index.commits import run_plain
 from gantry.index.database import Database
 from gantry.index.refusals import translated
 
@@ -28,7 +28,7 @@ class _Write(Generic[Out]):
 
     def run(self, connection: Connection) -> None:
         """In a part of the transaction that is undone where the write is refused. Raises what breaks all of it."""
-        driver_of(connection).execute("SAVEPOINT shared")
+        run_plain(connection, "SAVEPOINT shared")
         try:
             with translated():
                 self._results.append(self._act(connection))
@@ -36,8 +36,8 @@ class _Write(Generic[Out]):
             raise
         except Exception as error:  # whatever it is, it is about this write alone
             self.error = error
-            driver_of(connection).execute("ROLLBACK TO shared")
-        driver_of(connection).execute("RELEASE shared")
+            run_plain(connection, "ROLLBACK TO shared")
+        run_plain(connection, "RELEASE shared")
 
     def get(self) -> Out:
         if self.error is not None:

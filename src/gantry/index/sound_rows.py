@@ -7,7 +7,7 @@ from typing import TypeVar
 
 from sqlalchemy import Connection
 
-from gantry.index.commits import driver_of
+from gantry.index.commits import run_plain
 from gantry.index.refusals import BadValue, translated
 
 Item = TypeVar("Item")
@@ -27,13 +27,13 @@ def write_sound(
 
 
 def _try(connection: Connection, items: Sequence[Item], write: Callable[[Sequence[Item]], None]) -> BadValue | None:
-    driver_of(connection).execute("SAVEPOINT sound")
+    run_plain(connection, "SAVEPOINT sound")
     try:
         with translated():
             write(items)
     except BadValue as error:
-        driver_of(connection).execute("ROLLBACK TO sound")
-        driver_of(connection).execute("RELEASE sound")
+        run_plain(connection, "ROLLBACK TO sound")
+        run_plain(connection, "RELEASE sound")
         return error
-    driver_of(connection).execute("RELEASE sound")
+    run_plain(connection, "RELEASE sound")
     return None

@@ -7,7 +7,6 @@ from pathlib import Path
 
 from gantry.index.access import Access
 from gantry.index.clock import read_clock
-from gantry.index.database import Database
 from gantry.index.deletion import Deletion
 from gantry.index.description import Descriptions
 from gantry.index.garbage import Garbage
@@ -15,6 +14,7 @@ from gantry.index.generations import Generations
 from gantry.index.instances import Instances
 from gantry.index.logs import Logs
 from gantry.index.metrics import StoreMetrics
+from gantry.index.opening import open_database
 from gantry.index.operations import Operations
 from gantry.index.resources import Resources
 from gantry.index.restoration import Restoration
@@ -27,11 +27,11 @@ from gantry.index.uploads import Uploads
 
 
 class SqlIndex:
-    """Everything Gantry knows, in SQLite. Safe to use from many threads. Promises: ``index_protocols.Index``."""
+    """Everything Gantry knows, in a database. Safe to use from many threads. Promises: ``index_protocols.Index``."""
 
     def __init__(self, url: str | Path, now: Callable[[], int] = read_clock) -> None:
         """``now`` reads the clock: microseconds since 1970 UTC."""
-        self.database = Database(url, now)
+        self.database = open_database(url, now)
         self.resources = Resources(self.database)
         self.access = Access(self.database)
         self.operations = Operations(self.database)
@@ -54,10 +54,10 @@ class SqlIndex:
         self.database.settle()
 
     def keep_reserve(self) -> None:
-        self.database.reserve.take()
+        self.database.keep_reserve()
 
     def examine(self) -> None:
-        self.database.examination.run()
+        self.database.examine()
 
     def find_damage(self) -> str:
         return self.database.find_damage()

@@ -10,11 +10,13 @@ import sqlite3
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import closing
 from functools import cache
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, CursorResult, Dialect, Select, Table, bindparam, func, insert, select
 
 from gantry.index.commits import driver_of
+from gantry.index.copying import LEAST, copy_rows
+from gantry.index.dialect import is_sqlite, take_numbers
 
 Rows = Sequence[tuple[Any, ...]]
 
@@ -63,9 +65,20 @@ def by_columns(*columns: Any, of: Any = None) -> Statement:
     return Statement(select(*shown).where(*conditions), *names)
 
 
+class _Insertion(Statement):
+    """A plain INSERT: of many rows PostgreSQL gets a COPY."""
+
+    def run(self, connection: Connection, rows: Iterable[tuple[Any, ...]]) -> None:
+        every = list(rows)
+        if len(every) < LEAST or is_sqlite(connection):
+            super().run(connection, every)
+        else:
+            copy_rows(connection, self._text(connection.dialect), every)
+
+
 def inserting(table: Any, *names: str) -> Statement:
     """New rows with these columns, which stand in the order of the table; the others have their defaults."""
-    return Statement(insert(table).values({name: bindparam(name) for name in names}), *names)
+    return _Insertion(insert(table).values({name: bindparam(name) for name in names}), *names)
 
 
 class Numbering:
@@ -73,14 +86,27 @@ class Numbering:
 
     def __init__(self, table: Table, *names: str) -> None:
         self._insert, self._last = inserting(table, *names), Statement(select(func.max(table.c.id)))
+        self._table, self._insert_numbered = table.name, inserting(table, "id", *names)
 
     def insert(self, connection: Connection, rows: Rows) -> Sequence[int]:
-        """The numbers of the new rows, in their order: one after the other, since nobody else writes meanwhile."""
+        """The numbers of the new rows, in their order. In SQLite they are one after the other, since nobody else writes
+        meanwhile."""
         if not rows:
             return ()
+        if not is_sqlite(connection):
+            numbers = take_numbers(connection, self._table, len(rows))
+            self._insert_numbered.run(connection, [(number, *row) for number, row in zip(numbers, rows, strict=True)])
+            return numbers
         self._insert.run(connection, rows)
         last = int(self._last.execute(connection).scalar_one())
         return range(last - len(rows) + 1, last + 1)
+
+
+class _Compiled(NamedTuple):
+    text: str
+    names: tuple[str, ...]
+    constants: dict[str, Any]
+    is_expanding: bool
 
 
 class CompiledQuery:
@@ -91,30 +117,30 @@ class CompiledQuery:
 
     def __init__(self, query: Select[Any]) -> None:
         self._query = query
-        self._text = ""
-        self._is_expanding = False
-        self._names: tuple[str, ...] = ()
-        self._constants: dict[str, Any] = {}
+        self._compiled: dict[str, _Compiled] = {}
 
     def fetch(self, connection: Connection, values: Mapping[str, Any]) -> Rows:
         """All rows, as the driver gives them; ``values`` may hold more than the query takes."""
-        if not self._text:
-            self._compile(connection.dialect)
-        if self._is_expanding:
+        dialect = connection.dialect
+        text, names, constants, is_expanding = self._compiled.get(dialect.name) or self._compile(dialect)
+        if is_expanding:
             return _fetch_expanding(connection, self._query, values)
-        known = {**self._constants, **values}
-        return fetch_rows(connection, self._text, tuple([known[name] for name in self._names]))
+        known = {**constants, **values}
+        return fetch_rows(connection, text, tuple([known[name] for name in names]))
 
-    def _compile(self, dialect: Dialect) -> None:
+    def _compile(self, dialect: Dialect) -> _Compiled:
         compiled: Any = self._query.compile(dialect=dialect)
-        self._names = tuple(compiled.positiontup)
-        self._constants = {name: value for name, value in compiled.params.items() if value is not None}
-        self._is_expanding = bool(compiled.post_compile_params)
-        self._text = str(compiled)  # last: from here on other threads take it for complete
+        constants = {name: value for name, value in compiled.params.items() if value is not None}
+        is_expanding = bool(compiled.post_compile_params)
+        made = _Compiled(str(compiled), tuple(compiled.positiontup), constants, is_expanding)
+        self._compiled[dialect.name] = made
+        return made
 
 
 def fetch_rows(connection: Connection, text: str, values: tuple[Any, ...]) -> Rows:
     """All rows of a statement of the driver. Raises what the driver raises."""
+    if not is_sqlite(connection):
+        return _fetch(connection.exec_driver_sql(text, values))
     try:
         with closing(driver_of(connection).execute(text, values)) as cursor:
             return cursor.fetchall()
@@ -124,7 +150,10 @@ def fetch_rows(connection: Connection, text: str, values: tuple[Any, ...]) -> Ro
 
 
 def _fetch_expanding(connection: Connection, query: Select[Any], values: Mapping[str, Any]) -> Rows:
-    result = connection.execute(query, values)
+    return _fetch(connection.execute(query, values))
+
+
+def _fetch(result: CursorResult[Any]) -> Rows:
     if result.cursor is None:
         raise ValueError("only a query gives rows")
     rows: Rows = result.cursor.fetchall()

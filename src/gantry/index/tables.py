@@ -12,12 +12,13 @@ from sqlalchemy import (
     LargeBinary,
     MetaData,
     Table,
-    Text,
     UniqueConstraint,
     column,
     table,
     text,
 )
+
+from gantry.index.dialect import FALSE, TEXT
 
 metadata = MetaData()
 TEXT_FIELDS = ("patient_name", "patient_id", "accession_number", "referring_physician_name", "study_description")
@@ -27,12 +28,12 @@ dataset = Table(
     "dataset",
     metadata,
     Column("id", _Id, primary_key=True),
-    Column("project", Text, nullable=False),
-    Column("location", Text, nullable=False),
-    Column("dataset", Text, nullable=False),
-    Column("time_zone", Text, nullable=False, server_default=""),
-    Column("kms_key_name", Text, nullable=False, server_default=""),
-    Column("policy", Text, nullable=False, server_default=""),
+    Column("project", TEXT, nullable=False),
+    Column("location", TEXT, nullable=False),
+    Column("dataset", TEXT, nullable=False),
+    Column("time_zone", TEXT, nullable=False, server_default=""),
+    Column("kms_key_name", TEXT, nullable=False, server_default=""),
+    Column("policy", TEXT, nullable=False, server_default=""),
     UniqueConstraint("project", "location", "dataset", name="dataset_name"),
     sqlite_autoincrement=True,
 )
@@ -44,10 +45,10 @@ dicom_store = Table(
     metadata,
     Column("id", _Id, primary_key=True),
     Column("dataset_id", _Id, nullable=False),
-    Column("store", Text, nullable=False),
-    Column("settings", Text, nullable=False),
-    Column("deleted", Boolean, nullable=False, server_default=text("0")),
-    Column("policy", Text, nullable=False, server_default=""),
+    Column("store", TEXT, nullable=False),
+    Column("settings", TEXT, nullable=False),
+    Column("deleted", Boolean, nullable=False, server_default=FALSE),
+    Column("policy", TEXT, nullable=False, server_default=""),
     Column("removed_from", _Id),
     sqlite_autoincrement=True,
 )
@@ -64,13 +65,13 @@ Index(
 project = Table(
     "project",
     metadata,
-    Column("project", Text, primary_key=True),
-    Column("policy", Text, nullable=False),
+    Column("project", TEXT, primary_key=True),
+    Column("policy", TEXT, nullable=False),
 )
 
 
 def _text(name: str) -> Column[str]:
-    return Column(name, Text, nullable=False, server_default="")
+    return Column(name, TEXT, nullable=False, server_default="")
 
 
 def _count(name: str) -> Column[int]:
@@ -86,7 +87,7 @@ study = Table(
     metadata,
     Column("id", _Id, primary_key=True),
     Column("store_id", _Id, ForeignKey("dicom_store.id"), nullable=False),
-    Column("study_instance_uid", Text, nullable=False),
+    Column("study_instance_uid", TEXT, nullable=False),
     *map(_text, ("patient_name", "patient_id", "accession_number", "referring_physician_name", "study_date")),
     *map(_text, ("study_time", "study_description", "study_id", "members", "more_members", "modalities")),
     _count("series_count"),
@@ -105,7 +106,7 @@ study_term = Table(
     metadata,
     Column("store_id", _Id, primary_key=True),
     Column("kind", Integer, primary_key=True),
-    Column("term", Text, primary_key=True),
+    Column("term", TEXT, primary_key=True),
     Column("study_id", _Id, primary_key=True),
     sqlite_with_rowid=False,
 )
@@ -116,13 +117,14 @@ study_modality = Table(
     "study_modality",
     metadata,
     Column("store_id", _Id, primary_key=True),
-    Column("modality", Text, primary_key=True),
-    Column("study_date", Text, primary_key=True),
+    Column("modality", TEXT, primary_key=True),
+    Column("study_date", TEXT, primary_key=True),
     Column("study_id", _Id, primary_key=True),
     sqlite_with_rowid=False,
 )
 
-# Not in ``metadata``: the same fields as a full-text index of trigrams, for wildcards that begin with one.
+# Not in ``metadata``: the same fields with an index of trigrams, for wildcards that begin with one. It is FTS5 in
+# SQLite; in PostgreSQL see ``dialect_functions``.
 study_text = table("study_text", *map(column, ("rowid", *TEXT_FIELDS)))
 
 series = Table(
@@ -130,7 +132,7 @@ series = Table(
     metadata,
     Column("id", _Id, primary_key=True),
     Column("study_id", _Id, ForeignKey("study.id"), nullable=False),
-    Column("series_instance_uid", Text, nullable=False),
+    Column("series_instance_uid", TEXT, nullable=False),
     _count("instance_count"),
     _count("blob_bytes"),
     _count("structured_bytes"),
@@ -157,8 +159,8 @@ series_request = Table(
     "series_request",
     metadata,
     Column("series_id", _Id, primary_key=True),
-    Column("scheduled_step_id", Text, primary_key=True),
-    Column("requested_procedure_id", Text, primary_key=True),
+    Column("scheduled_step_id", TEXT, primary_key=True),
+    Column("requested_procedure_id", TEXT, primary_key=True),
     Column("store_id", _Id, nullable=False),
     Index("request_scheduled_step", "store_id", "scheduled_step_id"),
     Index("request_procedure", "store_id", "requested_procedure_id"),
@@ -170,7 +172,7 @@ series_tally = Table(
     "series_tally",
     metadata,
     Column("series_id", _Id, primary_key=True),
-    Column("storage_class", Text, primary_key=True),
+    Column("storage_class", TEXT, primary_key=True),
     Column("instances", BigInteger, nullable=False),
     Column("blob_bytes", BigInteger, nullable=False),
     sqlite_with_rowid=False,
@@ -195,11 +197,11 @@ segment = Table(
     metadata,
     Column("id", _Id, primary_key=True),
     Column("store_id", _Id, nullable=False),
-    Column("key", Text, nullable=False),
+    Column("key", TEXT, nullable=False),
     _count("bytes"),
     _count("live_instances"),
     _count("live_bytes"),
-    Column("sealed", Boolean, nullable=False, server_default=text("0")),
+    Column("sealed", Boolean, nullable=False, server_default=FALSE),
     UniqueConstraint("key", name="segment_key"),
     Index("segment_store", "store_id"),
     sqlite_autoincrement=True,
@@ -211,12 +213,12 @@ instance = Table(
     "instance",
     metadata,
     Column("series_id", _Id, ForeignKey("series.id"), primary_key=True),
-    Column("sop_instance_uid", Text, primary_key=True),
-    Column("sop_class_uid", Text, nullable=False),
-    Column("transfer_syntax_uid", Text, nullable=False),
-    Column("blob_key", Text, nullable=False),
+    Column("sop_instance_uid", TEXT, primary_key=True),
+    Column("sop_class_uid", TEXT, nullable=False),
+    Column("transfer_syntax_uid", TEXT, nullable=False),
+    Column("blob_key", TEXT, nullable=False),
     Column("size", BigInteger, nullable=False),
-    Column("storage_class", Text, nullable=False),
+    Column("storage_class", TEXT, nullable=False),
     Column("storage_class_update_time", BigInteger, nullable=False),
     Column("create_time", BigInteger, nullable=False),
     Column("structured_size", BigInteger, nullable=False, server_default="0"),
@@ -246,22 +248,22 @@ operation = Table(
     Column("id", BigInteger, primary_key=True, autoincrement=False),
     Column("dataset_id", _Id, nullable=False),
     Column("store_id", _Id, nullable=False, server_default="0"),
-    Column("store", Text, nullable=False, server_default=""),
-    Column("version", Text, nullable=False),
-    Column("method", Text, nullable=False),
-    Column("request", Text, nullable=False),
+    Column("store", TEXT, nullable=False, server_default=""),
+    Column("version", TEXT, nullable=False),
+    Column("method", TEXT, nullable=False),
+    Column("request", TEXT, nullable=False),
     Column("create_time", BigInteger, nullable=False),
     Column("end_time", BigInteger),
     Column("listed", BigInteger, nullable=False, server_default="0"),
     Column("success", BigInteger, nullable=False, server_default="0"),
     Column("failure", BigInteger, nullable=False, server_default="0"),
     Column("checkpoint", LargeBinary, nullable=False),
-    Column("blob_prefix", Text, nullable=False, server_default=""),
-    Column("runner", Text, nullable=False, server_default=""),
+    Column("blob_prefix", TEXT, nullable=False, server_default=""),
+    Column("runner", TEXT, nullable=False, server_default=""),
     Column("attempt", Integer, nullable=False, server_default="0"),
-    Column("cancel_requested", Boolean, nullable=False, server_default=text("0")),
+    Column("cancel_requested", Boolean, nullable=False, server_default=FALSE),
     Column("error_code", Integer),
-    Column("error_message", Text),
+    Column("error_message", TEXT),
     _count("transferred_bytes"),
     _count("unchecked"),
     Index("operation_dataset", "dataset_id", "id"),
@@ -286,9 +288,9 @@ failure = Table(
     Column("operation_id", BigInteger, primary_key=True),
     Column("seq", BigInteger, primary_key=True),
     Column("time", BigInteger, nullable=False),
-    Column("resource", Text, nullable=False),
+    Column("resource", TEXT, nullable=False),
     Column("code", Integer, nullable=False),
-    Column("message", Text, nullable=False),
+    Column("message", TEXT, nullable=False),
     Column("severity", Integer, nullable=False, server_default="500"),
     Index("failure_time", "time", "operation_id", "seq"),
     sqlite_with_rowid=False,
@@ -311,12 +313,12 @@ selection = Table(
     metadata,
     Column("operation_id", BigInteger, primary_key=True),
     Column("series_id", BigInteger, primary_key=True),
-    Column("sop_instance_uid", Text, primary_key=True),
+    Column("sop_instance_uid", TEXT, primary_key=True),
     sqlite_with_rowid=False,
 )
 
 # Blobs that a transaction gave up, until the sweeper has deleted them.
-garbage = Table("garbage", metadata, Column("blob_key", Text, primary_key=True), sqlite_with_rowid=False)
+garbage = Table("garbage", metadata, Column("blob_key", TEXT, primary_key=True), sqlite_with_rowid=False)
 
 # Where uploads under way write to; see ``studies.uploads``.
 upload = Table(
@@ -332,7 +334,7 @@ tally = Table(
     "tally",
     metadata,
     Column("store_id", _Id, primary_key=True),
-    Column("storage_class", Text, primary_key=True),
+    Column("storage_class", TEXT, primary_key=True),
     Column("day", Integer, primary_key=True),
     Column("instances", BigInteger, nullable=False),
     Column("blob_bytes", BigInteger, nullable=False),
@@ -344,9 +346,9 @@ saved_search = Table(
     "saved_search",
     metadata,
     Column("store_id", _Id, primary_key=True),
-    Column("owner", Text, primary_key=True),
-    Column("name", Text, primary_key=True),
-    Column("query", Text, nullable=False),
+    Column("owner", TEXT, primary_key=True),
+    Column("name", TEXT, primary_key=True),
+    Column("query", TEXT, nullable=False),
     sqlite_with_rowid=False,
 )
 
@@ -355,9 +357,9 @@ session = Table(
     "session",
     metadata,
     Column("key", LargeBinary, primary_key=True),
-    Column("name", Text, nullable=False),
-    Column("members", Text, nullable=False),
-    Column("credential", Text, nullable=False),
+    Column("name", TEXT, nullable=False),
+    Column("members", TEXT, nullable=False),
+    Column("credential", TEXT, nullable=False),
     Column("ends", BigInteger, nullable=False, index=True),
     sqlite_with_rowid=False,
 )
@@ -368,13 +370,13 @@ generation = Table(
     "generation",
     metadata,
     Column("id", Integer, primary_key=True),
-    Column("mark", Text, nullable=False),
+    Column("mark", TEXT, nullable=False),
     _count("commits"),
-    Column("rebuilding", Boolean, nullable=False, server_default=text("0")),
+    Column("rebuilding", Boolean, nullable=False, server_default=FALSE),
 )
 
 # The places that have the mark.
-generation_place = Table("generation_place", metadata, Column("place", Text, primary_key=True), sqlite_with_rowid=False)
+generation_place = Table("generation_place", metadata, Column("place", TEXT, primary_key=True), sqlite_with_rowid=False)
 
 # One row: how far the clock has been followed; see ``retention``.
 trail = Table("trail", metadata, Column("id", Integer, primary_key=True), Column("time", BigInteger, nullable=False))

@@ -120,5 +120,8 @@ def _require_store(connection: Connection, store_id: int) -> None:
 
 
 _ALIVE = Statement(
-    select(dicom_store.c.id).where(dicom_store.c.id == bindparam("id"), dicom_store.c.deleted.is_(False)), "id"
+    select(dicom_store.c.id)
+    .where(dicom_store.c.id == bindparam("id"), dicom_store.c.deleted.is_(False))
+    .with_for_update(read=True),
+    "id",
 )

@@ -13,6 +13,7 @@ from typing import Any
 from sqlalchemy import Connection, Select, bindparam
 
 from gantry.index.database import Database
+from gantry.index.dialect import without_index
 from gantry.index.statements import CompiledQuery
 from gantry.index.stored import select_stored
 from gantry.index.tables import instance, series, study
@@ -90,8 +91,8 @@ def walk_series(
     return read_pages(database, (query,), values)
 
 
-# The sum keeps SQLite from starting at the store's studies, which would mean sorting all that follows.
-IN_STORE = study.c.store_id + 0 == bindparam("store")
+# This keeps SQLite from starting at the store's studies, which would mean sorting all that follows.
+IN_STORE = without_index(study.c.store_id) == bindparam("store")
 
 # Two queries, so that each starts at a key: the rest of a series, then the series after it.
 _REST = in_series(IN_STORE)

@@ -3,6 +3,8 @@
 import sqlalchemy as sa
 from alembic import op
 
+from gantry.index.dialect import TEXT
+
 revision = "0002"
 down_revision = "0001"
 
@@ -19,16 +21,27 @@ WHERE path.series_instance_uid = '' OR path.series_instance_uid = series.series_
 
 def upgrade() -> None:
     op.add_column("failure", sa.Column("severity", sa.Integer, nullable=False, server_default="500"))
+    if not _is_sqlite():  # it has no rows of this age, and the key of a renamed table would keep its name
+        op.drop_table("selection")
+        _create_selection()
+        return
     op.rename_table("selection", "path")
+    _create_selection()
+    op.execute(_RESOLVED)
+    op.drop_table("path")
+    with op.batch_alter_table("series", recreate="always", table_kwargs={"sqlite_autoincrement": True}):
+        pass
+
+
+def _is_sqlite() -> bool:
+    return bool(op.get_bind().dialect.name == "sqlite")
+
+
+def _create_selection() -> None:
     op.create_table(
         "selection",
         sa.Column("operation_id", sa.BigInteger, primary_key=True),
         sa.Column("series_id", sa.BigInteger, primary_key=True),
-        sa.Column("sop_instance_uid", sa.Text, primary_key=True),
+        sa.Column("sop_instance_uid", TEXT, primary_key=True),
         sqlite_with_rowid=False,
     )
-    op.execute(_RESOLVED)
-    op.drop_table("path")
-    if op.get_bind().dialect.name == "sqlite":
-        with op.batch_alter_table("series", recreate="always", table_kwargs={"sqlite_autoincrement": True}):
-            pass

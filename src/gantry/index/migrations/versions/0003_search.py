@@ -3,6 +3,9 @@
 import sqlalchemy as sa
 from alembic import op
 
+from gantry.index.dialect import TEXT
+from gantry.index.dialect_functions import list_statements
+
 revision = "0003"
 down_revision = "0002"
 
@@ -12,6 +15,7 @@ patient_name patient_id accession_number referring_physician_name study_date stu
 members more_members modalities
 """
 _SERIES = "modality series_number series_description start_date members more_members"
+_FIELDS = "patient_name, patient_id, accession_number, referring_physician_name, study_description"
 _COUNTS = """
 UPDATE study SET
  series_count = (SELECT count(*) FROM series WHERE series.study_id = study.id),
@@ -47,7 +51,7 @@ def upgrade() -> None:
 def _new_columns() -> None:
     for table, names in (("study", _STUDY), ("series", _SERIES)):
         for name in names.split():
-            op.add_column(table, sa.Column(name, sa.Text, nullable=False, server_default=""))
+            op.add_column(table, sa.Column(name, TEXT, nullable=False, server_default=""))
     op.add_column("series", sa.Column("store_id", _ID, nullable=False, server_default="0"))
     for table, name in (("study", "series_count"), ("study", "instance_count"), ("instance", "structured_size")):
         op.add_column(table, sa.Column(name, sa.BigInteger, nullable=False, server_default="0"))
@@ -63,15 +67,15 @@ def _new_tables() -> None:
         "study_term",
         sa.Column("store_id", _ID, primary_key=True),
         sa.Column("kind", sa.Integer, primary_key=True),
-        sa.Column("term", sa.Text, primary_key=True),
+        sa.Column("term", TEXT, primary_key=True),
         sa.Column("study_id", _ID, primary_key=True),
         sqlite_with_rowid=False,
     )
     op.create_table(
         "study_modality",
         sa.Column("store_id", _ID, primary_key=True),
-        sa.Column("modality", sa.Text, primary_key=True),
-        sa.Column("study_date", sa.Text, primary_key=True),
+        sa.Column("modality", TEXT, primary_key=True),
+        sa.Column("study_date", TEXT, primary_key=True),
         sa.Column("study_id", _ID, primary_key=True),
         sqlite_with_rowid=False,
     )
@@ -89,5 +93,8 @@ def _new_tables() -> None:
         sa.Column("store_id", _ID, nullable=False),
         sqlite_autoincrement=True,
     )
-    fields = "patient_name, patient_id, accession_number, referring_physician_name, study_description"
-    op.execute(f"CREATE VIRTUAL TABLE study_text USING fts5({fields}, tokenize = 'trigram case_sensitive 1')")
+    if op.get_bind().dialect.name == "sqlite":
+        op.execute(f"CREATE VIRTUAL TABLE study_text USING fts5({_FIELDS}, tokenize = 'trigram case_sensitive 1')")
+        return
+    for statement in list_statements(_FIELDS.split(", ")):
+        op.execute(sa.text(statement.replace(":", "\\:")))

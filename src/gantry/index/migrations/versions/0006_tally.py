@@ -3,15 +3,19 @@
 import sqlalchemy as sa
 from alembic import op
 
+from gantry.index.dialect import TEXT
+
 revision = "0006"
 down_revision = "0005"
+
+_ID = sa.BigInteger().with_variant(sa.Integer, "sqlite")
 
 
 def upgrade() -> None:
     op.create_table(
         "tally",
-        sa.Column("store_id", sa.Integer, primary_key=True),
-        sa.Column("storage_class", sa.Text, primary_key=True),
+        sa.Column("store_id", _ID, primary_key=True),
+        sa.Column("storage_class", TEXT, primary_key=True),
         sa.Column("day", sa.Integer, primary_key=True),
         sa.Column("instances", sa.BigInteger, nullable=False),
         sa.Column("blob_bytes", sa.BigInteger, nullable=False),

@@ -3,16 +3,20 @@
 import sqlalchemy as sa
 from alembic import op
 
+from gantry.index.dialect import TEXT
+
 revision = "0008"
 down_revision = "0007"
+
+_ID = sa.BigInteger().with_variant(sa.Integer, "sqlite")
 
 
 def upgrade() -> None:
     op.create_table(
         "saved_search",
-        sa.Column("store_id", sa.Integer, primary_key=True),
-        sa.Column("owner", sa.Text, primary_key=True),
-        sa.Column("name", sa.Text, primary_key=True),
-        sa.Column("query", sa.Text, nullable=False),
+        sa.Column("store_id", _ID, primary_key=True),
+        sa.Column("owner", TEXT, primary_key=True),
+        sa.Column("name", TEXT, primary_key=True),
+        sa.Column("query", TEXT, nullable=False),
         sqlite_with_rowid=False,
     )

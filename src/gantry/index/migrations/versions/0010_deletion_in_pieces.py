@@ -6,16 +6,20 @@ Points of progress and other rows of operations and stores that are gone go with
 import sqlalchemy as sa
 from alembic import op
 
+from gantry.index.dialect import TEXT
+
 revision = "0010"
 down_revision = "0009"
 
+_ID = sa.BigInteger().with_variant(sa.Integer, "sqlite")
+
 
 def upgrade() -> None:
-    op.add_column("dicom_store", sa.Column("removed_from", sa.Integer))
+    op.add_column("dicom_store", sa.Column("removed_from", _ID))
     op.create_table(
         "series_tally",
-        sa.Column("series_id", sa.Integer, primary_key=True),
-        sa.Column("storage_class", sa.Text, primary_key=True),
+        sa.Column("series_id", _ID, primary_key=True),
+        sa.Column("storage_class", TEXT, primary_key=True),
         sa.Column("instances", sa.BigInteger, nullable=False),
         sa.Column("blob_bytes", sa.BigInteger, nullable=False),
         sqlite_with_rowid=False,

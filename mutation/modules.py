@@ -88,7 +88,7 @@ PARTS = {
         "api/test_dicom_stores_import.py api/test_dicom_stores_export.py api/test_nothing_matches.py "
         "api/test_dicom_stores_set_blob_storage_settings.py faults/test_rests.py faults/test_change_of_class.py "
         "faults/test_compaction.py faults/test_rebuild.py faults/test_describe_anew.py faults/test_waits.py "
-        "faults/test_unfinished_exports.py",
+        "faults/test_unfinished_exports.py faults/test_what_cannot_be_removed.py",
     ),
     "index": Part("index/*.py", "index seams/test_sweeps.py faults/test_older_index.py faults/test_index_trouble.py"),
     "uris": Part(

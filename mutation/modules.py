@@ -81,7 +81,7 @@ PARTS = {
     "operations": Part(
         "operations/*.py rests.py backoff.py operation_state.py",
         "words/test_backoff.py words/test_operation_state.py words/test_filter_file.py words/test_waits.py "
-        "words/test_interruption.py faults/test_runner.py "
+        "words/test_interruption.py words/test_sortable_numbers.py words/test_rebuild_summary.py faults/test_runner.py "
         "seams/test_batches.py seams/test_idle_runner.py seams/test_listing_once.py "
         "seams/test_sweeps.py seams/test_one_instance.py "
         "seams/test_unsure_commits.py seams/test_reading_filters.py api/test_operations_*.py "

@@ -90,7 +90,10 @@ PARTS = {
         "faults/test_compaction.py faults/test_rebuild.py faults/test_describe_anew.py faults/test_waits.py "
         "faults/test_unfinished_exports.py faults/test_what_cannot_be_removed.py",
     ),
-    "index": Part("index/*.py", "index seams/test_sweeps.py faults/test_older_index.py faults/test_index_trouble.py"),
+    "index": Part(
+        "index/*.py",
+        "index dicomweb/test_search.py seams/test_sweeps.py faults/test_older_index.py faults/test_index_trouble.py",
+    ),
     "uris": Part(
         "storage/uris.py matching.py names.py whole_numbers.py header_packs.py",
         "words/test_uris.py words/test_matching.py words/test_names.py words/test_whole_numbers.py "

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import json
+import sys
 import time
 from collections import defaultdict
 from collections.abc import Collection, Iterator, Sequence
@@ -24,12 +25,13 @@ class Recorder:
         self._tests: list[tuple[str, float]] = []
 
     def pytest_sessionstart(self) -> None:
-        start(self._home)
+        self._trace = start(self._home)
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_protocol(self, item: pytest.Item) -> Iterator[Any]:
         begun = time.monotonic()
         self._record.tell(len(self._tests) + 1, AROUND)
+        sys.settrace(self._trace)
         try:
             return (yield)
         finally:
@@ -55,10 +57,15 @@ class Coverage:
         self._tests: list[tuple[str, float]] = json.loads((home / "tests").read_text())
 
     def list_tests(self, path: Path, source: str, line: int, budget: float) -> tuple[list[str], float]:
-        """Tests that ran the statement at a line, up to ``budget``, and their seconds; the quickest files first."""
-        lines = list(find_lines(source, line)) or range(1, source.count("\n") + 1)
+        """Tests that ran the statement at a line, up to ``budget``, and their seconds; the quickest files first.
+
+        Of a line outside of functions, such as a row of a table, no test runs anything: so it is all tests of the files
+        that use its module.
+        """
+        inside = list(find_lines(source, line))
+        lines, telling = inside or range(1, source.count("\n") + 1), AROUND if inside else AROUND | BODY
         phases = [self._record.phases(number, str(path), lines) for number in range(1, len(self._tests) + 1)]
-        shared = {_file_of(test) for (test, _), phase in zip(self._tests, phases, strict=True) if phase & AROUND}
+        shared = {_file_of(test) for (test, _), phase in zip(self._tests, phases, strict=True) if phase & telling}
         files = defaultdict(list)
         for (test, seconds), phase in zip(self._tests, phases, strict=True):
             if (phase or _file_of(test) in shared) and test not in self._without:

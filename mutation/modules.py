@@ -63,7 +63,8 @@ PARTS = {
     ),
     "remote-blobs": Part(
         "storage/remote/blob*.py storage/freed.py storage/gathering.py storage/listed.py",
-        "seams/test_remote_blobs.py seams/test_remote_blob_faults.py",
+        "seams/test_remote_blobs.py seams/test_remote_blob_faults.py seams/test_swapped_buckets.py "
+        "buckets/test_blob_marks.py buckets/test_late_writes.py",
     ),
     "places": Part(
         "storage/places.py storage/place_marks.py storage/roots.py storage/room.py storage/store_records.py "
@@ -75,12 +76,13 @@ PARTS = {
     ),
     "listing": Part(
         "storage/beneath.py storage/local_listing.py storage/bucket_rules.py",
-        "seams/test_bucket_rules.py seams/test_local_blob_store.py faults/test_path_escapes.py",
+        "seams/test_bucket_rules.py seams/test_beneath.py seams/test_local_blob_store.py faults/test_path_escapes.py",
     ),
     "operations": Part(
         "operations/*.py rests.py backoff.py operation_state.py",
-        "words/test_backoff.py words/test_filter_file.py words/test_waits.py seams/test_batches.py "
-        "seams/test_idle_runner.py "
+        "words/test_backoff.py words/test_operation_state.py words/test_filter_file.py words/test_waits.py "
+        "words/test_interruption.py "
+        "seams/test_batches.py seams/test_idle_runner.py seams/test_listing_once.py "
         "seams/test_sweeps.py seams/test_one_instance.py "
         "seams/test_unsure_commits.py seams/test_reading_filters.py api/test_operations_*.py "
         "api/test_dicom_stores_import.py api/test_dicom_stores_export.py api/test_nothing_matches.py "
@@ -101,7 +103,7 @@ PARTS = {
         "api/audit.py api/audit_file.py",
         "access/test_forwarded.py access/test_attempts.py access/test_cookies.py access/test_sign_in.py "
         "access/test_audit.py access/test_audit_loss.py access/test_tokens.py access/test_endpoint.py "
-        "api/test_origins.py iam hostile/test_browsers.py hostile/test_guessing.py",
+        "api/test_origins.py api/test_cross_origin.py iam hostile/test_browsers.py hostile/test_guessing.py",
     ),
     "api-body": Part(
         "api/body.py api/gunzip.py api/intake.py api/filters.py api/masks.py api/paging.py api/parameters.py "

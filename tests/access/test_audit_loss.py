@@ -3,6 +3,7 @@ lines are required, no call acts without one."""
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shutil
@@ -263,18 +264,37 @@ def test_a_part_that_cannot_be_taken_back_spoils_no_other_line(tmp_path: Path, m
     assert file.append("f") and path.read_text().endswith("c\nd\nf\n")
 
 
+def test_a_file_that_may_be_written_and_not_read_is_taken_for_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "audit.jsonl"
+    path.write_text("a\n")
+
+    def refuse(*_: object) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr("gantry.api.audit_file.open", refuse, raising=False)
+    assert AuditFile(str(path)).append("b")
+    monkeypatch.undo()
+    assert path.read_text() == "a\nb\n"
+
+
 def test_reports_become_rarer(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     now = [0.0]
     monkeypatch.setattr("gantry.api.audit_file.time.monotonic", lambda: now[0])
     file = AuditFile(str(tmp_path / "gone" / "audit.jsonl"))
-    for _ in range(24 * 60):  # a day, a call each minute
+    reported = []
+    for minute in range(24 * 60):  # a day, a call each minute
+        caplog.clear()
         assert not file.append("x")
+        reported += [minute] * caplog.text.count("lines are lost")
         now[0] += 60
-    assert 24 <= caplog.text.count("lines are lost") <= 32
+    assert reported == [0, 1, 3, 7, 15, 31, *range(63, 24 * 60, 60)]
     (tmp_path / "gone").mkdir()
     assert file.append("x") and "1440 lines were lost" in caplog.text
+    assert file.append("x") and caplog.text.count("written again") == 1
 
 
 def test_a_file_that_cannot_be_opened_is_found_at_the_start_and_not_with_the_first_line(tmp_path: Path) -> None:

@@ -57,6 +57,7 @@ LAYERS = {
         "config",
         "closing",
         "connections",
+        "heaps",
         "listening",
         "server",
         "demo",

@@ -55,10 +55,15 @@ class Coverage:
         self._tests: list[tuple[str, float]] = json.loads((home / "tests").read_text())
 
     def list_tests(self, path: Path, source: str, line: int, budget: float) -> tuple[list[str], float]:
-        """Tests that ran the statement at a line, up to ``budget``, and their seconds; the quickest files first."""
-        lines = list(find_lines(source, line)) or range(1, source.count("\n") + 1)
+        """Tests that ran the statement at a line, up to ``budget``, and their seconds; the quickest files first.
+
+        Of a line outside of functions, such as a row of a table, no test runs anything: so it is all tests of the files
+        that use its module.
+        """
+        inside = list(find_lines(source, line))
+        lines, telling = inside or range(1, source.count("\n") + 1), AROUND if inside else AROUND | BODY
         phases = [self._record.phases(number, str(path), lines) for number in range(1, len(self._tests) + 1)]
-        shared = {_file_of(test) for (test, _), phase in zip(self._tests, phases, strict=True) if phase & AROUND}
+        shared = {_file_of(test) for (test, _), phase in zip(self._tests, phases, strict=True) if phase & telling}
         files = defaultdict(list)
         for (test, seconds), phase in zip(self._tests, phases, strict=True):
             if (phase or _file_of(test) in shared) and test not in self._without:

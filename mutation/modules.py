@@ -63,7 +63,8 @@ PARTS = {
     ),
     "remote-blobs": Part(
         "storage/remote/blob*.py storage/freed.py storage/gathering.py storage/listed.py",
-        "seams/test_remote_blobs.py seams/test_remote_blob_faults.py",
+        "seams/test_remote_blobs.py seams/test_remote_blob_faults.py seams/test_swapped_buckets.py "
+        "buckets/test_blob_marks.py buckets/test_late_writes.py",
     ),
     "places": Part(
         "storage/places.py storage/place_marks.py storage/roots.py storage/room.py storage/store_records.py "
@@ -75,12 +76,12 @@ PARTS = {
     ),
     "listing": Part(
         "storage/beneath.py storage/local_listing.py storage/bucket_rules.py",
-        "seams/test_bucket_rules.py seams/test_local_blob_store.py faults/test_path_escapes.py",
+        "seams/test_bucket_rules.py seams/test_beneath.py seams/test_local_blob_store.py faults/test_path_escapes.py",
     ),
     "operations": Part(
         "operations/*.py rests.py backoff.py operation_state.py",
-        "words/test_backoff.py words/test_filter_file.py words/test_waits.py seams/test_batches.py "
-        "seams/test_idle_runner.py "
+        "words/test_backoff.py words/test_filter_file.py words/test_waits.py words/test_interruption.py "
+        "seams/test_batches.py seams/test_idle_runner.py seams/test_listing_once.py "
         "seams/test_sweeps.py seams/test_one_instance.py "
         "seams/test_unsure_commits.py seams/test_reading_filters.py api/test_operations_*.py "
         "api/test_dicom_stores_import.py api/test_dicom_stores_export.py api/test_nothing_matches.py "

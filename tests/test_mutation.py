@@ -10,8 +10,9 @@ import tempfile
 from pathlib import Path
 
 import pytest
-from mutation.coverage import find_lines
+from mutation.coverage import Coverage, find_lines
 from mutation.modules import PARTS, SOURCE, TESTS, find_part
+from mutation.recording import BODY, Record
 from mutation.trial import PREFIX
 
 pytestmark = pytest.mark.slow
@@ -88,6 +89,17 @@ def test_only_tests_that_have_run_the_line_are_run(tmp_path: Path) -> None:
     broken = source.replace("    return ", "    raise SystemError  # ", 1)
     assert "not run" in mutate(tmp_path, (inner, broken), tests="tests/words/test_matching.py")[1]
     assert "killed" in mutate(tmp_path, (inner, broken), tests="tests/api/test_locations_list.py")[1]
+
+
+def test_a_table_is_tried_by_all_tests_of_the_files_that_use_its_module(tmp_path: Path) -> None:
+    """Also by those that only look at it, which run no line of it."""
+    tests = [["a.py::calls", 1.0], ["a.py::looks", 1.0], ["b.py::other", 1.0]]
+    (tmp_path / "tests").write_text(json.dumps(tests))
+    record = Record(tmp_path, {"x.py": 5})
+    record.bytes[8 + record.width + record.columns["x.py"] + 5] = BODY
+    source = "TABLE = 1\n\n\ndef read():\n    return TABLE\n"
+    found = [Coverage(tmp_path).list_tests(Path("x.py"), source, line, 60) for line in (1, 5)]
+    assert found == [(["a.py::calls", "a.py::looks"], 2.0), (["a.py::calls"], 1.0)]
 
 
 def test_the_lines_of_a_statement_are_those_without_its_body() -> None:

@@ -153,12 +153,28 @@ def _identify_data(data: Path) -> str:
 
 
 def require_libraries(remote: Sequence[RemoteBuckets]) -> None:
-    """Raises FailedPrecondition where the libraries of a provider are not installed."""
+    """Raises FailedPrecondition where the libraries of a provider are not installed, and where no file of Amazon has
+    the profile that an entry names."""
     for each in remote:
         if not all(map(_is_installed, _LIBRARIES[each.place.provider])):
             raise FailedPrecondition(
                 f"remote_buckets: {each.name!r} needs libraries: pip install 'gantry-dicom[{each.place.provider}]'"
             )
+        if each.place.profile:
+            _require_profile(each)
+
+
+def _require_profile(entry: RemoteBuckets) -> None:
+    from gantry.storage.remote.credentials import list_profiles
+
+    known = list_profiles()
+    if entry.place.profile not in known:
+        raise FailedPrecondition(
+            f"remote_buckets: {entry.name!r} has profile = {entry.place.profile!r}; the files of Amazon's tools have "
+            f"{', '.join(sorted(known)) or 'none'}",
+            advice="name one that is there: in ~/.aws of the user that the server runs as, or in the files that "
+            "AWS_CONFIG_FILE and AWS_SHARED_CREDENTIALS_FILE name",
+        )
 
 
 def _is_installed(library: str) -> bool:

@@ -6,15 +6,20 @@ again, but not reported again. NUL is in no key and sorts before all that is, so
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from functools import reduce
+from operator import attrgetter
+
 from gantry.resources import ObjectMeta
 
 _NUL = "\0"
+_PROBLEM_OF = attrgetter("problem")
 
 
 def advance(checkpoint: str, entry: ObjectMeta) -> str:
     """The checkpoint behind ``entry``. A directory that fails half way comes after the objects in it: the checkpoint
     never goes back."""
-    if _NUL not in checkpoint and not checkpoint.endswith("/") and not entry.problem:
+    if _is_plain(checkpoint) and not entry.problem:
         return max(checkpoint, entry.key, key=_encode)  # nearly always
     last, *reported = checkpoint.split(_NUL)
     if _encode(entry.key) > _encode(last):
@@ -23,6 +28,18 @@ def advance(checkpoint: str, entry: ObjectMeta) -> str:
     elif entry.problem and last.startswith(entry.key):
         reported.append(entry.key)
     return _NUL.join((last, *(each for each in reported if last.startswith(each))))
+
+
+def advance_past(checkpoint: str, entries: Sequence[ObjectMeta]) -> str:
+    """As ``advance`` for each of some entries, which are in the order of their listing."""
+    if entries and _is_plain(checkpoint) and not any(map(_PROBLEM_OF, entries)):
+        return advance(checkpoint, entries[-1])  # the last key is the greatest
+    return reduce(advance, entries, checkpoint)
+
+
+def _is_plain(checkpoint: str) -> bool:
+    """Whether it is the key of an object, and nothing else."""
+    return _NUL not in checkpoint and not checkpoint.endswith("/")
 
 
 def _encode(key: str) -> bytes:

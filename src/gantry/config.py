@@ -8,6 +8,7 @@ import os
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -204,16 +205,14 @@ def open_checked(data: Path, reads: bool = False, settings: Settings | None = No
         index = ReadOnlyIndex(ReadOnlyDatabase(data / "index.sqlite", is_used))
         try:
             marks = _list_marks(data, index, places, blobs)
-            left = _left_uploads(settings, data) if MAIN in places.remote else set
-            yield Checked(index, blobs, tuple(places), is_used, reads, marks, left)
+            checked = Checked(index, blobs, tuple(places), is_used, reads, marks)
+            if MAIN in places.remote:
+                main = _open_remote(settings, MAIN, mark=(mark_name(MAIN), mark))
+                checked.list_left_uploads = partial(main.find_left_uploads, data / "uploads")
+                checked.end_upload = main.end_upload
+            yield checked
         finally:
             index.close()
-
-
-def _left_uploads(settings: Settings | None, data: Path) -> Callable[[], set[tuple[str, str]]]:
-    """What lists the uploads in parts to the bucket of the blobs that nobody continues."""
-    blobs = _open_remote(settings, MAIN)
-    return lambda: blobs.find_left_uploads(data / "uploads")
 
 
 def _read_places(data: Path, settings: Settings | None) -> Places:

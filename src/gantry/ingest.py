@@ -33,7 +33,7 @@ from gantry.errors import (
     Unreadable,
 )
 from gantry.names import DicomStoreName, is_uid
-from gantry.operations.batch_writers import BatchWriters, item_prefix
+from gantry.operations.batch_writers import BatchWriters, item_prefix, make_outcomes
 from gantry.resources import Failure, HeaderAttributes, Instance, ObjectMeta, StoredInstance, Uids
 from gantry.seams import Blobs, BlobStore, BlobWriter, Bucket, OpenedObject, Seams
 from gantry.stored_bytes import find_damage, open_stored, read_crc32c
@@ -112,7 +112,7 @@ def ingest_batch(
         beat(SYNC_SECONDS)
         writers.flush()
     pairs = zip(described, arrivals, strict=True)
-    return [(outcome, arrival.bytes, arrival.is_unchecked) for outcome, arrival in pairs]
+    return make_outcomes([(outcome, arrival.bytes, arrival.is_unchecked) for outcome, arrival in pairs], writers)
 
 
 def accepts_other_uids(seams: Seams, store: DicomStoreName | None) -> bool:

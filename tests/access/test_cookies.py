@@ -13,7 +13,7 @@ from starlette.responses import Response
 from gantry.access.issuer import Issuer
 from gantry.api.access import Access
 from gantry.api.attempts import FailedAttempts
-from gantry.api.sessions import Sessions
+from gantry.api.sessions import Sessions, local_path
 from gantry.console import sign_in
 from gantry.errors import Unavailable
 from gantry.iam.policies import principal
@@ -97,3 +97,8 @@ def test_no_secret_goes_to_an_address_without_tls(name: str, address: Any, monke
         issuer.find_endpoint(name)
     monkeypatch.setattr(issuer._document, "get", lambda: {name: "https://issuer.example.org/x"})
     assert issuer.find_endpoint(name) == "https://issuer.example.org/x"
+
+
+def test_the_longest_path_to_which_a_sign_in_leads_back() -> None:
+    assert local_path("/" + "a" * 3999, "/console/") == "/" + "a" * 3999
+    assert local_path("/" + "a" * 4000, "/console/") == "/console/"

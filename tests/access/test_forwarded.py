@@ -34,6 +34,7 @@ def client(peer: str, *headers: tuple[str, str], trusted: list[str] = TRUSTED) -
         ([("x-forwarded-for", "192.0.2.1,")], "192.0.2.1"),
         ([("x-forwarded-for", "192.0.2.1, ,10.0.0.2 ,")], "192.0.2.1"),
         ([("x-forwarded-for", ", ".join(["192.0.2.1"] + ["10.0.0.3"] * 31))], "192.0.2.1"),
+        ([("x-forwarded-for", ", ".join(["192.0.2.1"] + ["10.0.0.3"] * 32))], "10.0.0.3"),
         ([("x-forwarded-for", ", ".join(["10.0.0.3"] * 100))], "10.0.0.3"),
     ],
 )

@@ -35,6 +35,18 @@ def test_who_is_behind_a_token(issuer: Issuer, tokens: OidcTokens, kid: str) -> 
     assert not any("3" in name for name in found.members)
 
 
+def test_the_longest_address_and_the_most_groups(issuer: Issuer, tokens: OidcTokens) -> None:
+    """An address has up to 320 characters (RFC 3696). The first 1,000 groups count, without those of more than 500
+    characters."""
+    address, names = f"{'a' * 308}@example.org", [f"n{number}" for number in range(999)]
+    found = tokens.authenticate(issuer.token(email=address, groups=["g" * 500, "h" * 501, *names]))
+    assert found is not None and found.name == f"user:{address}"
+    expected = {f"group:{name}" for name in ("g" * 500, *names[:-1])}
+    assert {name for name in found.members if name.startswith("group:")} == expected
+    with pytest.raises(Unauthenticated, match="names nobody"):
+        tokens.authenticate(issuer.token(email=f"a{address}"))
+
+
 def test_an_audience_among_several(issuer: Issuer, tokens: OidcTokens) -> None:
     assert tokens.authenticate(issuer.token(aud=["other", AUDIENCE])) is not None
 

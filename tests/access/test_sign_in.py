@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from urllib.parse import parse_qsl, urlsplit
 
 import httpx
@@ -11,7 +13,8 @@ import pytest
 from gantry.access import issuer as publishing
 from gantry.access.oidc import OidcTokens
 from gantry.access.sign_in import OidcSignIn
-from gantry.errors import Unauthenticated
+from gantry.errors import PermissionDenied, Unauthenticated, Unavailable
+from gantry.iam.policies import Principal
 from tests.support.access import ADMIN, Guarded, member
 from tests.support.issuer import Issuer
 
@@ -300,6 +303,37 @@ def test_each_error_of_the_issuer_has_its_reason(issuer: Issuer, code: str, reas
     with pytest.raises(Unauthenticated) as refused:
         sign_in.finish(request, {"state": request.state, "error": code})
     assert reason in refused.value.message
+
+
+def test_no_more_than_four_wait_for_the_issuer_at_a_time(issuer: Issuer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who comes meanwhile is told at once to try again, for each that waits occupies a thread."""
+    known = publishing.Issuer(issuer.url)
+    sign_in = OidcSignIn(known, "console", "", "http://localhost/sign-in/callback", OidcTokens(known, "gantry"))
+    known.find_endpoint("token_endpoint")
+    waiting, answered = threading.Barrier(5), threading.Event()
+
+    def fetch(*_: object) -> dict[str, object]:
+        waiting.wait(20)
+        answered.wait(20)
+        raise PermissionDenied("the issuer refuses")
+
+    def finish() -> Principal:
+        _, request = sign_in.begin()
+        return sign_in.finish(request, {"state": request.state, "code": "1"})
+
+    monkeypatch.setattr("gantry.access.sign_in.fetch_json", fetch)
+    with ThreadPoolExecutor(4) as threads:
+        for _ in range(2):  # those that have their answer make room for others
+            four = [threads.submit(finish) for _ in range(4)]
+            waiting.wait(60)
+            with pytest.raises(Unavailable, match="try again") as busy:
+                finish()
+            assert busy.value.retry_after == 2
+            answered.set()
+            for each in four:
+                with pytest.raises(Unauthenticated, match="refuses the sign-in"):
+                    each.result(60)
+            answered.clear()
 
 
 def test_an_issuer_that_is_away(guarded: Guarded, issuer: Issuer, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from itertools import permutations, product
+from typing import Any
 
 import pytest
 from tests.support.datasets import (
@@ -15,6 +16,7 @@ from tests.support.datasets import (
     EXPLICIT_UID,
     FILES,
     IMPLICIT_UID,
+    SEQUENCE_END,
     SYNTAXES,
     Made,
     dataset,
@@ -25,11 +27,13 @@ from tests.support.datasets import (
     sequence,
 )
 from tests.support.files import header_bytes_of
-from tests.support.plain_reader import BIG, EXPLICIT, IMPLICIT, Encoding
+from tests.support.plain_reader import BIG, EXPLICIT, IMPLICIT, UNDEFINED, Encoding
 
-from gantry.dicom import json_model
+from gantry.dicom import json_drafts, json_model
+from gantry.dicom.elements import DataSet, Item
 from gantry.dicom.header_bytes import HeaderBytes
 from gantry.dicom.json_model import JsonWriter, dicom_json
+from gantry.dicom.json_templates import Draft
 
 
 def header(more: list[Made], encoding: Encoding = EXPLICIT, number: int = 0) -> HeaderBytes:
@@ -166,6 +170,45 @@ def test_values_in_items_that_differ_are_all_that_is_read(
     assert [json.loads(writer.write(one, "u")) for one in headers[3:]] == [json.loads(text) for text in alone[3:]]
 
 
+@pytest.mark.parametrize("defined", [True, False])
+@pytest.mark.parametrize("encoding", [EXPLICIT, IMPLICIT, BIG])
+def test_a_long_sequence_that_differs_is_all_that_is_read(
+    encoding: Encoding, defined: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """From the fourth header on, wherever in the sequence the difference is."""
+    headers = []
+    for number in range(5):
+        items = [meaning(text, encoding=encoding) for text in ("AA", "BB", f"C{number}", "DD")]
+        more = [sequence(CODES, items, encoding, defined=defined), element(0x00280103, "US", b"\0\0", encoding)]
+        headers.append(header(more, encoding, number))
+    alone, writer = [dicom_json(one, "u") for one in headers], JsonWriter()
+    for one in headers[:3]:
+        writer.write(one, "u")
+    monkeypatch.setattr(json_model._AlikeWriter, "write_in_full", lambda *_: pytest.fail("read in full"))
+    assert [json.loads(writer.write(one, "u")) for one in headers[3:]] == [json.loads(text) for text in alone[3:]]
+
+
+@pytest.mark.parametrize("defined", [True, False])
+@pytest.mark.parametrize("encoding", [EXPLICIT, IMPLICIT, BIG])
+def test_values_in_items_of_one_sequence_that_differ_are_all_that_is_read(
+    encoding: Encoding, defined: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """From the third item on."""
+    texts, drafts = [f"{number:04}" for number in range(50)], list[int]()
+    draft_elements = json_drafts.draft_elements
+
+    def draft(data_set: DataSet, within: Item, *more: Any) -> Draft:
+        drafts.append(within.start)
+        return draft_elements(data_set, within, *more)
+
+    monkeypatch.setattr(json_drafts, "draft_elements", draft)
+    one = header([sequence(CODES, [meaning(text, encoding=encoding) for text in texts], encoding, defined=defined)],
+                 encoding)  # fmt: skip
+    found = json.loads(dicom_json(one, "u"))[f"{CODES:08X}"]["Value"]
+    assert [each[f"{MEANING:08X}"]["Value"] for each in found] == [[text] for text in texts]
+    assert len(drafts) == 2
+
+
 @pytest.mark.parametrize("encoding", [EXPLICIT, IMPLICIT])
 def test_a_value_that_reaches_beyond_its_item_in_the_third_header(encoding: Encoding) -> None:
     """The item of the others has the same length, and what follows it the same bytes."""
@@ -183,6 +226,25 @@ def test_a_value_that_reaches_beyond_its_item_in_the_third_header(encoding: Enco
     found = json.loads(writer.write(last, "u"))
     assert found[f"{CODES:08X}"] == {"vr": "UN", "BulkDataURI": f"u/{CODES:08X}"}
     assert found["00081090"]["Value"] == ["Scanner"]
+
+
+@pytest.mark.parametrize("encoding", [EXPLICIT, IMPLICIT])
+def test_a_value_that_reaches_beyond_its_item_in_a_sequence_of_undefined_length(encoding: Encoding) -> None:
+    """The item of the others has the same length, and where the value ends the same bytes follow."""
+    end = head(SEQUENCE_END, "", 0, encoding)
+    between = element(0x00081040, "LO", b"Radiology " + end, encoding)[1]
+
+    def one(text: str, beyond: bytes = b"", more: bytes = b"") -> HeaderBytes:
+        long = element(MEANING, "LO", text.encode() + beyond, encoding)[1]
+        value = item([(MEANING, long[: len(long) - len(beyond)])], encoding)
+        codes = CODES, head(CODES, "SQ", UNDEFINED, encoding) + value + end + more
+        return header([codes, element(0x00081090, "LO", "Scanner ", encoding)], encoding)
+
+    last, writer = one("CC", end + between[: -len(end)], between), JsonWriter()
+    for before in (one("AA"), one("BB"), one("AB")):
+        writer.write(before, "u")
+    found = json.loads(writer.write(last, "u"))
+    assert found == json.loads(dicom_json(last, "u")) and "00081040" in found
 
 
 def test_a_group_length_in_alike_headers_leaves_no_mark() -> None:

@@ -7,7 +7,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from gantry.dicom.xml_model import native_xml
+from gantry.dicom.xml_model import PrivateKeywords, native_xml
 
 HEAD = (
     '<?xml version="1.0" encoding="UTF-8"?>'
@@ -15,9 +15,9 @@ HEAD = (
 )
 
 
-def inside(attributes: dict[str, Any]) -> str:
+def inside(attributes: dict[str, Any], private: PrivateKeywords | None = None) -> str:
     """The document without its first and last line; it must be well-formed."""
-    document = native_xml(attributes)
+    document = native_xml(attributes, private)
     ElementTree.fromstring(document)  # noqa: S314
     text = document.decode()
     assert text.startswith(HEAD) and text.endswith("</NativeDicomModel>")
@@ -122,6 +122,18 @@ CASES: dict[str, tuple[dict[str, Any], str]] = {
         '<DicomAttribute tag="00090010" vr="LO"></DicomAttribute>'
         '<DicomAttribute tag="00091001" vr="SH"><Value number="1">x</Value></DicomAttribute>',
     ),
+    "a creator whose first value is empty, or no text, is none": (
+        {
+            "00090010": {"vr": "LO", "Value": [None, "ACME"]},
+            "00090011": {"vr": "SQ", "Value": [{}]},
+            "00091001": {"vr": "SH", "Value": ["x"]},
+            "00091101": {"vr": "SH", "Value": ["y"]},
+        },
+        '<DicomAttribute tag="00090010" vr="LO"><Value number="2">ACME</Value></DicomAttribute>'
+        '<DicomAttribute tag="00090011" vr="SQ"><Item number="1"></Item></DicomAttribute>'
+        '<DicomAttribute tag="00091001" vr="SH"><Value number="1">x</Value></DicomAttribute>'
+        '<DicomAttribute tag="00091101" vr="SH"><Value number="1">y</Value></DicomAttribute>',
+    ),
     "the public element of a number is no creator": (
         {"00080010": {"vr": "SH", "Value": ["ACR"]}, "00081030": {"vr": "LO", "Value": ["Knee"]}},
         '<DicomAttribute tag="00080010" vr="SH" keyword="RecognitionCode"><Value number="1">ACR</Value>'
@@ -146,6 +158,38 @@ CASES: dict[str, tuple[dict[str, Any], str]] = {
 def test_whole_documents(case: str) -> None:
     attributes, expected = CASES[case]
     assert inside(attributes) == expected
+
+
+def test_private_attributes_with_keywords_have_no_element_for_their_creator() -> None:
+    """At every depth; public elements of such a number stay, and so do private ones in a block."""
+    block: dict[str, Any] = {
+        "00090010": {"vr": "LO", "Value": ["ACME"]},
+        "00091001": {"vr": "LO", "Value": ["named"]},
+        "00091002": {"vr": "LO", "Value": ["without a name"]},
+    }
+    attributes = {
+        **block,
+        "00080010": {"vr": "SH", "Value": ["ACR"]},
+        "00081140": {"vr": "SQ", "Value": [block]},
+        "00090011": {"vr": "LO", "Value": ["OTHER"]},
+        "00091101": {"vr": "LO", "Value": ["of OTHER"]},
+        "00091010": {"vr": "LO", "Value": ["no creator"]},
+    }
+    inner = (
+        '<DicomAttribute tag="00090001" vr="LO" keyword="Detail" privateCreator="ACME"><Value number="1">named</Value>'
+        '</DicomAttribute><DicomAttribute tag="00090002" vr="LO" privateCreator="ACME"><Value number="1">without a name'
+        "</Value></DicomAttribute>"
+    )
+    assert inside(attributes, {("ACME", "00090001"): "Detail", ("OTHER", "00090009"): "None"}) == (
+        '<DicomAttribute tag="00080010" vr="SH" keyword="RecognitionCode"><Value number="1">ACR</Value>'
+        "</DicomAttribute>"
+        '<DicomAttribute tag="00081140" vr="SQ" keyword="ReferencedImageSequence"><Item number="1">'
+        f"{inner}</Item></DicomAttribute>{inner}"
+        '<DicomAttribute tag="00090010" vr="LO" privateCreator="ACME"><Value number="1">no creator</Value>'
+        "</DicomAttribute>"
+        '<DicomAttribute tag="00090001" vr="LO" privateCreator="OTHER"><Value number="1">of OTHER</Value>'
+        "</DicomAttribute>"
+    )
 
 
 def test_a_creator_is_an_attribute_that_cannot_be_broken_out_of() -> None:

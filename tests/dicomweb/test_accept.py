@@ -123,6 +123,7 @@ def test_what_is_no_media_range_is_left_out(text: str) -> None:
 
 def test_limits() -> None:
     """Invariant 6. Each limit is reached and then exceeded by one."""
+    assert (MAX_RANGES, MAX_CHARACTERS) == (100, 8 << 10)
     assert len(parse_accept(["a/b,"] * MAX_RANGES)) == MAX_RANGES
     with pytest.raises(InvalidArgument, match=f"{MAX_RANGES + 1} media ranges"):
         parse_accept(["a/b,"] * (MAX_RANGES + 1))
@@ -270,6 +271,14 @@ def test_the_preferred_one(accept: str, expected: Offer) -> None:
 def test_the_more_specific_range_decides(accept: str, expected: tuple[Offer, str] | None) -> None:
     """RFC 9110 §12.5.1: the most specific range that matches has precedence, with its q; 0 is not acceptable."""
     assert chosen(accept) == expected
+
+
+@pytest.mark.parametrize("accept", [RELATED, f'{RELATED}; type="*/*"', f'{RELATED}; type=""', "multipart/*"])
+def test_parts_of_any_type_come_in_the_order_of_the_server(accept: str) -> None:
+    """A range that names neither a type nor a transfer syntax does not ask for what is stored."""
+    offers = (DICOM_PARTS, FRAMES, DICOM_ONE)
+    found = rank(parse_accept([accept]), offers, (J2K,))
+    assert found == [(DICOM_PARTS, ELE), (DICOM_PARTS, J2K), (DICOM_PARTS, "*"), (FRAMES, JPEG)]
 
 
 def test_the_order_of_the_server_decides_within_a_range() -> None:

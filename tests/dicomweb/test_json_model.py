@@ -178,6 +178,19 @@ def test_the_members_that_are_wanted() -> None:
     }
 
 
+def test_without_an_address_there_is_no_bulk_data_at_any_depth() -> None:
+    bulk, text = element(0x0011, 0x1030, b"OB", b"\1\2"), element(0x0008, 0x0060, b"CS", "CT")
+    inner = bulk + text
+    for _ in range(2):
+        item = struct.pack("<HHI", 0xFFFE, 0xE000, len(inner)) + inner
+        inner = struct.pack("<HH2s2xI", 0x0008, 0x1140, b"SQ", 2 * len(item)) + 2 * item
+    found = fragments(explicit(inner, bulk), frozenset((0x00081140, 0x00111030)))
+    assert found[0x00111030] == "" and "Bulk" not in found[0x00081140] and found[0x00081140].count('"CT"') == 4
+    assert (
+        "Bulk" not in dicom_json(explicit(inner, bulk), "") and dicom_json(explicit(inner, bulk), "u").count("u/") == 5
+    )
+
+
 # Alike headers --------------------------------------------------------------------------------------------------------
 
 

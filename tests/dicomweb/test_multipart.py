@@ -223,6 +223,7 @@ def test_a_delimiter_needs_the_rest_of_its_line() -> None:
 
 def test_padding_has_a_limit() -> None:
     """RFC 2046 §5.1.1: composers must not pad; blanks without end are not held in memory but data."""
+    assert MAX_PADDING == 64
     data = b"1\r\n--a.B-9" + b" " * (MAX_PADDING + 1) + b"\r\n2"
     assert bodies(b"--a.B-9\r\n\r\n" + data + b"\r\n--a.B-9--") == [data]
     pieces = (b"--a.B-9\r\n\r\n", b"\r\n--a.B-9", b" " * (MAX_PADDING + 1), b" ", b"\r\n--a.B-9--")
@@ -279,6 +280,7 @@ def test_headers_that_are_none(line: bytes) -> None:
 
 def test_limits_of_headers() -> None:
     """Invariant 6: nothing is held because a request says so. Each limit is reached and then exceeded by one."""
+    assert (MAX_HEADER_LINES, MAX_HEADER_BYTES) == (64, 16 << 10)
     tail = b"\r\n\r\n--a.B-9--"
     lines = b"\r\n".join(b"n%d: x" % i for i in range(MAX_HEADER_LINES))
     assert bodies(b"--a.B-9\r\n" + lines + tail) == [b""]

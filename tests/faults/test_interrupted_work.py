@@ -133,15 +133,15 @@ def heard(calls: list[int], most: int, error: type[Exception]) -> Callable[[], N
     return check
 
 
-def test_a_listing_that_matches_nothing_is_checked_for_each_object(tmp_path: Path) -> None:
+def test_a_listing_that_matches_nothing_is_checked_all_along(tmp_path: Path) -> None:
     for number in range(2000):
         (tmp_path / f"{number:04d}.txt").touch()
     bucket = LocalBlobStore(str(tmp_path))
     calls: list[int] = []
     assert list(list_matching(bucket, UriPattern.parse("gs://b/**.dcm"), "", heard(calls, 10**6, Stopping))) == []
-    assert len(calls) >= 2000
+    assert len(calls) >= 2000 // 64
     with pytest.raises(Stopping):
-        list(list_matching(bucket, UriPattern.parse("gs://b/**.dcm"), "", heard([], 100, Stopping)))
+        list(list_matching(bucket, UriPattern.parse("gs://b/**.dcm"), "", heard([], 20, Stopping)))
 
 
 @pytest.mark.parametrize("act", ["cancel", "stop"])

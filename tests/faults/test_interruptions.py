@@ -216,15 +216,22 @@ def test_what_a_dead_worker_left_is_swept(house: House) -> None:
     house.check_disks()
 
 
+def begin_calls(house: House, count: int) -> Tries:
+    """Calls of batch 0 that have answered."""
+    tries = Tries(house.seams)
+    for _ in range(count):
+        tries.add(0, call := Future[list[str]]())
+        call.set_result([])
+    return tries
+
+
 def test_after_a_call_that_ended_nothing_is_looked_for(house: House) -> None:
     """Only after a second one: most batches need no listing."""
     writer = house.seams.blobs.writer(item_prefix("main/1/2/a1-a0/000", 0))
     key, _ = writer.put([b"half"])
     writer.flush()
     for begun, used, left in ((1, "", ()), (2, "", (key,)), (2, key, ())):
-        tries = Tries(house.seams)
-        for _ in range(begun):
-            tries.add(0)
+        tries = begin_calls(house, begun)
         assert tries.find_left(0, ["main/1/2/a1-a0/000"], [used]) == left
     writer.close()
 
@@ -232,9 +239,7 @@ def test_after_a_call_that_ended_nothing_is_looked_for(house: House) -> None:
 @pytest.mark.parametrize("problem", [Unavailable("input/output error"), PermissionDenied("the server may not list it")])
 def test_what_dead_workers_left_and_cannot_be_listed_is_waited_for(house: House, problem: StatusError) -> None:
     """The directory is the server's own: no client can do anything about it, and none learns its keys."""
-    tries = Tries(house.seams)
-    tries.add(0)
-    tries.add(0)
+    tries = begin_calls(house, 2)
     with fail_method(house.seams.blobs, "list", problem), pytest.raises(DiskAway) as raised:
         tries.find_left(0, ["main/1/2/a1-a0/000"], [])
     assert "main/" not in raised.value.message

@@ -1,10 +1,12 @@
-"""``rename_new``: a file gets its name only where no other file has it, with one system call and without."""
+"""``rename_new``: a file gets its name only where no other file has it, with one system call and without; and who has
+these system calls."""
 
 from __future__ import annotations
 
 import ctypes
 import errno
 import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -67,3 +69,41 @@ def test_what_is_gone_meanwhile(directory: int, tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         rename_new(b"temporary", b"name", directory)
     assert not (tmp_path / "name").exists()
+
+
+@pytest.mark.parametrize("number", [errno.EIO, errno.ENOSPC, errno.EACCES], ids=lambda number: errno.errorcode[number])
+def test_another_error_of_the_system_is_no_reason_for_a_second_try(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    """Somebody might make the file in between, and lose it."""
+    monkeypatch.setattr(beneath, "_libc", _OldFileSystem(number))
+    (tmp_path / "temporary").write_bytes(b"new")
+    fd = os.open(tmp_path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        with pytest.raises(OSError, match=os.strerror(number)) as caught:
+            rename_new(b"temporary", b"name", fd)
+    finally:
+        os.close(fd)
+    assert caught.value.errno == number and os.listdir(tmp_path) == ["temporary"]
+
+
+def test_linux_does_it_in_one_call_between_which_nobody_makes_the_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    """rename(2): RENAME_NOREPLACE is 1."""
+    calls: list[tuple[object, ...]] = []
+
+    class Library:
+        def renameat2(self, *given: object) -> int:
+            calls.append(given)
+            return 0
+
+    monkeypatch.setattr(beneath, "_libc", Library())
+    monkeypatch.setattr(beneath.os, "rename", lambda *_, **__: pytest.fail("in two steps"))
+    assert rename_new(b"temporary", b"name", 7)
+    assert calls == [(7, b"temporary", 7, b"name", 1)]
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="only Linux has these system calls")
+def test_linux_opens_a_path_in_one_call(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(beneath, "_open_step_by_step", lambda *_: pytest.fail("directory by directory"))
+    (tmp_path / "a" / "b").mkdir(parents=True)
+    os.close(beneath.open_directory(os.fsencode(tmp_path), b"a/b"))

@@ -178,6 +178,48 @@ def test_an_object_whose_status_cannot_be_read_is_an_entry_with_a_problem(
     assert found[1].problem.startswith("cannot be read")
 
 
+def test_an_object_that_is_deleted_while_its_directory_is_read_is_left_out_and_no_other(
+    store: LocalBlobStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill(store, ["a", "b", "c", "d/e"])
+    read_names = local_listing._read_names
+
+    def read_and_delete(*given: Any) -> tuple[list[bytes], bool]:
+        found = read_names(*given)
+        store.delete("b")
+        return found
+
+    monkeypatch.setattr(local_listing, "_read_names", read_and_delete)
+    assert keys(store) == ["a", "c", "d/e"]
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (errno.ENOENT, "the directory was removed while it was listed"),
+        (errno.ENOTDIR, "the directory was removed while it was listed"),
+        (errno.EIO, "the directory cannot be listed (the disk reports"),
+        (errno.EACCES, "the server may not list this directory"),
+    ],
+    ids=["removed", "replaced", "broken", "locked"],
+)
+def test_why_a_directory_of_a_bucket_could_not_be_listed(
+    bucket: LocalBlobStore, monkeypatch: pytest.MonkeyPatch, error: int, words: str
+) -> None:
+    fill(bucket, ["a", "d/b", "e"])
+    open_directory = local_listing.open_directory
+
+    def fail(root: bytes, base: bytes) -> int:
+        if base == b"d":
+            raise OSError(error, os.strerror(error))
+        return open_directory(root, base)
+
+    monkeypatch.setattr(local_listing, "open_directory", fail)
+    found = {each.key: each for each in bucket.list()}
+    assert found.keys() == {"a", "d/", "e"} and words in found["d/"].problem
+    assert found["d/"].size == 0
+
+
 def test_empty_directories_are_no_objects(store: LocalBlobStore, root: Path) -> None:
     (root / "a" / "b").mkdir(parents=True)
     store.put("c", [b""])
@@ -207,6 +249,7 @@ def test_links_become_entries_with_a_problem(store: LocalBlobStore, root: Path, 
     assert sorted(key for key, found in listed.items() if not found.problem) == ["dir/file"]
     troubled = {key for key, found in listed.items() if "link" in found.problem}
     assert troubled == {"dir/up", "to-file", "to-dir", "to-itself", "to-outside", "to-nothing"}
+    assert {listed[key].size for key in troubled} == {0}
 
 
 @pytest.mark.parametrize("key", ["to-file", "to-itself", "to-nothing", "to-dir", "to-dir/secret", "deep/to-dir/secret"])
@@ -278,9 +321,9 @@ def test_pipes_and_sockets_are_problems_and_block_nobody(store: LocalBlobStore, 
         os.chdir(root)  # a socket's path is short
         listener.bind("socket")
         os.chdir(here)
-    assert [(found.key, found.problem) for found in store.list()] == [
-        ("pipe", "is not a regular file"),
-        ("socket", "is not a regular file"),
+    assert [(found.key, found.size, found.problem) for found in store.list()] == [
+        ("pipe", 0, "is not a regular file"),
+        ("socket", 0, "is not a regular file"),
     ]
     for key in ("pipe", "socket"):
         with pytest.raises(NotFound):

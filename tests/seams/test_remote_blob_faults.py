@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -20,6 +21,7 @@ from gantry.errors import (
     DiskAway,
     FailedPrecondition,
     NotFound,
+    StatusError,
     Unavailable,
     Unimplemented,
     Unreadable,
@@ -118,14 +120,73 @@ def test_a_server_that_does_not_know_the_condition_is_asked_once(
     assert [read(blobs, key) for key in found] == [instance(5000, 0), instance(5000, 1)]
 
 
-def test_a_try_that_was_spoilt_is_written_over(blobs: RemoteBlobs, bucket: RemoteBucket, s3: S3Server) -> None:
-    """Nobody has heard of it yet."""
+def test_a_server_that_does_not_know_the_condition_gets_no_segment_twice(
+    blobs: RemoteBlobs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A first try that is carried out last would bring back what was freed since: what nobody answers is given up, and
+    written again under another name."""
+    provider = blobs._bucket.client.provider
+    assert isinstance(provider, S3)
+    put, sent = provider._put_any, []
+
+    def lose(key: str, data: bytes, more: Any = None) -> None:
+        if more:
+            raise Unimplemented("a header implies functionality that is not implemented")
+        sent.append(key)
+        put(key, data)
+        if len(sent) < 3:
+            raise Unavailable("no answer came")
+
+    monkeypatch.setattr(provider, "_put_any", lose)
+    for number in range(2):
+        writer = blobs.writer(PREFIX)
+        writer.put([instance(5000)], uids(number))
+        with pytest.raises(DiskAway):
+            writer.flush()
+        writer.close()
+        assert writer.late and len(sent) == len(set(sent)) == number + 1
+    assert keys(blobs) == []
+    (key,) = write(blobs, [instance(5000)])
+    assert read(blobs, key) == instance(5000) and len(sent) == len(set(sent))
+
+
+def test_what_is_wrong_with_another_write_says_nothing_of_the_condition(
+    blobs: RemoteBlobs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    provider = blobs._bucket.client.provider
+    assert isinstance(provider, S3)
+
+    def refuse(key: str, data: bytes, more: Any = None) -> None:
+        raise FailedPrecondition("the object storage refused it")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(provider, "_put_any", refuse)
+        with pytest.raises(DiskAway):
+            write(blobs, [instance(5000)])
+    assert provider.knows_create
+
+
+def test_a_try_that_was_spoilt_is_written_over(
+    blobs: RemoteBlobs, bucket: RemoteBucket, s3: S3Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody has heard of it yet. No write is without a condition: one that came late would undo a deletion."""
+    provider = blobs._bucket.client.provider
+    assert isinstance(provider, S3)
+    put, conditions = provider._put_any, []
+
+    def note(key: str, data: bytes, more: Any = None) -> None:
+        conditions.append(more)
+        put(key, data, more)
+
+    monkeypatch.setattr(provider, "_put_any", note)
+    monkeypatch.setattr(provider, "_put_fast", None)
     writer = blobs.writer(PREFIX)
     key, _ = writer.put([instance(5000)], uids(1))
     s3.put(bucket.place.bucket, {f"p/{extent_of(key).segment}": b"spoilt"})
     writer.flush()
     writer.close()
     assert read(blobs, key) == instance(5000)
+    assert len(conditions) == 2 and all(conditions)
 
 
 def test_a_segment_that_cannot_be_written_is_everybody_s_error_and_nobody_else_s(
@@ -453,6 +514,29 @@ def test_a_bucket_that_is_away_is_a_disk_that_is_away(blobs: RemoteBlobs, s3: S3
     assert blobs.find_absence() == ""
     blobs.require_mounted()
     assert [len(read(blobs, key)) for key in found] == [5000, 9_000_000]
+
+
+@pytest.mark.parametrize(
+    "kind", ["403 AccessDenied", "403 InvalidAccessKeyId", "301 PermanentRedirect", "503 SlowDown", "500 InternalError"]
+)
+def test_callers_do_not_hear_how_the_server_reaches_its_bucket(
+    bucket: RemoteBucket, s3: S3Server, kind: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The log has it: who reads the answer to an upload, or /readyz, needs no right to the settings."""
+    place = replace(bucket.place, access_key_id="ACCESSKEYOFTHESERVER", secret_access_key="secret")  # noqa: S106
+    blobs = RemoteBlobs(place, "p/", NAME)
+    (key,) = write(blobs, [instance(5000)])
+    secrets = (place.bucket, "ACCE", "s3:PutObject", "region", "p/")
+    said = []
+    with s3.fail(kind):
+        for act in (lambda: write(blobs, [instance(6000)]), lambda: read(blobs, key), lambda: list(blobs.list())):
+            with pytest.raises(StatusError) as raised:
+                act()
+            said.append(raised.value.message)
+        said.append(blobs.find_absence())
+    assert all(NAME in each for each in said[:1]), said
+    assert not [word for word in secrets for each in said if word in each], said
+    assert place.bucket in caplog.text or kind[:3] == "500" or kind[:3] == "503"
 
 
 def test_a_server_that_may_not_read_its_bucket_says_so(blobs: RemoteBlobs, s3: S3Server) -> None:

@@ -14,10 +14,10 @@ from typing import Any
 import pytest
 
 from gantry.errors import Aborted, BucketAway, InvalidArgument, NotFound, PermissionDenied, StatusError, Unavailable
-from gantry.storage.remote import retrying, s3_copying
-from gantry.storage.remote import s3 as provider
+from gantry.storage.remote import retrying
 from gantry.storage.remote.bucket import RemoteBucket
 from gantry.storage.remote.notes import UploadNotes
+from gantry.storage.remote.s3 import S3
 from gantry.storage.remote.writing import _MOST_PARTS, PART_BYTES, _size_of_part
 from tests.seams.blob_store_suite import keys, read
 from tests.support.s3_places import make_bucket, make_client
@@ -395,11 +395,38 @@ def test_the_server_copies_within_itself(bucket: RemoteBucket, s3: S3Server) -> 
     assert read(other, "b") == LARGE
 
 
+def copy_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(S3, "most_copied", 1 << 20)
+    monkeypatch.setattr(S3, "copied_part", 5 << 20)
+
+
+def test_a_copy_in_parts_is_written_down_until_it_has_ended(
+    bucket: RemoteBucket, s3: S3Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its parts take room that nobody sees, and whoever is killed then ends no upload."""
+    copy_in_parts(monkeypatch)
+    mine, counts, copy = make_writer(bucket, tmp_path), [], S3.copy_part
+
+    def count(*asked: Any) -> str:
+        counts.append(count_notes(tmp_path))
+        return copy(*asked)
+
+    monkeypatch.setattr(S3, "copy_part", count)
+    bucket.put("a", [LARGE])
+    with bucket.open("a") as opened:
+        assert mine.copy_there(opened, "b")
+        assert (counts, count_notes(tmp_path)) == ([1] * 4, 0)
+        with s3.fail("403 AccessDenied", methods=["UploadPartCopy", "AbortMultipartUpload"]):
+            assert not mine.copy_there(opened, "c")
+    assert (uploads(bucket), count_notes(tmp_path)) == (["c"], 1)
+    mine.delete_unfinished("", 9)
+    assert (uploads(bucket), count_notes(tmp_path)) == ([], 0)
+
+
 def test_what_one_request_cannot_copy_is_copied_in_parts(
     bucket: RemoteBucket, s3: S3Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(provider, "MOST_COPIED", 1 << 20)
-    monkeypatch.setattr(s3_copying, "COPIED_PART", 5 << 20)
+    copy_in_parts(monkeypatch)
     bucket.put("a", [LARGE])
     with bucket.open("a") as opened:
         s3.reset_counts()

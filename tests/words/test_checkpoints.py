@@ -4,13 +4,19 @@ from __future__ import annotations
 
 from functools import reduce
 
-from gantry.checkpoints import advance, list_reported
+import pytest
+
+from gantry.checkpoints import advance, advance_past, list_reported
 from gantry.resources import ObjectMeta
 
 
 def after(*keys: str) -> str:
     """The checkpoint behind these entries; those that end in ``/`` are directories that cannot be listed."""
-    return reduce(advance, [ObjectMeta(key, 0, "broken" if key.endswith("/") else "") for key in keys], "")
+    return reduce(advance, entries(*keys), "")
+
+
+def entries(*keys: str) -> list[ObjectMeta]:
+    return [ObjectMeta(key, 0, "broken" if key.endswith("/") else "") for key in keys]
 
 
 def test_it_is_the_last_key_and_never_goes_back() -> None:
@@ -34,3 +40,11 @@ def test_a_directory_without_any_object_is_known_too() -> None:
 def test_nothing_lies_between_a_key_and_the_key_with_its_directories() -> None:
     for following in ("a/b/x ", "a/b/x-1", "a/b/x.dcm", "a/b/x0"):
         assert following > after("a/b/x", "a/b/") > "a/b/x"
+
+
+@pytest.mark.parametrize("checkpoint", ["", "a/a", after("a/b/x", "a/b/"), after("a/")])
+@pytest.mark.parametrize(
+    "keys", [(), ("a/b/y", "a/c"), ("a/b/y", "a/b/", "a/c"), ("a/b/y", "a/b/"), ("a/b/\uffff", "a/b/\udcff")]
+)
+def test_several_entries_are_passed_as_one_after_another(checkpoint: str, keys: tuple[str, ...]) -> None:
+    assert advance_past(checkpoint, entries(*keys)) == reduce(advance, entries(*keys), checkpoint)

@@ -59,6 +59,8 @@ def test_single_buckets_are_listed() -> None:
         ({"name": "s3://[ab]"}, "may hold"),
         ({"name": "s3://b", "colour": "red"}, "colour of 's3://b' is no key"),
         ({"name": "s3://b", "acces_key_id": "a"}, "Write access_key_id"),
+        ({"name": "s3://b", "bucket": ""}, "Name the bucket at the provider"),
+        ({"name": "s3://b", "profile": ""}, "profile = \"\" of 's3://b' says nothing"),
         ({"name": "s3://b", "region": 5}, "region = 5 of 's3://b' is not a text in quotes"),
         (
             {"name": "s3://b", "anonymous": "true"},
@@ -186,3 +188,24 @@ def test_a_server_does_not_start_without_the_libraries(monkeypatch: pytest.Monke
         monkeypatch.setattr(bucket_wiring, "_LIBRARIES", {"s3": ("obstore", missing)})
         with pytest.raises(FailedPrecondition, match="pip install 'gantry-dicom\\[s3\\]'"):
             bucket_wiring.require_libraries(ENTRIES)
+
+
+def test_a_server_does_not_start_without_the_profile_that_an_entry_names(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else each request would say that there are no credentials, and not why."""
+    from gantry import bucket_wiring
+
+    files = {"AWS_CONFIG_FILE": "[profile gantry]\n", "AWS_SHARED_CREDENTIALS_FILE": "[other]\n"}
+    for variable, text in files.items():
+        (tmp_path / variable).write_text(text)
+        monkeypatch.setenv(variable, str(tmp_path / variable))
+    monkeypatch.setenv("AWS_PROFILE", "not-there")
+    for name in ("gantry", "other"):
+        bucket_wiring.require_libraries([RemoteBuckets.parse({"name": "s3://b", "profile": name})])
+    missing = RemoteBuckets.parse({"name": "s3://b", "profile": "gantri"})
+    with pytest.raises(FailedPrecondition, match="profile = 'gantri'; the files of Amazon's tools have gantry, other"):
+        bucket_wiring.require_libraries([missing])
+    (tmp_path / "AWS_CONFIG_FILE").write_text("no section\n")
+    with pytest.raises(FailedPrecondition, match="profile = 'gantri'"):
+        bucket_wiring.require_libraries([missing])

@@ -67,6 +67,35 @@ def test_other_paths_lead_nowhere(verb: str, path: str, version: str) -> None:
         routed(verb, path, version)
 
 
+ADDED = [
+    *(("GET", f"{STORES}/s/dicomWeb{end}") for end in ("", "/", "/wado")),
+    *(("OPTIONS", f"{STORES}/s/dicomWeb{end}") for end in ("", "/")),
+    *(("GET", f"{STUDY}{below}/rendered") for below in ("", "/series/2")),
+    *(
+        ("GET", f"{STUDY}{below}/{name}")
+        for below in ("", "/series/2", "/series/2/instances/3")
+        for name in ("bulkdata", "pixeldata")
+    ),
+]
+"""What the API does not have."""
+
+
+@pytest.mark.parametrize(("verb", "path"), ADDED)
+def test_what_is_added_to_the_api_is_not_there_in_strict_mode(verb: str, path: str) -> None:
+    assert routed(verb, path)[1][:4] == PLACE
+    with pytest.raises(NotFound, match="no such method"):
+        route(verb, "v1", path.split("/"), strict=True)
+
+
+def test_nothing_else_is_added_to_the_api() -> None:
+    """The permissions of projects are another API's."""
+    added = [each for each in methods.METHODS + methods.OWN if each.is_added]
+    assert len(added) == len(ADDED)
+    for each in set(methods.METHODS + methods.OWN) - set(added):
+        path = each.path.replace("**", "1").replace("*", "1")
+        assert route(each.verb, each.versions[0], path.split("/"), strict=True)[0] == each
+
+
 def test_a_path_of_dicomweb_names_the_methods_that_it_has() -> None:
     with pytest.raises(MethodNotAllowed, match="no such method") as caught:
         routed("PUT", f"{STORES}/s/dicomWeb/studies", "v1")

@@ -6,9 +6,9 @@ import secrets
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from itertools import islice
-from typing import NamedTuple
+from typing import NamedTuple, Protocol, runtime_checkable
 
-from gantry.errors import DataLoss, StatusError
+from gantry.errors import DataLoss, FailedPrecondition, StatusError
 from gantry.resources import ObjectMeta
 from gantry.seams import Bucket
 
@@ -19,15 +19,25 @@ _TRIAL = b"Written by `gantry buckets check --write`, to try the rights of the s
 
 
 class Trial(NamedTuple):
-    """One right. ``works`` is None where it was not tried; ``detail`` says what came of it, or what failed."""
+    """One right. ``works`` is None where it was not tried; ``detail`` says what came of it, or what failed.
+    ``is_needed``: without it the bucket cannot be used as the settings say."""
 
     right: str
     works: bool | None
     detail: str
+    is_needed: bool = True
 
 
-def try_rights(bucket: Bucket, prefix: str, write: bool) -> Iterator[Trial]:
-    """Try to list and to read, and with ``write`` to write and delete a small object below ``prefix``."""
+@runtime_checkable
+class KeepsFirst(Protocol):
+    """A bucket whose provider may know the condition that there is no object of a name yet."""
+
+    def keeps_first(self, key: str, data: bytes) -> bool: ...
+
+
+def try_rights(bucket: Bucket, prefix: str, write: bool, holds_blobs: bool = False) -> Iterator[Trial]:
+    """Try to list and to read, and with ``write`` to write and delete a small object below ``prefix``.
+    ``holds_blobs``: the server's stored instances lie there."""
     objects: list[ObjectMeta] = []
 
     def list_some() -> str:
@@ -41,7 +51,7 @@ def try_rights(bucket: Bucket, prefix: str, write: bool) -> Iterator[Trial]:
     readable = sorted((each for each in objects if not each.problem and each.size), key=_is_archived)
     read = _try_reading(bucket, next(iter(readable), None))
     yield read
-    yield from _try_writing(bucket, prefix, read.works is not False) if write else ()
+    yield from _try_writing(bucket, prefix, read.works is not False, holds_blobs) if write else ()
 
 
 def _is_archived(found: ObjectMeta) -> bool:
@@ -61,7 +71,7 @@ def _read(bucket: Bucket, found: ObjectMeta) -> str:
         return f"{found.key}, {found.size:,} bytes"
 
 
-def _try_writing(bucket: Bucket, prefix: str, compare: bool) -> Iterator[Trial]:
+def _try_writing(bucket: Bucket, prefix: str, compare: bool, holds_blobs: bool) -> Iterator[Trial]:
     """A name of its own: nothing that is there is replaced. A bucket for exports alone may forbid to read."""
     key = f"{prefix}gantry-check-{secrets.token_hex(8)}.txt"
 
@@ -89,7 +99,23 @@ def _try_writing(bucket: Bucket, prefix: str, compare: bool) -> Iterator[Trial]:
     yield written
     if written.works and compare:
         yield _try("read back", read_back)
+    if written.works and isinstance(bucket, KeepsFirst):
+        yield _try_writing_once(bucket, key)._replace(is_needed=holds_blobs)
     yield _try("delete", delete) if written.works else Trial("delete", None, "nothing was written")
+
+
+def _try_writing_once(bucket: KeepsFirst, key: str) -> Trial:
+    """By a second write with the same bytes: nobody loses anything where the condition is not known."""
+
+    def write_again() -> str:
+        if not bucket.keeps_first(key, _TRIAL):
+            raise FailedPrecondition(
+                "the server does not know If-None-Match: in a bucket of stored instances (blobs) a write whose answer "
+                "is lost may be carried out late, and bring back bytes that were deleted meanwhile"
+            )
+        return "a second write of the same name is refused"
+
+    return _try("write once", write_again)
 
 
 def _try(right: str, act: Callable[[], str]) -> Trial:

@@ -18,7 +18,8 @@ _AGAIN_SECONDS = 0.5  # before something is looked at a second time beside a run
 class Checked:
     """``is_used``: a server may change the directory meanwhile. ``reads``: all bytes are read. ``marks`` find what is
     wrong with the marks of directories. ``list_left_uploads``: keys and names of uploads in parts to the bucket of the
-    blobs that nobody continues. ``tell`` gets the name of a check and how much of it is done."""
+    blobs that nobody continues; ``end_upload`` removes the parts of one, for ``gantry storage clear``. ``tell`` gets
+    the name of a check and how much of it is done."""
 
     index: CheckedIndex
     blobs: Blobs
@@ -27,6 +28,7 @@ class Checked:
     reads: bool = False
     marks: Sequence[Callable[[], Iterator[Finding]]] = ()
     list_left_uploads: Callable[[], set[tuple[str, str]]] = set
+    end_upload: Callable[[str, str], None] = lambda key, upload: None
     tell: Callable[[str, int], None] = lambda name, done: None
     instances: int = field(default=0, init=False)
     bytes: int = field(default=0, init=False)

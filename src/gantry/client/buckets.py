@@ -13,6 +13,7 @@ from gantry.config import make_buckets
 from gantry.errors import Unavailable
 from gantry.settings.loading import load_settings
 from gantry.storage.bucket_rules import BucketRule
+from gantry.storage.remote_buckets import find_remote
 from gantry.storage.uris import address_of_bucket, parse_prefix
 
 WORKS, FAILS = 0, 1  # exit codes
@@ -30,7 +31,9 @@ def check_bucket(args: argparse.Namespace) -> int:
     except Unavailable as error:  # nobody can say whether it is there
         print_error(error.message)
         return FAILS
-    trials = list(try_rights(bucket, asked.key, args.write))
+    own, place = settings.own_bucket, find_remote(settings.remote_buckets, asked.bucket)
+    holds_blobs = own is not None and place is not None and own.overlaps(place, asked.key)
+    trials = list(try_rights(bucket, asked.key, args.write, holds_blobs))
     rules = _describe_rules(settings.bucket_rules, asked.bucket)
     if args.json:
         found = {"bucket": asked.bucket, "trials": [each._asdict() for each in trials], "rules": rules}
@@ -39,7 +42,7 @@ def check_bucket(args: argparse.Namespace) -> int:
         _print(f"{asked.bucket} is {buckets.kind_of(asked.bucket).value}", trials, rules)
         if not args.write:
             note("writing was not tried; --write tries it with a small object")
-    return FAILS if any(trial.works is False for trial in trials) else WORKS
+    return FAILS if any(trial.works is False and trial.is_needed for trial in trials) else WORKS
 
 
 def _read_flags(args: argparse.Namespace) -> dict[str, str]:

@@ -16,11 +16,14 @@ from gantry.checking.directory import Checked
 from gantry.checking.files import check_unnamed
 from gantry.client.terminal import note, printable, say
 from gantry.config import DataDirectory, open_checked, open_index, open_seams
-from gantry.errors import Aborted, NotFound
+from gantry.errors import Aborted, FailedPrecondition, NotFound, StatusError
 from gantry.operations.compaction import compact_files, compact_segments, join_segments
 from gantry.operations.sweeper import sweep_garbage
 from gantry.seams import Seams, without_gaps
 from gantry.settings.loading import Settings, load_settings
+
+Upload = tuple[str, str]
+"""A key, and the name of an upload in parts."""
 
 _UNNAMED = 20_000
 """Objects looked up at once: each look-up of objects that hold one instance reads all rows."""
@@ -74,22 +77,49 @@ def compact(args: argparse.Namespace) -> int:
 
 
 def clear(args: argparse.Namespace) -> int:
-    """Delete the files and objects of which ``gantry check`` says that no row names them. Raises FailedPrecondition
-    while a server uses the directory."""
+    """Delete the files and objects of which ``gantry check`` says that no row names them, and the parts of uploads that
+    nobody continues. Raises FailedPrecondition while a server uses the directory, and where the index is damaged."""
     settings = _load(args)
     data = _require_data(settings)
     with closing(DataDirectory(settings)) as directory, open_checked(data, settings=settings) as checked:
-        unknown = list(_find_unknown(checked))
+        _require_sound(checked)
+        unknown, uploads = list(_find_unknown(checked)), sorted(checked.list_left_uploads())
         if args.dry_run:
-            return _tell_unknown(unknown, {}, "nobody names it")
+            return _tell_unknown([*unknown, *map(_name_upload, uploads)], {}, "nobody names it")
         seams = open_seams(settings, directory)
         try:
             failed = {key: error.message for key, error in seams.blobs.delete_all(unknown).items()}
+            failed |= _end_uploads(checked, uploads)
         finally:
             seams.executor.end()
             seams.pixels.end()
             seams.index.close()
-    return _tell_unknown(unknown, failed, "deleted")
+    return _tell_unknown([*unknown, *map(_name_upload, uploads)], failed, "deleted")
+
+
+def _require_sound(checked: Checked) -> None:
+    """Rows that an index has lost may name what nobody seems to name: a rebuild finds them by these bytes. Raises
+    FailedPrecondition."""
+    for found in checked.index.checks.find_damage():
+        raise FailedPrecondition(
+            f"the index is damaged, so it may have forgotten what it names: {found.message}",
+            advice="restore it, or run `gantry storage rebuild`",
+        )
+
+
+def _name_upload(upload: Upload) -> str:
+    return f"{upload[0]}, parts of the upload {upload[1][:100]}"
+
+
+def _end_uploads(checked: Checked, uploads: Sequence[Upload]) -> dict[str, str]:
+    """Why parts could not be removed, by what they are called."""
+    failed: dict[str, str] = {}
+    for each in uploads:
+        try:
+            checked.end_upload(*each)
+        except StatusError as error:
+            failed[_name_upload(each)] = error.message
+    return failed
 
 
 def _find_unknown(checked: Checked) -> Iterator[str]:
@@ -103,7 +133,7 @@ def _find_unknown(checked: Checked) -> Iterator[str]:
 def _tell_unknown(keys: Sequence[str], failed: Mapping[str, str], what: str) -> int:
     for key in keys:
         say(printable(f"{key}: {failed.get(key, what)}"))
-    note(f"{len(keys)} files that nobody names, {len(failed)} of them could not be deleted")
+    note(f"{len(keys)} files and uploads that nobody names, {len(failed)} of them could not be deleted")
     return 1 if failed else 0
 
 

@@ -30,9 +30,11 @@ def native_xml(attributes: dict[str, Any], private: PrivateKeywords | None = Non
 
 def _write_dataset(attributes: dict[str, Any], private: PrivateKeywords | None) -> Iterator[str]:
     creators = {
-        tag[:4] + tag[6:]: element["Value"][0]
+        tag[:4] + tag[6:]: creator
         for tag, element in attributes.items()
-        if int(tag[:4], 16) & 1 and tag.startswith("00", 4) and element.get("Value")
+        if int(tag[:4], 16) & 1 and tag.startswith("00", 4)
+        for creator in element.get("Value", ())[:1]
+        if isinstance(creator, str)
     }
     for tag, element in sorted(attributes.items()):
         if private is None or tag[:4] + tag[6:] not in creators or not tag.startswith("00", 4):
@@ -44,7 +46,7 @@ def _write_attribute(
 ) -> Iterator[str]:
     creator = ""
     if int(tag[:4], 16) & 1 and tag[4:6] != "00":
-        creator = str(creators.get(tag[:4] + tag[4:6], ""))
+        creator = creators.get(tag[:4] + tag[4:6], "")
         tag = f"{tag[:4]}00{tag[6:]}" if creator else tag
     keyword = (private or {}).get((creator, tag), "") if creator else keyword_of(int(tag, 16))
     yield f'<DicomAttribute tag="{tag}" vr="{element["vr"]}"'

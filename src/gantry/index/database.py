@@ -128,9 +128,12 @@ class Database:
     def keep_reserve(self) -> None:
         self.reserve.take()
 
-    def find_troubles(self) -> list[str]:
+    def find_damage(self) -> str:
         self.examination.run_short()
-        return list(filter(None, (self.examination.trouble, self.reserve.shortage)))
+        return self.examination.trouble
+
+    def find_troubles(self) -> list[str]:
+        return list(filter(None, (self.find_damage(), self.reserve.shortage)))
 
     @contextmanager
     def _translated(self) -> Iterator[None]:

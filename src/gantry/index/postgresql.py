@@ -144,6 +144,10 @@ class PostgresDatabase(Database):
     def keep_reserve(self) -> None:
         """PostgreSQL's disk is not ours."""
 
+    def find_damage(self) -> str:
+        """PostgreSQL finds it, and says so."""
+        return ""
+
     def find_troubles(self) -> list[str]:
         try:
             with self.read() as connection:

@@ -59,6 +59,9 @@ class SqlIndex:
     def examine(self) -> None:
         self.database.examine()
 
+    def find_damage(self) -> str:
+        return self.database.find_damage()
+
     def find_troubles(self) -> list[str]:
         return self.database.find_troubles()
 

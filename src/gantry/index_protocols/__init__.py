@@ -87,6 +87,11 @@ class Index(Protocol):
         """Look for damage, if it is long ago that this was done. It may take minutes."""
         ...
 
+    def find_damage(self) -> str:
+        """What was found when it was examined last, "" while all is well: one that may have lost rows says of no bytes
+        that nobody names them."""
+        ...
+
     def find_troubles(self) -> list[str]:
         """What is wrong with the index for longer than one call, each in one sentence without a full stop."""
         ...

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import logging
-from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future
 from contextlib import ExitStack
 from dataclasses import replace
 from types import TracebackType
-from typing import Self
+from typing import Any, Self, TypeVar
 
 from gantry.errors import DiskAway, StatusError
 from gantry.late_writes import make_late
@@ -17,6 +17,9 @@ from gantry.seams import Blobs, BlobWriter, Seams, without_gaps
 from gantry.storage.extents import object_of, parse_extent
 
 logger = logging.getLogger(__name__)
+
+Out = TypeVar("Out")
+Call = TypeVar("Call", bound=Future[Any])
 
 
 def item_prefix(directory: str, offset: int) -> str:
@@ -34,11 +37,13 @@ def with_segments(batch: Batch) -> Batch:
 
 
 class BatchWriters:
-    """The writers of one call, one for each place that it writes to. ``prefix`` is without the place."""
+    """The writers of one call, one for each place that it writes to. ``prefix`` is without the place; ``late`` is where
+    something may come late, once they are closed."""
 
     def __init__(self, blobs: Blobs, prefix: str) -> None:
         self._blobs, self._prefix = blobs, prefix
         self._writers: dict[str, BlobWriter] = {}
+        self.late: tuple[str, ...] = ()
 
     def at(self, place: str) -> BlobWriter:
         if place not in self._writers:
@@ -54,7 +59,10 @@ class BatchWriters:
         """The keys of the segments that were written, and of what could not be removed: whoever ends a lot lists both.
         What was not flushed is removed."""
         writers, self._writers = list(self._writers.values()), {}
-        return close_all(writers)
+        try:
+            return close_all(writers)
+        finally:
+            self.late = tuple(key for writer in writers for key in writer.late)
 
     def __enter__(self) -> Self:
         return self
@@ -87,16 +95,33 @@ def close_all(writers: Sequence[BlobWriter]) -> tuple[str, ...]:
     return tuple(keys)
 
 
+class Outcomes(list[Out]):
+    """Those of a call, and where something may come ``late`` that it has written: a request that was sent again may be
+    carried out once more, when what it wrote is deleted."""
+
+    late: tuple[str, ...] = ()
+
+
+def make_outcomes(found: list[Out], writers: BatchWriters) -> list[Out]:
+    """What a call answers once its writers are closed."""
+    if not writers.late:
+        return found
+    outcomes = Outcomes(found)
+    outcomes.late = writers.late
+    return outcomes
+
+
 class Tries:
-    """Counts the calls of each batch: after more than one, a worker has died and may have left bytes."""
+    """The calls of each batch: after more than one, a worker has died and may have left bytes."""
 
     def __init__(self, seams: Seams) -> None:
         self._seams = seams
-        self._counts: Counter[int] = Counter()
+        self._calls: dict[int, list[Future[Any]]] = {}
 
-    def add(self, number: int) -> None:
-        """A call of a batch begins."""
-        self._counts[number] += 1
+    def add(self, number: int, call: Call) -> Call:
+        """A call of a batch has begun."""
+        self._calls.setdefault(number, []).append(call)
+        return call
 
     def find_left(self, number: int, directories: Iterable[str], keys: Iterable[str]) -> tuple[str, ...]:
         """Objects of a batch whose calls have ended, but for those that hold the blobs ``keys``; and where some may
@@ -104,8 +129,9 @@ class Tries:
 
         ``directories`` are where the batch writes to, with the place. Raises DiskAway where they cannot be listed.
         """
-        if self._counts.pop(number, 0) < 2:  # the usual case: nothing to look for
-            return ()
+        calls = self._calls.pop(number, [])
+        if len(calls) < 2:  # the usual case: nothing to look for
+            return tuple(key for call in calls for key in _list_late(call))
         used = set(map(object_of, keys))
         prefixes = [f"{each}." for each in directories]
         found = (item.key for each in prefixes for item in self._list(each))
@@ -120,3 +146,8 @@ class Tries:
                 raise
             logger.warning("what was written below %s cannot be listed: %s", prefix, error.message)
             raise DiskAway("the directory of stored instances cannot be listed; the log has the details") from None
+
+
+def _list_late(call: Future[Any]) -> tuple[str, ...]:
+    outcomes = call.result()  # the batch has its outcomes: it is done
+    return outcomes.late if isinstance(outcomes, Outcomes) else ()

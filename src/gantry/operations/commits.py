@@ -102,7 +102,8 @@ def finish(
         raise TakenOver(f"operation {operation.name} was deleted while it ran") from None
     error_or_partial = error or _describe_partial_failure(seams, operation)
     entries = () if error is None else (Failure(subject or operation.subject, error),)
-    # The first attempt, without an error, has given nothing up: a batch that has is made again by another one.
+    # The first attempt, without an error, has given nothing up: a batch that has is made again by another one, and one
+    # that has sent a request again says where.
     late = list_late(seams, operation) if error is not None or operation.attempt > 1 else []
     rests = partial(_list_left, operation, left, late)
     seams.index.operations.finish_operation(operation, runner, error_or_partial, entries, rests, warnings)

@@ -8,10 +8,11 @@ from collections.abc import Generator, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import closing
 from dataclasses import replace
-from functools import reduce
+from itertools import chain
+from operator import itemgetter
 from typing import NamedTuple
 
-from gantry.checkpoints import advance
+from gantry.checkpoints import advance, advance_past
 from gantry.counters import Transfer
 from gantry.errors import Code, InvalidArgument, NotFound, Status, StatusError
 from gantry.healing import find_damaged_headers, is_lost, make_replacement, make_unknown
@@ -40,6 +41,8 @@ MOST_HELD = 20_000
 twice: memory does not grow with it."""
 _COUNT_SECONDS = 2.0  # for the count to end; in a bucket that does not answer it hangs, and is left alone
 
+_CHECK_EVERY = 64  # entries of a listing, which calls its check itself where it takes long
+_UIDS_OF = itemgetter(slice(3))  # as ``Instance.uids``
 _READING = "read this object; the object may be malformed beyond what can be read"
 
 
@@ -59,8 +62,7 @@ def import_dicom_data(seams: Seams, operation: Operation, check: Check = go_on) 
     other_uids = accepts_other_uids(seams, operation.store)
 
     def submit(number: int, objects: Sequence[ObjectMeta], offset: int) -> Future[list[Ingested]]:
-        tries.add(number)
-        return seams.executor.submit(
+        call = seams.executor.submit(
             ingest_batch,
             list(objects),
             offset,
@@ -70,6 +72,7 @@ def import_dicom_data(seams: Seams, operation: Operation, check: Check = go_on) 
             blob_prefix=directory(number),
             storage_class=operation.request["storage_class"],
         )
+        return tries.add(number, call)
 
     def on_death(item: ObjectMeta, error: WorkerDied) -> Ingested:
         return describe_death(make_printable(source_uri + item.key), _READING, error), 0, False
@@ -81,7 +84,7 @@ def import_dicom_data(seams: Seams, operation: Operation, check: Check = go_on) 
             for number, objects, ingested in results:
                 done += len(objects)
                 outcomes = [outcome for outcome, _, _ in ingested]
-                checkpoint = reduce(advance, objects, checkpoint)
+                checkpoint = advance_past(checkpoint, objects)
                 written = [item for item in outcomes if isinstance(item, Instance)]
                 refused = {} if other_uids else _refuse_other_uids(seams, operation.store_id, written)
                 left = tries.find_left(number, (directory(number),), (item.blob_key for item in written))
@@ -104,7 +107,8 @@ def import_dicom_data(seams: Seams, operation: Operation, check: Check = go_on) 
 
 
 def _add_up(ingested: Sequence[Ingested]) -> Transfer:
-    return Transfer(sum(size for _, size, _ in ingested), sum(is_unchecked for _, _, is_unchecked in ingested))
+    _, sizes, are_unchecked = zip(*ingested, strict=True) if ingested else ((), (), ())
+    return Transfer(sum(sizes), sum(are_unchecked))
 
 
 def _refuse_other_uids(seams: Seams, store_id: int, written: Sequence[Instance]) -> dict[str, Failure]:
@@ -113,7 +117,7 @@ def _refuse_other_uids(seams: Seams, store_id: int, written: Sequence[Instance])
     Workers do not use the index, so they have written them.
     """
     refused: dict[str, Failure] = {}
-    if are_uids(uid for item in written for uid in item.uids):
+    if are_uids(chain.from_iterable(map(_UIDS_OF, written))):
         return refused
     for item in written:
         try:
@@ -140,8 +144,9 @@ def list_matching(
         except NotFound:
             return
     else:
-        for entry in source.list(pattern.prefix, start_after, pattern.depth, check):
-            check()
+        for number, entry in enumerate(source.list(pattern.prefix, start_after, pattern.depth, check)):
+            if not number % _CHECK_EVERY:
+                check()
             if pattern.matches(entry.key) or (entry.problem and entry.key.endswith("/")):
                 yield entry
 

@@ -22,7 +22,8 @@ LATE_SECONDS = 3600.0
 when this process has seen the key first, so that no clock that jumps has a part in it."""
 
 _KEYS = 500  # of one query
-_CHUNK = 200  # objects looked up in one query
+_CHUNK = 10_000
+"""Objects looked up at once: each look-up of objects that hold one instance reads all rows."""
 
 
 class LateSweeps:
@@ -36,12 +37,11 @@ class LateSweeps:
         """Search each prefix that has waited long enough; it takes a request for 1,000 objects. One that cannot be
         searched now is tried again, less and less often. Raises Stopping, and what the index raises."""
         seams = self._seams
-        seams.index.settle()
         now, keys = time.monotonic(), list(self._list())
         self._seen = {key: self._seen.get(key, now) for key in keys}
         for key in keys:
             self._check()
-            if seams.is_held():
+            if seams.is_held() or seams.index.find_damage():
                 return
             if now - self._seen[key] >= LATE_SECONDS and seams.undeletable.is_due(key):
                 self._search(key)
@@ -62,19 +62,25 @@ class LateSweeps:
             if error.waits_for is None and seams.undeletable.fail(key):
                 logger.warning("what came late below %s stays for now: %s", prefix, error.message)
             return
+        if count is None:
+            return
         if count:
             logger.warning("%d objects below %s came after they had been given up; they are removed", count, prefix)
         seams.index.garbage.forget_blobs([key])
         seams.undeletable.succeed(key)
 
 
-def delete_unnamed(seams: Seams, prefix: str, check: Check) -> int:
-    """Delete the objects below a prefix that no row names; how many. Nobody may write there any more: then a segment
-    has a row as long as one of its instances has. Raises the error of one that cannot be deleted."""
+def delete_unnamed(seams: Seams, prefix: str, check: Check) -> int | None:
+    """Delete the objects below a prefix that no row names; how many, None where a backup is made. Nobody may write
+    there any more: then a segment has a row as long as one of its instances has. Raises the error of one that cannot be
+    deleted."""
     found, count = without_gaps(seams.blobs.list(prefix, check=check)), 0
     while keys := [item.key for item in islice(found, _CHUNK)]:
+        seams.index.settle()
         named = seams.index.uploads.find_named(keys)
         unnamed = [key for key in keys if key not in named]
+        if unnamed and seams.is_held():  # asked last: a copy of the index may name what had no row just now
+            return None
         for error in seams.blobs.delete_all(unnamed).values() if unnamed else ():
             raise error
         count += len(unnamed)

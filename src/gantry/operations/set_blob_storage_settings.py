@@ -10,7 +10,7 @@ from functools import partial
 from gantry.beats import SYNC_SECONDS, beat, beat_for
 from gantry.containment import contain
 from gantry.errors import Code, MustBeRestored, Status, StatusError
-from gantry.operations.batch_writers import BatchWriters, Tries, item_prefix
+from gantry.operations.batch_writers import BatchWriters, Tries, item_prefix, make_outcomes
 from gantry.operations.blob_keys import batch_prefix, parse_place
 from gantry.operations.interruption import go_on
 from gantry.operations.per_instance import Work, process_instances
@@ -32,8 +32,8 @@ def set_blob_storage_settings(seams: Seams, operation: Operation, check: Check =
     tries = Tries(seams)
 
     def submit(number: int, instances: Sequence[StoredInstance], offset: int) -> Future[list[str | Failure]]:
-        tries.add(number)
-        return seams.executor.submit(copy, list(instances), offset, blob_prefix=batch_prefix(operation, number))
+        call = seams.executor.submit(copy, list(instances), offset, blob_prefix=batch_prefix(operation, number))
+        return tries.add(number, call)
 
     def to_batch(number: int, instances: Sequence[StoredInstance], outcomes: Sequence[str | Failure]) -> Batch:
         prefix = batch_prefix(operation, number)
@@ -69,7 +69,7 @@ def copy_batch(
                 outcomes.append(Failure(instance.path, error.status))
         beat(SYNC_SECONDS)
         writers.flush()
-    return outcomes
+    return make_outcomes(outcomes, writers)
 
 
 def _copy(blobs: Blobs, instance: StoredInstance, writers: BatchWriters, place: str, sums: WrittenSums) -> str:

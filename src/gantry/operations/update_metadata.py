@@ -23,14 +23,14 @@ def update_metadata(seams: Seams, operation: Operation, check: Check = go_on) ->
     tries = Tries(seams)
 
     def submit(number: int, instances: Sequence[StoredInstance], offset: int) -> Future[list[_Outcome]]:
-        tries.add(number)
         places = [seams.place_of(instance.storage_class) for instance in instances]
         for place in set(places):
             seams.records.keep([operation.store_id], place)
         prefix = item_prefix(batch_prefix(operation, number), offset)
-        return seams.executor.submit(
+        call = seams.executor.submit(
             update_batch, list(instances), places, prefix, patch=patch, web_url=web_url, blobs=seams.blobs
         )
+        return tries.add(number, call)
 
     def to_batch(number: int, instances: Sequence[StoredInstance], outcomes: Sequence[_Outcome]) -> Batch:
         replacements = tuple(item for item in outcomes if isinstance(item, Replacement))

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import copy
-import logging
-import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import chain
 
@@ -16,7 +13,7 @@ from gantry.errors import Aborted, StatusError
 from gantry.resources import Uids
 from gantry.seams import OpenedObject
 from gantry.storage.durable import Part
-from gantry.storage.extents import OWN_BYTES, align, group_by_segment, parse_extent
+from gantry.storage.extents import OWN_BYTES, Extent, align, parse_extent
 from gantry.storage.freed import CHECKED, looks_freed
 from gantry.storage.gathering import HELD_BYTES, find_first_bytes, gather
 from gantry.storage.group_commit import BROKEN_OFF, GroupCommit
@@ -28,15 +25,7 @@ from gantry.storage.own_objects import OwnObjects
 from gantry.storage.pieces import read_pieces
 from gantry.storage.room import Room
 from gantry.storage.segments import Segments
-
-logger = logging.getLogger(__name__)
-
-
-class _Mine(threading.local):
-    """The files that a thread has written to since its last flush."""
-
-    def __init__(self) -> None:
-        self.parts: set[Part] = set()
+from gantry.storage.shared_flushes import Flushes, free_again
 
 
 class LocalWriter:
@@ -48,7 +37,7 @@ class LocalWriter:
         self._segments = Segments(self._files)
         self._own = OwnObjects(self._files)
         self._commit = GroupCommit(self._sync)
-        self._mine = _Mine()
+        self._flushes = Flushes[Part](self._commit)
         self._discarded: list[str] = []  # extents
         self.left: tuple[str, ...] = ()
         self.late: tuple[str, ...] = ()  # a disk carries out no call that has failed
@@ -86,11 +75,7 @@ class LocalWriter:
             self._files.remove_or_raise(key)
 
     def flush(self) -> None:
-        mine, self._mine.parts = self._mine.parts, set()
-        self._commit.run()
-        for part in mine:
-            if part.error is not None:
-                raise copy.copy(part.error)
+        self._flushes.flush()
 
     def close(self) -> tuple[str, ...]:
         """Durable on return: nothing that was discarded or not finished comes back, but for what is ``left``. Raises
@@ -104,13 +89,11 @@ class LocalWriter:
 
     def _free_discarded(self) -> list[str]:
         """Once more, and durably: a crash may bring them back. The keys of those that cannot be freed now."""
-        left: list[str] = []
-        for segment, extents in group_by_segment(self._discarded):
-            failed = free_extents(self._store.root, self._store.name_to_write(segment), extents)
-            for key, error in failed.items():  # its text has the key: it is for the log alone
-                logger.warning("%s is not in use, but cannot be freed now: %s", key, error.message)
-            left += failed
-        return left
+
+        def free(segment: str, extents: Sequence[Extent]) -> Mapping[str, StatusError]:
+            return free_extents(self._store.root, self._store.name_to_write(segment), extents)
+
+        return free_again(self._discarded, free)
 
     def _goes_into_segment(self, start: Sequence[bytes], size: int) -> bool:
         """A range that begins with nothing but zeros would look like one that was freed."""
@@ -120,14 +103,14 @@ class LocalWriter:
 
     def _append(self, chunks: Iterable[bytes], size: int, uids: Uids, written: int | None = None) -> str:
         segment, key = self._segments.append(chunks, size, uids, written)
-        self._mine.parts.add(segment)
+        self._flushes.note(segment)
         return key
 
     def _write_own(self, fill: Callable[[int], int]) -> tuple[str, int]:
         if self._own.is_full:
             self._commit.run()
         part, size = self._own.write(fill)
-        self._mine.parts.add(part)
+        self._flushes.note(part)
         return part.key, size
 
     def _sync(self) -> None:

@@ -134,6 +134,11 @@ def _check_type(name: str, key: str, item: object) -> None:
     if type(item) is not wanted:
         shown = "its value" if key in _SECRETS else repr(item)[:_MOST_SHOWN]
         raise InvalidArgument(f"remote_buckets: {key} = {shown} of {name!r} is not {_TYPES[wanted]}")
+    if item == "":
+        raise InvalidArgument(
+            f'remote_buckets: {key} = "" of {name!r} says nothing',
+            advice="give it a value, or leave it out" if key != "bucket" else "name the bucket at the provider",
+        )
 
 
 def require_effect(entries: Sequence[RemoteBuckets]) -> None:

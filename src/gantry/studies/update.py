@@ -18,7 +18,7 @@ from gantry.ingest import identify
 from gantry.json_patch import apply_patch, require_patch
 from gantry.json_text import parse_json
 from gantry.names import DicomStoreName, ResourcePath
-from gantry.operations.batch_writers import BatchWriters
+from gantry.operations.batch_writers import BatchWriters, make_outcomes
 from gantry.resources import Failure, Instance, Replacement, StoredInstance
 from gantry.seams import Blobs, BlobWriter, Seams
 from gantry.stored_bytes import WrittenSums, make_lost, open_stored, require_as_written
@@ -123,7 +123,8 @@ def update_batch(
         described = map(_describe_by_own_header, describe(read), read)
         beat(SYNC_SECONDS)
         writers.flush()
-    return [item._replace(after=next(described)) if isinstance(item, Replacement) else item for item in outcomes]
+    whole = [item._replace(after=next(described)) if isinstance(item, Replacement) else item for item in outcomes]
+    return make_outcomes(whole, writers)
 
 
 def _describe_by_own_header(after: Instance | Failure, read: Read) -> Instance:

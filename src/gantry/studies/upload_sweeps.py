@@ -40,7 +40,9 @@ def sweep_uploads(seams: Seams, left: list[tuple[int, int]], stopping: threading
 
 
 def _sweep_lot(seams: Seams, lot: int, store_id: int, stopping: threading.Event) -> bool:
-    """False where the server stops, or a backup is made: then it is tried again later."""
+    """False where the server stops, a backup is made, or the index is damaged: then it is tried again later."""
+    if seams.index.find_damage():
+        return False
     segments: list[str] = []
     seams.index.settle()
     for place in seams.places:
@@ -67,6 +69,7 @@ def _sweep(seams: Seams, store_id: int, keys: list[str], stopping: threading.Eve
     def may_delete() -> bool:
         return not (stopping.is_set() or seams.is_held())
 
+    seams.index.settle()
     segments = [key for key in keys if key.endswith(SUFFIX)]
     objects = [key for key in keys if not key.endswith(SUFFIX)]
     return all(_free_rest(seams, store_id, key, may_delete) for key in segments) and _delete_objects(

@@ -37,6 +37,8 @@ Out = TypeVar("Out")
 class Azure:
     """``rights`` are the names of the actions in a role of Azure."""
 
+    knows_create = True
+
     def __init__(self, place: RemotePlace) -> None:
         """Makes no request. Raises BucketAway where there are no credentials."""
         self.place, self._access = place, find_access(place)

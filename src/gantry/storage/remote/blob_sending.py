@@ -16,6 +16,7 @@ from gantry.storage.group_commit import BROKEN_OFF
 from gantry.storage.new_names import NewNames
 from gantry.storage.remote.blob_bucket import BlobBucket
 from gantry.storage.remote.blob_segments import Segment
+from gantry.storage.remote.retrying import count_repeats
 
 logger = logging.getLogger(__name__)
 
@@ -51,7 +52,7 @@ class Sending:
         self._flushing: set[Segment] = set()
         self._threads: ThreadPoolExecutor | None = None
         self._closed = False
-        self.is_late = False  # a segment may come into the bucket that was given up
+        self.is_late = False  # a segment may come into the bucket that was given up, or once more
         self.durable: list[str] = []
         self.lost: list[str] = []  # keys of segments of which nobody knows whether they are in the bucket
 
@@ -103,6 +104,7 @@ class Sending:
 
     def _send(self, segment: Segment) -> None:
         error: StatusError | None = BROKEN_OFF
+        repeats = count_repeats()
         try:
             if data := segment.seal():
                 self._bucket.put_new(segment.key, data)
@@ -114,7 +116,7 @@ class Sending:
         except Exception:
             logger.exception("a segment could not be sent")
         finally:
-            self.is_late |= error is not None
+            self.is_late |= error is not None or count_repeats() != repeats
             segment.settle(error)
 
     def take(self) -> Taken:

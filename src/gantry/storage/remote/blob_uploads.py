@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
-from gantry.errors import FailedPrecondition, PermissionDenied, Unimplemented
+from gantry.errors import FailedPrecondition, NotFound, PermissionDenied, Unimplemented
 from gantry.storage.remote.blob_bucket import BlobBucket
 from gantry.storage.remote.notes import UploadNotes
 
@@ -24,6 +25,12 @@ def find_left_uploads(bucket: BlobBucket, notes: Path) -> set[Upload]:
     named = {note for each in _list_directories(notes) for note in UploadNotes(each).list(mends=False)}
     left = {(key, upload) for key, upload in begun if (key, upload) not in named and (key, "") not in named}
     return {(key[len(bucket.prefix) :], upload) for key, upload in left}
+
+
+def end_upload(bucket: BlobBucket, key: str, upload: str) -> None:
+    """Remove the parts of one, if it has not ended meanwhile. Raises Unavailable, DiskAway."""
+    with bucket.deleting(key), suppress(NotFound):
+        bucket.client.call(partial(bucket.client.provider.drop_parts, bucket.prefix + key, upload))
 
 
 def _list_begun(bucket: BlobBucket) -> Iterator[Upload]:

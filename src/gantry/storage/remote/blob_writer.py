@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import copy
 import logging
 import threading
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from itertools import chain
 
 import google_crc32c
 
 from gantry.checksums import require_sum
-from gantry.errors import Aborted, Cancelled, DiskAway, FailedPrecondition, StatusError
+from gantry.errors import Aborted, Cancelled, DeadlineExceeded, DiskAway, FailedPrecondition, StatusError
 from gantry.late_writes import make_late
 from gantry.resources import Uids
 from gantry.seams import OpenedObject
-from gantry.storage.extents import OWN_BYTES, group_by_segment, parse_extent
+from gantry.storage.extents import OWN_BYTES, parse_extent
 from gantry.storage.freed import CHECKED, looks_freed
 from gantry.storage.gathering import HELD_BYTES, find_first_bytes, gather
 from gantry.storage.group_commit import GroupCommit
@@ -25,15 +25,10 @@ from gantry.storage.remote.blob_bucket import BlobBucket
 from gantry.storage.remote.blob_freeing import free_extents
 from gantry.storage.remote.blob_segments import Segment, discard_pending
 from gantry.storage.remote.blob_sending import MOST_FLUSHES, Sending
+from gantry.storage.remote.retrying import count_repeats
+from gantry.storage.shared_flushes import Flushes, free_again
 
 logger = logging.getLogger(__name__)
-
-
-class _Mine(threading.local):
-    """The segments that a thread has written to since its last flush."""
-
-    def __init__(self) -> None:
-        self.segments: set[Segment] = set()
 
 
 class RemoteWriter:
@@ -47,14 +42,13 @@ class RemoteWriter:
         self._bucket, self._prefix, self._names = bucket, prefix, NewNames(prefix)
         bucket.locate_new(f"{prefix}-")
         self._sending = Sending(bucket, self._names)
-        self._commit = GroupCommit(self._sync, MOST_FLUSHES)
-        self._mine = _Mine()
+        self._flushes = Flushes[Segment](GroupCommit(self._sync, MOST_FLUSHES))
         self._lock = threading.Lock()
         self._unflushed: set[str] = set()  # objects of their own
         self._unwanted: set[str] = set()  # objects that were to be removed, and may still be there
         self._discarded: list[str] = []  # extents
         self._closed = False
-        self._is_late = False  # a request that was given up may still be carried out
+        self._is_late = False  # a request that was given up, or sent again, may still be carried out
         self.left: tuple[str, ...] = ()
         self.late: tuple[str, ...] = ()
 
@@ -80,7 +74,7 @@ class RemoteWriter:
         crc32c = google_crc32c.value(data)
         require_sum(crc32c, written)
         segment, key = self._sending.append(data, uids, crc32c)
-        self._mine.segments.add(segment)
+        self._flushes.note(segment)
         return key
 
     def _copy(self, key: str, source: OpenedObject, written: int | None) -> int:
@@ -91,16 +85,18 @@ class RemoteWriter:
 
     def _write_own(self, fill: Callable[[str], int]) -> tuple[str, int]:
         self._require_open()
-        key = self._names.make(SUFFIX)
+        key, repeats = self._names.make(SUFFIX), count_repeats()
         try:
             size = fill(key)
             with self._lock:
                 self._require_open()
                 self._unflushed.add(key)
         except BaseException as error:
-            self._is_late |= isinstance(error, DiskAway | Cancelled)
+            self._is_late |= _leaves_request(error)
             self._remove(key)  # where an answer was lost, the object may be there
             raise
+        finally:
+            self._is_late |= count_repeats() != repeats
         return key, size
 
     def _require_open(self) -> None:
@@ -124,11 +120,7 @@ class RemoteWriter:
             self._discarded.remove(key)
 
     def flush(self) -> None:
-        mine, self._mine.segments = self._mine.segments, set()
-        self._commit.run()
-        for segment in mine:
-            if segment.error is not None:
-                raise copy.copy(segment.error)
+        self._flushes.flush()
 
     def _sync(self) -> None:
         with self._lock:
@@ -163,19 +155,18 @@ class RemoteWriter:
 
     def _free_discarded(self) -> list[str]:
         """Once more; the keys of those that cannot be freed now."""
-        left: list[str] = []
         try:
             if self._discarded:
                 self._bucket.require_mark()
         except StatusError as away:
             logger.warning("%d instances are not in use, but cannot be freed: %s", len(self._discarded), away.message)
             return [*self._discarded]
-        for segment, extents in group_by_segment(self._discarded):
-            failed = free_extents(self._bucket, segment, extents)
-            for key, error in failed.items():  # its text has the key: it is for the log alone
-                logger.warning("%s is not in use, but cannot be freed now: %s", key, error.message)
-            left += failed
-        return left
+        return free_again(self._discarded, partial(free_extents, self._bucket))
+
+
+def _leaves_request(error: BaseException) -> bool:
+    """Whether a write may still be on its way. What is no error of ours ends a call that hangs: a server that stops."""
+    return isinstance(error, DiskAway | Cancelled | DeadlineExceeded) or not isinstance(error, StatusError)
 
 
 def _require_size(size: int, source: OpenedObject) -> None:

@@ -25,7 +25,7 @@ from gantry.storage.remote.blob_looking import find_lost
 from gantry.storage.remote.blob_reading import HeldObject, StoredExtent, open_object, read_whole
 from gantry.storage.remote.blob_segments import find_pending
 from gantry.storage.remote.blob_tables import Tail
-from gantry.storage.remote.blob_uploads import find_left_uploads
+from gantry.storage.remote.blob_uploads import end_upload, find_left_uploads
 from gantry.storage.remote.blob_writer import RemoteWriter
 from gantry.storage.remote.bucket import RemoteBucket
 from gantry.storage.remote.names import is_nameable
@@ -108,6 +108,11 @@ class RemoteBlobs:
         """Keys and names of uploads in parts that nobody continues. ``notes`` has the directories of all notes of the
         server. Raises Unavailable, DiskAway."""
         return find_left_uploads(self._bucket, notes)
+
+    def end_upload(self, key: str, upload: str) -> None:
+        """Remove the parts of one. Raises Unavailable, DiskAway."""
+        with self._bucket.marked():
+            end_upload(self._bucket, key, upload)
 
     # Reading ----------------------------------------------------------------------------------------------------------
 

@@ -10,6 +10,7 @@ from itertools import islice
 
 from gantry.calls_that_hang import call_hearing
 from gantry.errors import (
+    Aborted,
     BucketAway,
     Cancelled,
     FailedPrecondition,
@@ -30,7 +31,7 @@ from gantry.storage.remote.notes import UploadNotes
 from gantry.storage.remote.place import RemotePlace
 from gantry.storage.remote.reading import RemoteObject
 from gantry.storage.remote.unsorted import sort_all
-from gantry.storage.remote.writing import drop_unnamed, write_object
+from gantry.storage.remote.writing import copy_object, drop_unnamed, write_object
 from gantry.storage.uris import MAX_KEY_BYTES, is_text, measure_key
 
 logger = logging.getLogger(__name__)
@@ -115,6 +116,14 @@ class RemoteBucket:
         self._require_key(key)
         return write_object(self.client, key, chunks, self.notes)
 
+    def keeps_first(self, key: str, data: bytes) -> bool:
+        """Whether a write on the condition that there is no object of this name leaves the one that is there."""
+        try:
+            self.client.create(key, data)
+        except Aborted:
+            return True
+        return False
+
     def copy_from(self, source: OpenedObject, key: str) -> int:
         """By the provider itself, where both objects are in its buckets, and their bytes are the same."""
         self._require_key(key)
@@ -131,7 +140,7 @@ class RemoteBucket:
         if not provider.can_copy_from(source.client.place):
             return False
         try:
-            self.client.call(partial(provider.copy, source.client.place, source.found, key))
+            copy_object(self.client, source.client.place, source.found, key, self.notes)
         except (FailedPrecondition, PermissionDenied, Unimplemented) as error:
             logger.warning("%s makes no copy, so the bytes are read and written: %s", self.place.address, error.message)
             return False

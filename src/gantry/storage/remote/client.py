@@ -43,9 +43,11 @@ class Client:
                 self._provider = _open_provider(self.place)
             return self._provider
 
-    def call(self, act: Callable[[], Out], check: Check | None = None) -> Out:
+    def call(
+        self, act: Callable[[], Out], check: Check | None = None, may_repeat: Callable[[], bool] = lambda: True
+    ) -> Out:
         try:
-            return retry(act, self.pace, check)
+            return retry(act, self.pace, check, may_repeat)
         except Unavailable as error:
             self._failed_at = time.monotonic()
             if isinstance(error, BucketAway):
@@ -138,8 +140,10 @@ class Client:
 
     def create(self, key: str, data: bytes) -> None:
         """Put an object where there is none. Raises Aborted where there is one; this call may have put it, if an answer
-        was lost. Servers that do not know the condition put it in the place of any."""
-        self.call(partial(self.provider.create, key, data))
+        was lost. Servers that do not know the condition put it in the place of any: those that say so are asked once,
+        for a first try that is carried out last would bring back what has been freed since."""
+        provider = self.provider
+        self.call(partial(provider.create, key, data), may_repeat=lambda: provider.knows_create)
 
     def delete(self, key: str) -> None:
         self.call(partial(self.provider.delete, key))

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import botocore.loaders
 import botocore.session
-from botocore.exceptions import NoCredentialsError
+from botocore.exceptions import BotoCoreError, NoCredentialsError
 
 from gantry.storage.remote.place import RemotePlace
 
@@ -36,6 +36,14 @@ def make_session(place: RemotePlace) -> Any:
         # Nobody waits for an address that answers on machines of one cloud only.
         session.get_component("credential_provider").remove(_METADATA)
     return session
+
+
+def list_profiles() -> Collection[str]:
+    """Those of Amazon's files; none where they cannot be read."""
+    try:
+        return list(botocore.session.Session(session_vars=_NO_PROFILE).available_profiles)
+    except BotoCoreError:
+        return ()
 
 
 def _needs_no_profile(place: RemotePlace) -> bool:

@@ -59,6 +59,8 @@ Out = TypeVar("Out")
 class Gcs:
     """Rights are permissions of Google's IAM."""
 
+    knows_create = True
+
     def __init__(self, place: RemotePlace) -> None:
         """Makes no request. Raises BucketAway where there are no credentials."""
         self.place = place

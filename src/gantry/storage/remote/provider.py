@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, runtime_checkable
 
 from gantry.errors import StatusError
 from gantry.resources import ObjectMeta
@@ -58,9 +58,14 @@ class BegunUploads(NamedTuple):
 
 class Provider(Protocol):
     """One bucket. Each method is one request, or a few, without retries. Raises StatusError (``errors``): NotFound,
-    PermissionDenied, Aborted for another object than ``tag`` says, Unavailable for what may pass, BucketAway."""
+    PermissionDenied, Aborted for another object than ``tag`` says, Unavailable for what may pass, BucketAway.
+
+    ``knows_create``: it has not refused the condition of ``create``."""
 
     place: RemotePlace
+
+    @property
+    def knows_create(self) -> bool: ...
 
     def exists(self) -> bool: ...
 
@@ -117,4 +122,19 @@ class Provider(Protocol):
 
     def delete_all(self, keys: Sequence[str]) -> dict[str, StatusError]:
         """At most 1,000. The errors of those that could not be deleted."""
+        ...
+
+
+@runtime_checkable
+class CopiesParts(Protocol):
+    """A provider that copies longer objects than ``most_copied`` bytes in parts of an upload, of ``copied_part``
+    each."""
+
+    most_copied: int
+    copied_part: int
+
+    def copy_part(
+        self, source: RemotePlace, found: ObjectMeta, key: str, upload: str, number: int, offset: int, length: int
+    ) -> str:
+        """The tag of the part, for ``end_parts``."""
         ...

@@ -23,6 +23,21 @@ requests is given 10 to 20 s, or what it asks for itself."""
 Out = TypeVar("Out")
 
 
+class _Mine(threading.local):
+    """Of a thread."""
+
+    repeats = 0
+
+
+_mine = _Mine()
+
+
+def count_repeats() -> int:
+    """How many requests this thread has sent again. The provider may still carry out what came before: a write is then
+    written once more, whatever has become of the object meanwhile."""
+    return _mine.repeats
+
+
 class Pace:
     """At most so many requests of one process to one bucket at a time. The number is halved when the provider asks for
     fewer, and grows by one after as many requests that went well (AIMD, as TCP does). Safe to use from many threads."""
@@ -67,9 +82,12 @@ class Pace:
                 self.limit, self._lowered = max(1.0, self.limit / 2), time.monotonic()
 
 
-def retry(act: Callable[[], Out], pace: Pace, check: Check | None = None) -> Out:
-    """The outcome of a request. One that is Unavailable is tried again; the last error is raised. ``check``, or that of
-    ``hearing``, is called while it waits: what it raises ends it, also where the request hangs."""
+def retry(
+    act: Callable[[], Out], pace: Pace, check: Check | None = None, may_repeat: Callable[[], bool] = lambda: True
+) -> Out:
+    """The outcome of a request. One that is Unavailable is tried again, if it ``may_repeat``; the last error is raised.
+    ``check``, or that of ``hearing``, is called while it waits: what it raises ends it, also where the request
+    hangs."""
     attempt, check = 0, check or find_check()
     while True:
         try:
@@ -82,10 +100,11 @@ def retry(act: Callable[[], Out], pace: Pace, check: Check | None = None) -> Out
             if is_overload:
                 pace.note_overload(began)
             attempt += 1
-            if attempt >= (OVERLOAD_ATTEMPTS if is_overload else ATTEMPTS):
+            if attempt >= (OVERLOAD_ATTEMPTS if is_overload else ATTEMPTS) or not may_repeat():
                 raise
             after = error.after if isinstance(error, Overloaded) else 0.0
             wait(max(after, make_pause(attempt)), check)
+            _mine.repeats += 1
         else:
             pace.note_success()
             return found

@@ -6,6 +6,7 @@ Everything else, which is rare or large, is botocore's: listings, odd keys, part
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing, suppress
@@ -33,7 +34,6 @@ from gantry.storage.remote.names import find_text, is_nameable
 from gantry.storage.remote.place import RemotePlace
 from gantry.storage.remote.provider import BegunUploads, Checksums, Got, Page, Parts
 from gantry.storage.remote.s3_clients import make_client, make_fast_client, sends_checksums
-from gantry.storage.remote.s3_copying import MOST_COPIED, copy_parts
 from gantry.storage.remote.s3_pages import AFTER, get_page, read_pages_of, unquote_key
 from gantry.storage.remote.s3_tags import (
     combine_md5s,
@@ -45,7 +45,10 @@ from gantry.storage.remote.s3_tags import (
     write_md5,
 )
 
+logger = logging.getLogger(__name__)
+
 _LIST, _GET, _PUT = "s3:ListBucket", "s3:GetObject", "s3:PutObject"
+_COPY = f"{_GET} and {_PUT}"
 _MOST_UPLOADS = 1000  # of one page ("ListMultipartUploads", Amazon S3 API Reference)
 _LIST_UPLOADS, _LIST_PARTS = "s3:ListBucketMultipartUploads", "s3:ListMultipartUploadParts"
 _SPOILT = "the object storage has other bytes than those that were sent"
@@ -62,13 +65,16 @@ Out = TypeVar("Out")
 class S3:
     """``rights`` are the names of the actions in a policy of IAM."""
 
+    most_copied, copied_part = 5 << 30, 1 << 30
+    """Bytes that CopyObject can copy, and UploadPartCopy ("Copying objects", Amazon S3 User Guide)."""
+
     def __init__(self, place: RemotePlace) -> None:
         """Makes no request. Raises BucketAway where the chain of credentials cannot be read."""
         self.place = place
         self._payer = {"RequestPayer": "requester"} if place.requester_pays else {}
         self._slow_until, self._session = 0.0, None
         self._has_md5s = True  # ETags of what is written, as far as it is known
-        self._knows_create = True  # the condition of ``create``, until it has refused it
+        self.knows_create = True  # its condition, until it has refused it
         self._session = self._call("credentials", "", lambda: make_session(place))
         self._client = self._call("credentials", "", lambda: make_client(place, self._session))
         read_pages_of(self._client)
@@ -231,14 +237,28 @@ class S3:
 
     def create(self, key: str, data: bytes) -> None:
         """Older servers ignore the condition, or refuse it in one way or another: then they are not asked again."""
-        condition = {"IfNoneMatch": "*"} if self._knows_create else {}
+        condition = {"IfNoneMatch": "*"} if self.knows_create else {}
         try:
             self._call(_PUT, key, lambda: self._put_any(key, data, condition))
-        except (FailedPrecondition, Unimplemented):
+        except (FailedPrecondition, Unimplemented) as refused:
             if not condition:
                 raise
+            self._create_anyway(key, data, refused)
+
+    def _create_anyway(self, key: str, data: bytes, refused: StatusError) -> None:
+        self.knows_create = False  # so that nobody tries it again, should the answer be lost
+        try:
             self._call(_PUT, key, lambda: self._put_any(key, data))
-            self._knows_create = False  # it was the condition that was refused
+        except Unavailable:
+            raise
+        except StatusError:
+            self.knows_create = True  # it was not the condition that was refused
+            raise
+        logger.warning(
+            "%s does not know If-None-Match (%s): writes of new segments are not sent again",
+            self.place.address,
+            refused.what,
+        )
 
     def _put_any(self, key: str, data: bytes, more: Mapping[str, str] | None = None) -> None:
         """Raises Unavailable for other bytes than ``data``."""
@@ -326,17 +346,22 @@ class S3:
         return _describe_access(source) == _describe_access(self.place) and not source.anonymous
 
     def copy(self, source: RemotePlace, found: ObjectMeta, key: str) -> None:
+        asked = self._name_copy(source, found, key)
+        self._call(_COPY, found.key, lambda: self._client.copy_object(**asked, **self._class()))
+
+    def copy_part(
+        self, source: RemotePlace, found: ObjectMeta, key: str, upload: str, number: int, offset: int, length: int
+    ) -> str:
+        asked = self._name_copy(source, found, key) | {"UploadId": upload, "PartNumber": number}
+        asked["CopySourceRange"] = f"bytes={offset}-{offset + length - 1}"
+        said = self._call(_COPY, found.key, lambda: self._client.upload_part_copy(**asked))
+        return str(said["CopyPartResult"]["ETag"])
+
+    def _name_copy(self, source: RemotePlace, found: ObjectMeta, key: str) -> dict[str, Any]:
         asked: dict[str, Any] = {"Bucket": self.place.bucket, "Key": key, **self._payer}
-        if source.requester_pays:
-            asked["RequestPayer"] = "requester"
-        named = {"CopySource": {"Bucket": source.bucket, "Key": found.key}}
-        if found.tag:
-            named["CopySourceIfMatch"] = found.tag  # type: ignore[assignment]
-        right = f"{_GET} and {_PUT}"
-        if found.size <= MOST_COPIED:
-            self._call(right, found.key, lambda: self._client.copy_object(**asked, **named, **self._class()))
-            return
-        self._call(right, found.key, lambda: copy_parts(self._client, asked, named, found.size, self._class()))
+        asked["CopySource"] = {"Bucket": source.bucket, "Key": found.key}
+        payer = {"RequestPayer": "requester"} if source.requester_pays else {}
+        return asked | payer | ({"CopySourceIfMatch": found.tag} if found.tag else {})
 
     def delete(self, key: str) -> None:
         try:

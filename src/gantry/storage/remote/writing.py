@@ -7,11 +7,15 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
 
+from gantry.beats import beat_again
 from gantry.calls_that_hang import call_hearing, find_check
 from gantry.errors import FailedPrecondition, NotFound, PermissionDenied, StatusError, Unimplemented
+from gantry.resources import ObjectMeta
 from gantry.seams import Check
 from gantry.storage.remote.client import Client
 from gantry.storage.remote.notes import UploadNotes
+from gantry.storage.remote.place import RemotePlace
+from gantry.storage.remote.provider import CopiesParts, Provider
 
 logger = logging.getLogger(__name__)
 
@@ -41,22 +45,48 @@ def _chain(first: bytes, second: bytes, rest: Iterator[bytes]) -> Iterator[bytes
 
 def _write_parts(client: Client, key: str, parts: Iterator[bytes], notes: UploadNotes | None) -> int:
     provider = client.provider
-    with _begin(client, key, notes) as upload:
+    with _upload(client, key, notes) as upload:
         size, tags = 0, []
+        for number, part in enumerate(parts, 1):
+            if number > _MOST_PARTS:
+                raise FailedPrecondition(f"the object has more than {size} bytes, too many for the object storage")
+            tags.append(client.call(partial(provider.put_part, key, upload, number, part)))
+            size += len(part)
+        client.call(partial(provider.end_parts, key, upload, tags))
+        return size
+
+
+def copy_object(
+    client: Client, source: RemotePlace, found: ObjectMeta, key: str, notes: UploadNotes | None = None
+) -> None:
+    """A copy by the provider itself, from a bucket that it can copy from. No part is left behind but of an upload that
+    is in ``notes``."""
+    provider: Provider = client.provider
+    in_parts = provider if isinstance(provider, CopiesParts) else None
+    if in_parts is None or found.size <= in_parts.most_copied:
+        client.call(partial(provider.copy, source, found, key))
+        return
+    with _upload(client, key, notes) as upload:
+        tags = []
+        for number, offset in enumerate(range(0, found.size, in_parts.copied_part), 1):
+            length = min(in_parts.copied_part, found.size - offset)
+            tags.append(client.call(partial(in_parts.copy_part, source, found, key, upload, number, offset, length)))
+            beat_again()
+        client.call(partial(provider.end_parts, key, upload, tags))
+
+
+@contextmanager
+def _upload(client: Client, key: str, notes: UploadNotes | None) -> Iterator[str]:
+    """An upload in parts, which the block ends. Where it raises, the parts are removed."""
+    with _begin(client, key, notes) as upload:
         try:
-            for number, part in enumerate(parts, 1):
-                if number > _MOST_PARTS:
-                    raise FailedPrecondition(f"the object has more than {size} bytes, too many for the object storage")
-                tags.append(client.call(partial(provider.put_part, key, upload, number, part)))
-                size += len(part)
-            client.call(partial(provider.end_parts, key, upload, tags))
+            yield upload
         except BaseException:
             with suppress(StatusError):  # the error of the object is the one to report; its note stays
                 _drop_upload(client, notes, key, upload)
             raise
         if notes is not None:
             notes.remove(key, upload)
-        return size
 
 
 @contextmanager

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+from sqlalchemy import Engine
+
 from gantry.errors import FailedPrecondition
-from gantry.index.database import Database
+from gantry.index.database import Database, open_file_alone
 from gantry.index.generations import Generation
 from gantry.index.server_address import is_server
 
@@ -26,6 +28,17 @@ def read_server_generation(url: str) -> Generation | None:
     except ImportError:
         raise FailedPrecondition(NO_DRIVER) from None
     return read_generation(url)
+
+
+def open_alone(url: str | Path) -> Engine:
+    """For one connection, which nobody has beside it: as it is, whatever its schema. Raises FailedPrecondition."""
+    if not is_server(url):
+        return open_file_alone(Path(url))
+    try:
+        from gantry.index.postgresql import open_server_alone
+    except ImportError:
+        raise FailedPrecondition(NO_DRIVER) from None
+    return open_server_alone(str(url))
 
 
 def _open_server(url: str, now: Callable[[], int]) -> Database:

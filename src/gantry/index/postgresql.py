@@ -20,6 +20,7 @@ from sqlalchemy.exc import DBAPIError
 
 from gantry.errors import FailedPrecondition, Interrupted, StatusError
 from gantry.index.clock import read_clock
+from gantry.index.copy_marks import refuse_copy
 from gantry.index.database import READERS, WAIT, Database, NoWitness, Witness, is_current, upgrade_schema
 from gantry.index.generations import Generation
 from gantry.index.refusals import OutcomeUnknown, describe_server_error, translated
@@ -68,7 +69,8 @@ class PostgresDatabase(Database):
     def _begin(self) -> None:
         try:
             with self.writer.connect() as connection:  # from here on the database is ours
-                _require_ability(connection, self._name)
+                require_ability(connection, self._name)
+                refuse_copy(connection, self._name)
                 if not _has_table(connection, "alembic_version") or not is_current(connection):
                     upgrade_schema(self._url, self._name)
         except DBAPIError as error:
@@ -192,6 +194,13 @@ def _open(url: URL, connections: int) -> Engine:
     return engine
 
 
+def open_server_alone(url: str) -> Engine:
+    """For one connection, which has the lock: no server uses the database meanwhile."""
+    engine = _open(parse_server(url), 1)
+    event.listen(engine, "connect", _take_lock)
+    return engine
+
+
 def _take_lock(connection: psycopg.Connection[Any], _record: Any) -> None:
     """Raises Interrupted while a session of this server or of another one has it."""
     connection.execute(f"SET lock_timeout = '{_LOCK_SECONDS}s'")
@@ -207,6 +216,7 @@ def read_generation(url: str) -> Generation | None:
     engine = _open(parse_server(url), 1)
     try:
         with engine.connect() as connection:
+            refuse_copy(connection, name_server(url))
             if not _has_table(connection, "alembic_version"):
                 return None
             if not _has_table(connection, "generation"):
@@ -227,7 +237,7 @@ def _has_table(connection: Connection, name: str) -> bool:
     return connection.exec_driver_sql("SELECT to_regclass(%s)", (name,)).scalar() is not None
 
 
-def _require_ability(connection: Connection, name: str) -> None:
+def require_ability(connection: Connection, name: str) -> None:
     version = int(connection.exec_driver_sql("SHOW server_version_num").scalar_one())
     if version < OLDEST:
         raise FailedPrecondition(f"{name} cannot be used as an index: PostgreSQL 13 or newer is needed")

@@ -53,6 +53,7 @@ LAYERS = {
         "__main__",
         "cli",
         "bucket_wiring",
+        "index_wiring",
         "config",
         "closing",
         "connections",
@@ -88,7 +89,11 @@ ADAPTERS = {
     "RemoteBucket": "storage.remote.bucket",
     "WorkerPool": "executors",
 }
-OF_BUCKETS = ("LocalBlobStore", "RemoteBucket")
+WIRING = {
+    "SqlIndex": {"config", "index_wiring"},
+    "LocalBlobStore": {"bucket_wiring"},
+    "RemoteBucket": {"bucket_wiring"},
+}
 # Modules that need an extra. The others must work without, so these are imported only inside functions.
 NEED_EXTRAS = {
     *(f"dicom.{name}" for name in ("annotations", "cells", "codecs", "colour", "encoders", "frame_profiles")),
@@ -247,7 +252,7 @@ def test_the_domain_neither_reads_nor_writes() -> None:
 def test_only_the_wiring_names_the_adapters(part: str) -> None:
     named = {found.importer for found in OURS if found.name == part and not found.type_only}
     outside = {importer for importer in named if layer_of(importer) != layer_of(ADAPTERS[part])}
-    assert outside == {"bucket_wiring" if part in OF_BUCKETS else "config"}
+    assert outside == WIRING.get(part, {"config"})
 
 
 def test_only_the_index_uses_sql() -> None:

@@ -25,16 +25,17 @@ from gantry.errors import FailedPrecondition, NotFound, StatusError, Unavailable
 from gantry.executors import WorkerPool
 from gantry.findings import Finding, Kind
 from gantry.generation_checks import find_missing_names, find_wrong_generations
-from gantry.generations import find_mark, join, require_index, require_same_mark
+from gantry.generations import FoundIndex, find_mark, join, require_index, require_same_mark
 from gantry.iam.policies import Binding, Policy, check_bindings
 from gantry.iam.roles import Roles
 from gantry.index.checks import ReadOnlyIndex
-from gantry.index.generations import read_generation
 from gantry.index.read_only import ReadOnlyDatabase
 from gantry.index.sql import SqlIndex
+from gantry.index_wiring import INDEX, IndexPlace
 from gantry.names import DicomStoreName
 from gantry.seams import MAIN, Blobs, Seams, StoreRecords
 from gantry.settings.directories import check_directories, require_usable
+from gantry.settings.groups import SQLITE
 from gantry.settings.loading import Settings
 from gantry.storage.hold import Hold
 from gantry.storage.local_blobs import LocalBlobs
@@ -123,9 +124,6 @@ def open_service_accounts(data: Path, url: str = "") -> ServiceAccounts:
     return ServiceAccounts(data / "service-accounts", (url, f"{url}/", f"{url}/token") if url else ())
 
 
-INDEX = "index.sqlite"
-
-
 class DataDirectory:
     """The directory of one server: index, blobs, buckets. One process and its workers lock it at a time.
 
@@ -135,6 +133,7 @@ class DataDirectory:
         """``rebuilding``: the index may be missing, and with blobs in a bucket the whole directory. Raises
         FailedPrecondition, InvalidArgument."""
         self.path, self.rebuilding = Path(settings.data).absolute(), rebuilding
+        self.index = IndexPlace(self.path, settings.database)
         check_directories(self.path, settings.buckets_path, settings.storage_classes)
         try:
             for path in (self.path, self.path / "blobs", settings.buckets_path):
@@ -146,17 +145,17 @@ class DataDirectory:
         self._acquire()
         try:
             require_usable(self.path / "blobs")
+            self.index.require()
             files, tiers = open_place_files(settings), settings.storage_tiers
             self.marks = keep_places(self.path, settings.storage_classes, files, tiers, rebuilding)
             if files is not None:
                 files = files.with_mark(*_find_claim(self, MAIN))
             own = dict.fromkeys((MAIN, *sorted(tiers)), str(self.path / "blobs"))
             self.places = Places({**own, **settings.storage_classes}, own, files)
-            if rebuilding:
-                require_same_mark(self.path / INDEX, read_generation(self.path / INDEX), self.places)
-            else:
-                require_index(self.path / INDEX, self.places)
+            found = FoundIndex(self.index.name, self.index.is_there, self.index.read_generation())
+            (require_same_mark if rebuilding else require_index)(found, self.places)
             self.places.fetch()
+            self.index.keep()
         except BaseException:
             self.close()
             raise
@@ -180,9 +179,9 @@ class DataDirectory:
         os.close(self.lock)
 
 
-def open_index(data: Path) -> SqlIndex:
-    """The index in a data directory."""
-    return SqlIndex(data / INDEX)
+def open_index(data: Path, database: str = SQLITE) -> SqlIndex:
+    """The index of a data directory."""
+    return IndexPlace(data, database).open()
 
 
 @contextmanager
@@ -190,7 +189,8 @@ def open_checked(data: Path, reads: bool = False, settings: Settings | None = No
     """A data directory for ``gantry check``, opened only to read it. A server that is started while the block runs
     waits for its end; one that runs already goes on. ``settings`` say how the bucket is reached that holds its blobs,
     where one does. Raises NotFound, FailedPrecondition."""
-    if not (data / "index.sqlite").is_file():
+    IndexPlace(data, settings.database if settings is not None else SQLITE).require_file("gantry check")
+    if not (data / INDEX).is_file():
         raise NotFound(f"{data} holds no index", advice="name the directory of a server with --data")
     with _hold_still(data) as is_used:
         places, mark = _read_places(data, settings), read_record(data).mark
@@ -202,7 +202,7 @@ def open_checked(data: Path, reads: bool = False, settings: Settings | None = No
                 for place, root in places.items()
             }
         )
-        index = ReadOnlyIndex(ReadOnlyDatabase(data / "index.sqlite", is_used))
+        index = ReadOnlyIndex(ReadOnlyDatabase(data / INDEX, is_used))
         try:
             marks = _list_marks(data, index, places, blobs)
             checked = Checked(index, blobs, tuple(places), is_used, reads, marks)
@@ -272,7 +272,7 @@ def read_store_names(directory: DataDirectory) -> dict[int, DicomStoreName | Non
 
 
 def open_seams(settings: Settings, directory: DataDirectory) -> Seams:
-    """One machine: SQLite, directories or a bucket, a process pool."""
+    """One machine: SQLite or PostgreSQL, directories or a bucket, a process pool."""
     uploads = OwnUploads(directory.path)
     blobs: dict[str, Blobs] = {
         place: _open_remote(settings, place, str(uploads.directory), _find_claim(directory, place))
@@ -282,7 +282,7 @@ def open_seams(settings: Settings, directory: DataDirectory) -> Seams:
     }
     # More workers than a small machine has cores: while one waits for the disk another reads and copies.
     workers = settings.workers or max(4, min(os.cpu_count() or 1, 16))
-    index = open_index(directory.path)
+    index = directory.index.open()
     if directory.rebuilding:
         mark = find_mark(directory.places, index.generations.get().mark)
         index.generations.begin_rebuilding(mark, *_find_numbers(blobs))

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from pathlib import Path
+from typing import NamedTuple
 
 from gantry.errors import FailedPrecondition
 from gantry.index.database import Witness
-from gantry.index.generations import Generation, Generations, read_generation
+from gantry.index.generations import Generation, Generations
 from gantry.operations.blob_keys import format_sortable
 from gantry.seams import MAIN
 from gantry.storage.generation_marks import INDEX, Mark, MarkWriter, read_mark, write_mark
@@ -27,20 +27,28 @@ UNREPORTED = 1000
 REBUILD = "`gantry storage rebuild` makes a new one from the stored instances"
 
 
-def require_index(path: Path, places: Places) -> None:
+class FoundIndex(NamedTuple):
+    """An index as a start finds it: what messages call it, whether it is there, and what it says of itself."""
+
+    name: str
+    is_there: bool
+    generation: Generation | None
+
+
+def require_index(index: FoundIndex, places: Places) -> None:
     """Refuse a start in which rows and blobs do not fit.
 
     Changes nothing. Raises FailedPrecondition.
     """
-    found = read_generation(path)
+    path, found = index.name, index.generation
     if found is None or not (found.places or found.has_stores):
-        _require_empty(path, places)
+        _require_empty(index, places)
         return
     if found.rebuilding:
         raise FailedPrecondition(
             f"{path} is not complete: a rebuild has not ended", advice="run `gantry storage rebuild` again"
         )
-    require_same_mark(path, found, places)
+    require_same_mark(index, places)
     for place in places:
         if place in found.places and places.read_mark(place) is None:
             raise FailedPrecondition(
@@ -58,8 +66,9 @@ def require_index(path: Path, places: Places) -> None:
             )
 
 
-def require_same_mark(path: Path, found: Generation | None, places: Places) -> None:
+def require_same_mark(index: FoundIndex, places: Places) -> None:
     """Raises FailedPrecondition where a place has blobs of another index."""
+    path, found = index.name, index.generation
     for place in places:
         mark = places.read_mark(place)
         # An index that has no place yet was made, or brought up to date, just now: ``join`` was interrupted.
@@ -72,12 +81,12 @@ def require_same_mark(path: Path, found: Generation | None, places: Places) -> N
             )
 
 
-def _require_empty(path: Path, places: Places) -> None:
+def _require_empty(index: FoundIndex, places: Places) -> None:
     for place in places:
         if places.holds_blobs(place):
-            state, where = "is empty" if path.exists() else "is missing", places.locate(place)
+            state, where = "is empty" if index.is_there else "is missing", places.locate(place)
             raise FailedPrecondition(
-                f"{path} {state}, but {where} holds stored instances",
+                f"{index.name} {state}, but {where} holds stored instances",
                 advice=f"put the index back from a backup; or {REBUILD}; or, to begin anew, move {where} away",
             )
 

@@ -22,7 +22,18 @@ from gantry.settings.setting import about_field, read_value, settings_of
 PAGE = Path(__file__).parents[2] / "docs" / "settings.md"
 TABLES = re.compile(r"(<!-- tables: .*? -->\n)(.*)(<!-- end of tables -->\n)", re.DOTALL)
 FLAGS = (
-    *("host", "port", "data", "buckets", "workers", "public_url", "retention_days", "log_json", "strict_search"),
+    *(
+        "host",
+        "port",
+        "data",
+        "database",
+        "buckets",
+        "workers",
+        "public_url",
+        "retention_days",
+        "log_json",
+        "strict_search",
+    ),
     *("auth", "tokens_file", "oidc_issuer", "oidc_audience", "audit_log", "tls_cert", "tls_key", "admins"),
 )
 SETTINGS = settings_of(Settings)

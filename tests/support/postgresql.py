@@ -164,7 +164,7 @@ class Databases:
 
     def __init__(self, url: URL) -> None:
         self._url = url
-        self._engine: Engine = create_engine(url, isolation_level="AUTOCOMMIT")
+        self._engine: Engine = create_engine(url, isolation_level="AUTOCOMMIT", poolclass=NullPool)
 
     def make(self, template: URL | None = None) -> URL:
         """A new database, empty or like ``template``."""

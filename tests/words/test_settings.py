@@ -297,6 +297,14 @@ def test_truth(name: str) -> None:
         ("locations", "a/b", "a list of names"),
         ("locations", "..", "a list of names"),
         ("data", "a\0b", "the path of a directory"),
+        ("database", "index.sqlite", "sqlite or the address"),
+        ("database", "", "sqlite or the address"),
+        ("database", "sqlite:///x", "sqlite or the address"),
+        ("database", "postgres://host/name", "sqlite or the address"),
+        ("database", "postgresql://host", "sqlite or the address"),
+        ("database", "postgresql://host:port/name", "sqlite or the address"),
+        ("database", "postgresql://host/a\nb", "sqlite or the address"),
+        ("database", 7, "sqlite or the address"),
         ("tokens_file", 5, "the path of a file"),
         ("custom_roles", {"projects/p/roles/x": "healthcare.datasets.get"}, "a table of roles"),
         ("bucket_rules", "x", "a list of tables"),
@@ -341,3 +349,11 @@ def test_a_certificate_that_is_none_is_named_at_the_start(tmp_path: Path) -> Non
     (tmp_path / "cert").write_text("x")
     with pytest.raises(InvalidArgument, match="must be a certificate chain in PEM"):
         load_settings({"tls_cert": str(tmp_path / "cert"), "tls_key": str(tmp_path / "cert")}, {})
+
+
+def test_the_address_of_a_database_is_never_shown() -> None:
+    settings = load_settings({}, {"GANTRY_DATABASE": "postgresql://me:hidden@host:5432/name?sslmode=require"})
+    assert settings.database.startswith("postgresql://me:") and "hidden" not in repr(settings)
+    with pytest.raises(InvalidArgument) as caught:
+        load_settings({"database": "postgresql://me:hidden@host:x/name"}, {})
+    assert "hidden" not in caught.value.message

@@ -12,8 +12,9 @@ from dataclasses import asdict
 from pathlib import Path
 
 from gantry.client.terminal import note, say
-from gantry.config import INDEX, DataDirectory, open_seams, read_store_names
+from gantry.config import DataDirectory, open_seams, read_store_names
 from gantry.errors import InvalidArgument, NotFound, StatusError
+from gantry.index_wiring import INDEX, IndexPlace
 from gantry.names import DicomStoreName, parse_dicom_store_name
 from gantry.operations import rebuild as service
 from gantry.operations.sweeper import sweep_garbage
@@ -30,6 +31,7 @@ def rebuild(args: argparse.Namespace) -> int:
     data = Path(settings.data).absolute()
     if not settings.blobs and not (data / "blobs").is_dir():
         raise NotFound(f"{data} holds no blobs", advice="name the directory of a server with --data")
+    IndexPlace(data, settings.database).require_file("gantry storage rebuild")
     given = _read_names(args.store or ())
     with closing(DataDirectory(settings, rebuilding=True)) as directory:
         _move_leftovers_away(data)

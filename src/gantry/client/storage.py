@@ -17,6 +17,7 @@ from gantry.checking.files import check_unnamed
 from gantry.client.terminal import note, printable, say
 from gantry.config import DataDirectory, open_checked, open_index, open_seams
 from gantry.errors import Aborted, FailedPrecondition, NotFound, StatusError
+from gantry.index_wiring import INDEX, IndexPlace
 from gantry.operations.compaction import compact_files, compact_segments, join_segments
 from gantry.operations.sweeper import sweep_garbage
 from gantry.seams import Seams, without_gaps
@@ -150,6 +151,7 @@ def _load(args: argparse.Namespace) -> Settings:
 
 def _require_data(settings: Settings) -> Path:
     path = Path(settings.data).absolute()
-    if not (path / "index.sqlite").is_file():
+    IndexPlace(path, settings.database).require_file("gantry storage")
+    if not (path / INDEX).is_file():
         raise NotFound(f"{path} holds no index", advice="name the directory of a server with --data")
     return path

@@ -18,12 +18,12 @@ from psycopg.types.string import StrDumperUnknown
 from sqlalchemy import URL, Connection, Engine, create_engine, event
 from sqlalchemy.exc import DBAPIError
 
-from gantry.errors import FailedPrecondition, Interrupted, StatusError
+from gantry.errors import FailedPrecondition, Interrupted, StatusError, retry_later
 from gantry.index.clock import read_clock
 from gantry.index.copy_marks import refuse_copy
 from gantry.index.database import READERS, WAIT, Database, NoWitness, Witness, is_current, upgrade_schema
 from gantry.index.generations import Generation
-from gantry.index.refusals import OutcomeUnknown, describe_server_error, translated
+from gantry.index.refusals import RETRY_SECONDS, OutcomeUnknown, describe_server_error, translated
 from gantry.index.server_address import name_server, parse_server
 from gantry.index.writer_queue import WriterQueue
 
@@ -207,13 +207,15 @@ def _take_lock(connection: psycopg.Connection[Any], _record: Any) -> None:
     try:
         connection.execute("SELECT pg_advisory_lock(%s)", (LOCK,))
     except psycopg.errors.LockNotAvailable:
-        raise _Taken("another server of Gantry uses this database; stop it first") from None
+        error = _Taken("another server of Gantry uses this database; stop it first")
+        raise retry_later(error, RETRY_SECONDS) from None
     connection.execute(f"SET lock_timeout = '{WAIT}s'")
 
 
 def read_generation(url: str) -> Generation | None:
     """That of an index which is not open; None in a database without one. Raises FailedPrecondition."""
     engine = _open(parse_server(url), 1)
+    event.listen(engine, "connect", _take_lock)
     try:
         with engine.connect() as connection:
             refuse_copy(connection, name_server(url))
@@ -229,6 +231,8 @@ def read_generation(url: str) -> Generation | None:
         raise FailedPrecondition(
             f"{name_server(url)} cannot be used as an index: {describe_server_error(error)}"
         ) from None
+    except _Taken as error:
+        raise FailedPrecondition(f"{name_server(url)} cannot be used as an index: {error.what}") from None
     finally:
         engine.dispose()
 

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
-from gantry.errors import DataLoss, Internal, Interrupted, StatusError
+from gantry.errors import DataLoss, Internal, Interrupted, StatusError, retry_later
 
 logger = logging.getLogger(__name__)
 
@@ -163,6 +163,9 @@ _STATES = {
 """By SQLSTATE or its class (PostgreSQL, appendix A): the same call may succeed later."""
 _VALUE_STATES = ("22", "23", "54")
 """Errors of one value of a row."""
+RETRY_SECONDS = 5
+"""After which a caller may try again: a server that begins anew, or another one that takes its place, is there then."""
+
 _UNREACHED = "PostgreSQL cannot be reached, or refuses the user; the log has the details"
 
 
@@ -190,7 +193,7 @@ def _translate_server_error(error: DriverError) -> StatusError:
     # Without a state it is an error of the driver: of the connection, or of a value.
     is_operational = isinstance(error, OperationalError | InterfaceError)
     if _is_closed(error) or state in _STATES or state[:2] in _STATES or (not state and is_operational):
-        return Interrupted(f"the index cannot be used right now: {words}")
+        return retry_later(Interrupted(f"the index cannot be used right now: {words}"), RETRY_SECONDS)
     if not state or state[:2] in _VALUE_STATES:
         return BadValue("a value of its row cannot be kept in the index; the server's log has the details")
     return Internal(f"the index refuses a statement: {words}")

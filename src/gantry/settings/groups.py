@@ -19,6 +19,9 @@ _REGIONS = """
     europe-west4 europe-west6 me-central1 me-central2 me-west1 northamerica-northeast1 northamerica-northeast2
     southamerica-east1 us us-central1 us-east1 us-east4 us-west1 us-west2 us-west3
 """
+SQLITE = "sqlite"
+"""The index is a file in the data directory."""
+
 LOCATIONS = tuple(_REGIONS.split())
 """https://cloud.google.com/healthcare-api/docs/regions"""
 
@@ -115,6 +118,18 @@ class StorageSettings:
         "Directory of the index and the stored instances. Only one server can use it at a time.",
         '"/srv/gantry"',
         flag=True,
+    )
+    database: str = setting(
+        SQLITE,
+        readers.DATABASE,
+        "Where the index is: sqlite, a file in data, or the address of a database of PostgreSQL, which one server can "
+        "use at a time.",
+        '"postgresql://gantry@db.example.org/gantry"',
+        more="It needs `pip install 'gantry-dicom[postgresql]'`; see [postgresql.md](howto/postgresql.md). The address "
+        "may hold a password, so it is never shown.",
+        absent="sqlite",
+        flag=True,
+        secret=True,
     )
     buckets: str = setting(
         "",

@@ -84,6 +84,13 @@ def _is_path(text: str) -> bool:
     return "\0" not in text
 
 
+def _is_database(text: str) -> bool:
+    """A port that is no number raises ValueError."""
+    parts = urlsplit(text)
+    is_address = parts.scheme == "postgresql" and parts.path.strip("/") != "" and text.isprintable()
+    return text == "sqlite" or (is_address and parts.port != 0)
+
+
 def _is_host(text: str) -> bool:
     """``""`` means all addresses of this machine. Raises ValueError."""
     return not text or _HOST.fullmatch(text) is not None or bool(str(ip_address(text)))
@@ -202,6 +209,9 @@ TEXT = text_that("text of one line", lambda text: text.isprintable(), "TEXT")
 CLAIM = text_that("the name of a claim", lambda text: text and text.isprintable(), "NAME")
 FILE = text_that("the path of a file", _is_path, "FILE")
 DIRECTORY = text_that("the path of a directory", _is_path, "DIR")
+DATABASE = text_that(
+    "sqlite or the address of a database, like postgresql://gantry@db.example.org/gantry", _is_database, "ADDRESS"
+)
 HOST = text_that("an IP address or the name of a host", _is_host, "ADDRESS")
 BASE_URL = text_that("an http or https address without a path, like https://dicom.example.org", _is_base, "URL")
 ISSUER = text_that("an https address without a query, like https://login.example.org/realms/r", _is_issuer, "URL")

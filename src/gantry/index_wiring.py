@@ -1,0 +1,74 @@
+"""Where the index of a data directory is: in a file of it, or in a database of PostgreSQL, as the settings say."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from gantry.durable_files import replace_file
+from gantry.errors import FailedPrecondition
+from gantry.index.generations import Generation, read_generation
+from gantry.index.opening import read_server_generation
+from gantry.index.server_address import name_server
+from gantry.index.sql import SqlIndex
+from gantry.settings.groups import SQLITE
+from gantry.system_errors import describe_os_error
+
+INDEX, ELSEWHERE = "index.sqlite", "index.postgresql"
+"""The file of an index; a note that there is none, because the index is in PostgreSQL."""
+
+_NOTE = b"The index of this directory is in PostgreSQL: the setting `database` says where.\n"
+
+
+class IndexPlace:
+    """``database`` is the setting of that name."""
+
+    def __init__(self, data: Path, database: str = SQLITE) -> None:
+        self.file, self._note, self._database = data / INDEX, data / ELSEWHERE, database
+
+    @property
+    def is_server(self) -> bool:
+        return self._database != SQLITE
+
+    @property
+    def name(self) -> str:
+        """What messages call it; without a password."""
+        return name_server(self._database) if self.is_server else str(self.file)
+
+    @property
+    def is_there(self) -> bool:
+        return self.is_server or self.file.exists()
+
+    def require(self) -> None:
+        """Raises FailedPrecondition where the directory has its index in the other kind of database."""
+        if self.is_server and self.file.exists():
+            raise FailedPrecondition(
+                f"database: {self.file} is an index already, and it cannot be moved to PostgreSQL yet",
+                advice="choose another --data directory, or leave the setting out",
+            )
+        if not self.is_server and self._note.exists():
+            raise FailedPrecondition(
+                f"database: the index of {self._note.parent} is in PostgreSQL, and the settings do not say where",
+                advice="name the settings file of the server with --config, or set GANTRY_DATABASE",
+            )
+
+    def require_file(self, what: str) -> None:
+        """Raises FailedPrecondition where ``what`` cannot be done yet."""
+        if self.is_server:
+            raise FailedPrecondition(f"`{what}` works with an index in SQLite alone; this one is in PostgreSQL")
+        self.require()
+
+    def keep(self) -> None:
+        """From now on the directory belongs to this kind of database. Raises FailedPrecondition."""
+        if not self.is_server or self._note.exists():
+            return
+        try:
+            replace_file(self._note, self._note.with_name(f"{ELSEWHERE}.new"), _NOTE)
+        except OSError as error:
+            raise FailedPrecondition(f"{self._note} cannot be written: {describe_os_error(error)}") from None
+
+    def read_generation(self) -> Generation | None:
+        """None where there is no index yet. Raises FailedPrecondition."""
+        return read_server_generation(self._database) if self.is_server else read_generation(self.file)
+
+    def open(self) -> SqlIndex:
+        return SqlIndex(self._database if self.is_server else self.file)

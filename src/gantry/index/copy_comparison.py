@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from typing import NamedTuple
 
 from sqlalchemy import Connection, TableClause, func, select
@@ -21,11 +22,12 @@ class Digest(NamedTuple):
     checksum: str
 
 
-def digest_table(connection: Connection, table: TableClause) -> Digest:
-    """Of its rows as a copy has them."""
+def digest_table(connection: Connection, table: TableClause, tell: Callable[[int], None]) -> Digest:
+    """Of its rows as a copy has them. ``tell`` gets how many of them were read."""
     count = total = 0
     for rows in read_rows(connection, table):
         count += len(rows)
+        tell(count)
         for row in rows:
             total += int.from_bytes(hashlib.sha256(repr(row).encode(errors="surrogatepass")).digest())
     return Digest(count, f"{total % (1 << _BITS):064x}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, LargeBinary, Select, TableClause, insert, literal, select, tuple_
+from sqlalchemy import ColumnClause, Connection, LargeBinary, Select, TableClause, insert, literal, select, tuple_
 
 from gantry.index.dialect import is_sqlite
 from gantry.index.tables import metadata, study_text
@@ -61,11 +61,11 @@ def remove_all_rows(connection: Connection) -> None:
         connection.exec_driver_sql(f"TRUNCATE {', '.join(names)}")
 
 
-def _keys(table: TableClause) -> list[ColumnElement[Any]]:
-    return [table.c.rowid] if table is study_text else list(table.primary_key)
+def _keys(table: TableClause) -> list[ColumnClause[Any]]:
+    return [each for each in table.c if each.primary_key or (table is study_text and each.name == "rowid")]
 
 
-def _select_after(table: TableClause, keys: Sequence[ColumnElement[Any]], last: Row | None) -> Select[Any]:
+def _select_after(table: TableClause, keys: Sequence[ColumnClause[Any]], last: Row | None) -> Select[Any]:
     query = select(*table.c).order_by(*keys)
     if last is None:
         return query
@@ -79,10 +79,9 @@ def _to_writable(connection: Connection, table: TableClause, row: Row) -> Row | 
     if not any(isinstance(value, str) and "\0" in value for value in row):
         return row
     cleared = tuple(value.replace("\0", "") if isinstance(value, str) else value for value in row)
-    values = dict(zip((column.name for column in table.c), zip(row, cleared, strict=True), strict=True))
-    keys = _keys(table)
-    if all(values[str(key.name)][0] == values[str(key.name)][1] for key in keys):  # type: ignore[attr-defined]
+    keys = {key: list(table.c).index(key) for key in _keys(table)}
+    if all(row[place] == cleared[place] for place in keys.values()):
         return cleared
-    same = [key == values[str(key.name)][1] for key in keys]  # type: ignore[attr-defined]
+    same = [key == cleared[place] for key, place in keys.items()]
     is_there = connection.execute(select(*keys).where(*same)).first() is not None
     return None if is_there else cleared

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from sqlalchemy import TableClause, update
 
-from gantry.errors import Aborted, DataLoss, FailedPrecondition
+from gantry.errors import DataLoss, FailedPrecondition
 from gantry.index.copy_comparison import Digest, count_instances, digest_table, have_same_numbers
 from gantry.index.copy_ends import End
 from gantry.index.copy_marks import (
@@ -46,38 +46,41 @@ class Copy:
     def __init__(self, source: End, target: End, tell: Tell) -> None:
         self._source, self._target, self._tell = source, target, tell
 
-    def run(self) -> Copied:
-        """All rows are in the target, and agree. Raises FailedPrecondition, NotFound, DataLoss."""
-        continued = self._prepare()
-        if self._target.read_mark().state is not CopyState.VERIFIED:  # type: ignore[union-attr]
-            try:
-                return self._copy(continued)
-            except (Aborted, DataLoss):
-                if not continued:
-                    raise
-            # What was there before is not what the source has: by somebody else's hand, or an older copy of it.
-            self._begin_anew(self._describe())
-            return self._copy(False)
-        return self._compare(True)
-
     def is_done(self) -> bool:
         """Whether the source was given up for this target, which is whole. Raises FailedPrecondition where it was
         given up for another one."""
-        mark = self._source.read_mark()
-        if mark is None or mark.state is not CopyState.MOVED:
+        given_up = self._find_given_up()
+        if given_up is None:
             return False
-        if self._target.is_empty() or self._read_target_mark() != mark.mark:
-            raise refusal_of_source(self._source.name, mark.place)
-        return self._target.read_mark() is None
+        found = self._target.read_mark()
+        if found is not None and found.state is CopyState.VERIFIED and found.mark == given_up.mark:
+            return False
+        if found is None and not self._target.is_empty():
+            there = self._target.describe(CopyState.VERIFIED, "")
+            if there.mark == given_up.mark and there.commits > given_up.commits:
+                return True
+        raise refusal_of_source(self._source.name, given_up.place)
 
-    def is_given_up(self) -> bool:
-        mark = self._source.read_mark()
-        return mark is not None and mark.state is CopyState.MOVED
+    def run(self) -> Copied:
+        """All rows are in the target, and agree. Raises FailedPrecondition, NotFound, DataLoss."""
+        if self._find_given_up() is not None:
+            return self._compare(True)
+        continued = self._prepare()
+        try:
+            return self._copy(continued)
+        except DataLoss:
+            if not continued:
+                raise
+        # What was there before is not what the source has: of an older copy of it, or by somebody else's hand.
+        self._begin_anew(self._describe())
+        return self._copy(False)
 
     def give_up_source(self) -> None:
         """No server begins with it any more."""
-        with self._source.transaction() as connection:
-            make_copy_mark(connection, self._source.describe(CopyState.MOVED, self._target.name))
+        if self._find_given_up() is None:
+            with self._source.transaction() as connection:
+                make_copy_mark(connection, self._source.describe(CopyState.MOVED, self._target.name))
+        self._source.shorten_log()
 
     def let_target_go(self) -> None:
         """It is an index like any other, and a transaction ahead of the source."""
@@ -86,17 +89,15 @@ class Copy:
         with self._target.transaction() as connection:
             connection.execute(update(generation).values(commits=generation.c.commits + 1))
             remove_copy_mark(connection)
+        self._target.shorten_log()
 
-    def _read_target_mark(self) -> str:
-        if (mark := self._target.read_mark()) is not None:
-            return mark.mark if mark.state is CopyState.VERIFIED else ""
-        return self._target.describe(CopyState.VERIFIED, "").mark
+    def _find_given_up(self) -> CopyMark | None:
+        mark = self._source.read_mark()
+        return mark if mark is not None and mark.state is CopyState.MOVED else None
 
     def _describe(self) -> CopyMark:
         """Raises FailedPrecondition where the source is no whole index."""
-        if (mark := self._source.read_mark()) is not None:
-            if mark.state is CopyState.MOVED:
-                raise refusal_of_source(self._source.name, mark.place)
+        if self._source.read_mark() is not None:
             raise FailedPrecondition(f"{self._source.name} is not complete: a copy to it has not ended")
         return self._source.describe(CopyState.BEGUN, self._source.name)
 
@@ -155,17 +156,25 @@ class Copy:
         """Raises DataLoss where a table differs."""
         tables = {}
         for table in TABLES:
-            source, target = (digest_table(end.connection, table) for end in (self._source, self._target))
-            if source != target:
-                raise DataLoss(f"{table.name} has {source.rows} rows in {self._source.name}, and others in the copy")
-            self._tell(f"comparing {table.name}", source.rows, source.rows)
-            tables[table.name] = source
+            tables[table.name] = self._compare_table(table)
         stores = count_instances(self._source.connection)
         if stores != count_instances(self._target.connection):
             raise DataLoss(f"the stores in {self._source.name} and in the copy have other numbers of instances")
         if not have_same_numbers(self._source.connection, self._target.connection):
             raise DataLoss("the copy would give numbers out that were given out before")
         return Copied(continued, tables, stores)
+
+    def _compare_table(self, table: TableClause) -> Digest:
+        total = 2 * count_rows(self._source.connection, table)
+        what = f"comparing {table.name}"
+        source = digest_table(self._source.connection, table, lambda done: self._tell(what, done, total))
+        target = digest_table(self._target.connection, table, lambda done: self._tell(what, source.rows + done, total))
+        if source != target:
+            raise DataLoss(
+                f"the {target.rows} rows of {table.name} in {self._target.name} are not the {source.rows} of "
+                f"{self._source.name}"
+            )
+        return source
 
 
 def refusal_of_source(name: str, place: str) -> FailedPrecondition:

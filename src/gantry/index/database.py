@@ -291,7 +291,12 @@ def _migrate(engine: Engine) -> None:
 
 
 def is_current(connection: Connection) -> bool:
-    return connection.execute(text("SELECT version_num FROM alembic_version")).scalar() == SCHEMA_VERSION
+    return read_version(connection) == SCHEMA_VERSION
+
+
+def read_version(connection: Connection) -> str:
+    """Of the schema, in an index that has one."""
+    return str(connection.execute(text("SELECT version_num FROM alembic_version")).scalar() or "")
 
 
 def upgrade_schema(url: URL, name: str) -> None:

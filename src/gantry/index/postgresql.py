@@ -21,7 +21,7 @@ from sqlalchemy.exc import DBAPIError
 from gantry.errors import FailedPrecondition, Interrupted, StatusError, retry_later
 from gantry.index.clock import read_clock
 from gantry.index.copy_marks import refuse_copy
-from gantry.index.database import READERS, WAIT, Database, NoWitness, Witness, is_current, upgrade_schema
+from gantry.index.database import READERS, WAIT, Database, NoWitness, Witness, is_current, read_version, upgrade_schema
 from gantry.index.generations import Generation
 from gantry.index.refusals import RETRY_SECONDS, OutcomeUnknown, describe_server_error, translated
 from gantry.index.server_address import name_server, parse_server
@@ -69,7 +69,7 @@ class PostgresDatabase(Database):
     def _begin(self) -> None:
         try:
             with self.writer.connect() as connection:  # from here on the database is ours
-                require_ability(connection, self._name)
+                _require_ability(connection, self._name)
                 refuse_copy(connection, self._name)
                 if not _has_table(connection, "alembic_version") or not is_current(connection):
                     upgrade_schema(self._url, self._name)
@@ -195,9 +195,12 @@ def _open(url: URL, connections: int) -> Engine:
 
 
 def open_server_alone(url: str) -> Engine:
-    """For one connection, which has the lock: no server uses the database meanwhile."""
+    """For one connection, which has the lock: no server uses the database meanwhile. Raises DBAPIError, Interrupted,
+    FailedPrecondition."""
     engine = _open(parse_server(url), 1)
     event.listen(engine, "connect", _take_lock)
+    with engine.connect() as connection:
+        _require_ability(connection, name_server(url))
     return engine
 
 
@@ -237,11 +240,27 @@ def read_generation(url: str) -> Generation | None:
         engine.dispose()
 
 
+def read_schema(url: str) -> str:
+    """The version of the schema; empty where there is none. A server may use it meanwhile. Raises
+    FailedPrecondition."""
+    engine = _open(parse_server(url), 1)
+    try:
+        with engine.connect() as connection:
+            refuse_copy(connection, name_server(url))
+            return read_version(connection) if _has_table(connection, "alembic_version") else ""
+    except DBAPIError as error:
+        raise FailedPrecondition(
+            f"{name_server(url)} cannot be used as an index: {describe_server_error(error)}"
+        ) from None
+    finally:
+        engine.dispose()
+
+
 def _has_table(connection: Connection, name: str) -> bool:
     return connection.exec_driver_sql("SELECT to_regclass(%s)", (name,)).scalar() is not None
 
 
-def require_ability(connection: Connection, name: str) -> None:
+def _require_ability(connection: Connection, name: str) -> None:
     version = int(connection.exec_driver_sql("SHOW server_version_num").scalar_one())
     if version < OLDEST:
         raise FailedPrecondition(f"{name} cannot be used as an index: PostgreSQL 13 or newer is needed")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import json
+import sys
 import time
 from collections import defaultdict
 from collections.abc import Collection, Iterator, Sequence
@@ -24,12 +25,13 @@ class Recorder:
         self._tests: list[tuple[str, float]] = []
 
     def pytest_sessionstart(self) -> None:
-        start(self._home)
+        self._trace = start(self._home)
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_protocol(self, item: pytest.Item) -> Iterator[Any]:
         begun = time.monotonic()
         self._record.tell(len(self._tests) + 1, AROUND)
+        sys.settrace(self._trace)
         try:
             return (yield)
         finally:

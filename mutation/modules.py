@@ -80,7 +80,8 @@ PARTS = {
     ),
     "operations": Part(
         "operations/*.py rests.py backoff.py operation_state.py",
-        "words/test_backoff.py words/test_filter_file.py words/test_waits.py words/test_interruption.py "
+        "words/test_backoff.py words/test_operation_state.py words/test_filter_file.py words/test_waits.py "
+        "words/test_interruption.py "
         "seams/test_batches.py seams/test_idle_runner.py seams/test_listing_once.py "
         "seams/test_sweeps.py seams/test_one_instance.py "
         "seams/test_unsure_commits.py seams/test_reading_filters.py api/test_operations_*.py "
@@ -102,7 +103,7 @@ PARTS = {
         "api/audit.py api/audit_file.py",
         "access/test_forwarded.py access/test_attempts.py access/test_cookies.py access/test_sign_in.py "
         "access/test_audit.py access/test_audit_loss.py access/test_tokens.py access/test_endpoint.py "
-        "api/test_origins.py iam hostile/test_browsers.py hostile/test_guessing.py",
+        "api/test_origins.py api/test_cross_origin.py iam hostile/test_browsers.py hostile/test_guessing.py",
     ),
     "api-body": Part(
         "api/body.py api/gunzip.py api/intake.py api/filters.py api/masks.py api/paging.py api/parameters.py "

@@ -11,7 +11,7 @@ import os
 import sys
 import threading
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import CodeType, FrameType
 from typing import Any
@@ -57,8 +57,9 @@ class Record:
         return found
 
 
-def start(home: Path) -> None:
-    """Record from now on, in this process, its threads and its copies."""
+def start(home: Path) -> Callable[..., Any]:
+    """Record from now on, in this process, its threads and its copies. Returns what Python calls for each frame; it is
+    forgotten in a thread that runs into its limit of recursion there, and may be set again (``sys.settrace``)."""
     record = Record(home)
     columns, width, table = record.columns, record.width, record.bytes
 
@@ -87,3 +88,4 @@ def start(home: Path) -> None:
 
     threading.settrace(trace_call)
     sys.settrace(trace_call)
+    return trace_call

@@ -58,6 +58,7 @@ LAYERS = {
         "config",
         "closing",
         "connections",
+        "heaps",
         "listening",
         "server",
         "demo",

@@ -102,6 +102,35 @@ def test_a_table_is_tried_by_all_tests_of_the_files_that_use_its_module(tmp_path
     assert found == [(["a.py::calls", "a.py::looks"], 2.0), (["a.py::calls"], 1.0)]
 
 
+TESTS_THAT_RECURSE = """
+import pytest, x
+
+def descend():
+    descend()
+
+def test_deep():
+    with pytest.raises(RecursionError):
+        descend()
+
+def test_other():
+    assert x.read() == 1
+"""
+
+
+def test_a_test_without_end_of_calls_hides_no_lines_of_the_next_one(tmp_path: Path) -> None:
+    """Python forgets whom it tells of lines where that calls too deeply."""
+    module, tests = tmp_path / "x.py", tmp_path / "test_x.py"
+    module.write_text("TABLE = 1\n\n\ndef read():\n    return TABLE\n")
+    tests.write_text(TESTS_THAT_RECURSE)
+    Record(tmp_path, {str(module): 5})
+    run = f"import pytest, pathlib; from mutation.coverage import Recorder; home = pathlib.Path({str(tmp_path)!r});"
+    run += "pytest.main(['-q', '-p', 'no:cacheprovider', '-p', 'no:randomly', str(home)], plugins=[Recorder(home)])"
+    environ = os.environ | {"PYTHONPATH": f"{ROOT}{os.pathsep}{tmp_path}"}
+    done = subprocess.run([sys.executable, "-c", run], cwd=tmp_path, env=environ, capture_output=True, text=True)
+    found, _ = Coverage(tmp_path).list_tests(module, module.read_text(), 5, 60)
+    assert [test.rpartition(":")[2] for test in found] == ["test_other"], done.stdout
+
+
 def test_the_lines_of_a_statement_are_those_without_its_body() -> None:
     source = (
         "A = 1\n\ndef read():\n    if (\n        A\n    ):\n        return [\n            1,\n        ]\n    try:\n"

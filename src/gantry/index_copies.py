@@ -11,7 +11,7 @@ from gantry.durable_files import sync_directory
 from gantry.errors import FailedPrecondition, InvalidArgument, NotFound
 from gantry.index.copy_ends import End, open_end
 from gantry.index.copy_marks import CopyState
-from gantry.index.copying import Copied, Copy, Tell
+from gantry.index.copy_steps import Copied, Copy, Tell
 from gantry.index.refusals import translated
 from gantry.index_wiring import INDEX, IndexPlace
 from gantry.settings.readers import DATABASE

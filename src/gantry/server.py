@@ -32,6 +32,7 @@ from gantry.config import DataDirectory, open_access, open_seams
 from gantry.connections import make_limited_protocol
 from gantry.console import app as console
 from gantry.console import rendering, sign_in
+from gantry.heaps import share_heaps
 from gantry.listening import bind, require_certificate
 from gantry.operations.runner import Runner
 from gantry.pauses import keep_pauses_short
@@ -147,6 +148,7 @@ def serve(settings: Settings) -> None:
     A start that is refused has opened no index and changed nothing. Raises InvalidArgument, FailedPrecondition.
     """
     sys.setswitchinterval(_SWITCH_SECONDS)
+    share_heaps()
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     for each in ("alembic", "botocore"):  # they tell of each step, and of each process that finds its credentials
         logging.getLogger(each).setLevel(logging.WARNING)

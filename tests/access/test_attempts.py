@@ -118,6 +118,15 @@ def test_one_account_from_many_addresses() -> None:
     assert door.attempt("198.51.100.1", "ada") == "good"
 
 
+def test_attempts_without_an_account_are_counted_by_address_alone() -> None:
+    door = Door()
+    for number in range(40):
+        with pytest.raises(Unauthenticated), door.attempts.watch({"address": f"192.0.2.{number}"}):
+            raise Unauthenticated("x")
+    with door.attempts.watch({"address": "192.0.2.1"}):
+        pass  # one failure of its own, and none of others
+
+
 @pytest.mark.parametrize(
     ("one", "other", "same"),
     [

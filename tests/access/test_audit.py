@@ -7,7 +7,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from starlette.requests import Request
 
+from gantry.api.access import ANYBODY
+from gantry.api.audit import Audit
+from gantry.api.forwarded import Proxies
+from gantry.api.methods import METHODS, OWN
+from gantry.errors import Code
 from tests.dicomweb.instances import instance
 from tests.support.access import ADMIN, Guarded
 from tests.support.server import Json
@@ -108,6 +114,26 @@ def test_a_line_has_the_form_of_cloud_audit_logs(guarded: Guarded, home: Path) -
     assert payload["requestMetadata"]["callerIp"] == "192.0.2.1"
     assert payload["requestMetadata"]["callerSuppliedUserAgent"] == "x" * 200
     assert made["insertId"] != read["insertId"] and made["timestamp"] <= read["timestamp"]
+
+
+ACTIVITY = {
+    *(f"datasets.{verb}" for verb in ("create", "patch", "delete", "setIamPolicy")),
+    *(f"datasets.dicomStores.{verb}" for verb in ("create", "patch", "delete", "setIamPolicy")),
+    "projects.setIamPolicy",
+}
+"""What changes resources and who may use them. Instances are data, also for whoever deletes them."""
+
+
+def test_which_calls_are_activity_and_which_are_access_to_data(tmp_path: Path) -> None:
+    audit = Audit(str(tmp_path / "audit.jsonl"), Proxies())
+    request = Request({"type": "http", "client": ("192.0.2.1", 1), "headers": []})
+    called = METHODS + OWN
+    for method in called:
+        audit.record(request, "v1", method, ["p", *"abcdefgh"], ANYBODY, Code.OK)
+    found = [(entry["logName"].rpartition("%2F")[2], entry["severity"]) for entry in lines(tmp_path)]
+    activity = [method.id in ACTIVITY for method in called]
+    assert found == [("activity", "NOTICE") if is_admin else ("data_access", "INFO") for is_admin in activity]
+    assert sum(activity) == len(ACTIVITY)
 
 
 def test_a_file_that_is_moved_away_is_begun_anew(guarded: Guarded, home: Path) -> None:

@@ -3,6 +3,7 @@ lines are required, no call acts without one."""
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shutil
@@ -263,6 +264,21 @@ def test_a_part_that_cannot_be_taken_back_spoils_no_other_line(tmp_path: Path, m
     assert file.append("f") and path.read_text().endswith("c\nd\nf\n")
 
 
+def test_a_file_that_may_be_written_and_not_read_is_taken_for_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "audit.jsonl"
+    path.write_text("a\n")
+
+    def refuse(*_: object) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr("gantry.api.audit_file.open", refuse, raising=False)
+    assert AuditFile(str(path)).append("b")
+    monkeypatch.undo()
+    assert path.read_text() == "a\nb\n"
+
+
 def test_reports_become_rarer(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -278,6 +294,7 @@ def test_reports_become_rarer(
     assert reported == [0, 1, 3, 7, 15, 31, *range(63, 24 * 60, 60)]
     (tmp_path / "gone").mkdir()
     assert file.append("x") and "1440 lines were lost" in caplog.text
+    assert file.append("x") and caplog.text.count("written again") == 1
 
 
 def test_a_file_that_cannot_be_opened_is_found_at_the_start_and_not_with_the_first_line(tmp_path: Path) -> None:

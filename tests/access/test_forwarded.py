@@ -24,6 +24,7 @@ def client(peer: str, *headers: tuple[str, str], trusted: list[str] = TRUSTED) -
         ([("x-forwarded-for", "10.9.9.9")], "10.9.9.9"),
         ([("x-forwarded-for", "192.0.2.1:443")], "192.0.2.1"),
         ([("x-forwarded-for", "secret-host")], "unknown"),
+        ([("x-forwarded-for", "192.0.2.1, secret-host, 10.0.0.2")], "unknown"),
         ([("x-forwarded-for", ",,")], "10.0.0.1"),
         ([("forwarded", "for=192.0.2.1;proto=https, for=10.0.0.2")], "192.0.2.1"),
         ([("forwarded", 'for="[2001:db9::1]:4711"')], "2001:db9::1"),
@@ -54,6 +55,7 @@ def test_a_header_that_the_proxy_passes_on_is_not_believed(other: str) -> None:
 def test_nobody_else_is_believed() -> None:
     assert client("192.0.2.7", ("x-forwarded-for", "1.1.1.1")) == "192.0.2.7"
     assert client("10.0.0.1", ("x-forwarded-for", "1.1.1.1"), trusted=[]) == "10.0.0.1"
+    assert client("a-socket", ("x-forwarded-for", "1.1.1.1")) == "a-socket"
 
 
 def test_what_is_no_network() -> None:

@@ -192,6 +192,11 @@ def test_issuers_without_tls_are_refused(url: str) -> None:
         publishing.Issuer(url)
 
 
+@pytest.mark.parametrize("url", ["http://127.0.0.1:1", "http://localhost:1", "http://LOCALHOST", "http://[::1]:1"])
+def test_issuers_of_this_machine_need_no_tls(url: str) -> None:
+    assert publishing.Issuer(url).url == url
+
+
 def test_an_audience_is_needed() -> None:
     with pytest.raises(InvalidArgument, match="oidc_audience"):
         OidcTokens(publishing.Issuer("https://example.org"), "")

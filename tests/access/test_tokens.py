@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from gantry.access import reloading
+from gantry.access.reloading import Reloaded
 from gantry.access.tokens import StaticTokens
 from gantry.errors import InvalidArgument
 from gantry.iam.policies import Principal
@@ -66,6 +67,31 @@ def test_a_change_within_one_tick_of_the_clock(file: Path, monkeypatch: pytest.M
     os.utime(file, ns=(before.st_atime_ns, before.st_mtime_ns))
     assert known.authenticate(ADA) is None
     assert known.authenticate(ADA[::-1]) is not None
+
+
+@pytest.mark.parametrize("change", ["time", "size", "file"])
+def test_a_file_that_changed_long_ago_is_read_again_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: str
+) -> None:
+    """As one that a copy has put there with its old time. What is as it was is not read at each check."""
+    monkeypatch.setattr(reloading, "SECONDS", 0)
+    path, old, read = tmp_path / "file", (1_600_000_000, 1_600_000_000), list[str]()
+
+    def load() -> str:
+        read.append(path.read_text())
+        return read[-1]
+
+    path.write_text("a")
+    os.utime(path, old)
+    held = Reloaded(path, load)
+    assert [held.get() for _ in range(3)] == ["a"] * 3 and read == ["a"]
+    if change == "file":  # of the same time and size
+        (tmp_path / "new").write_text("b")
+        (tmp_path / "new").rename(path)
+    else:
+        path.write_text("b" if change == "time" else "b more")
+    os.utime(path, (old[0], old[1] + (change == "time")))
+    assert len({held.get() for _ in range(3)}) == 1 and len(read) == 2 and read[1].startswith("b")
 
 
 def test_nobody_waits_for_a_slow_disk_but_who_reads(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:

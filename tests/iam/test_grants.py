@@ -61,8 +61,9 @@ def test_the_policies_that_are_kept_have_a_bound(monkeypatch: pytest.MonkeyPatch
     texts = [policy(f"user:{number:03}@example.org").to_text() for number in range(100)]
     monkeypatch.setattr(grants, "MAX_CACHED_CHARACTERS", 10 * len(texts[0]))
     cache = GrantCache()
+    often = cache.read(texts[0])
     for text in texts:
-        cache.read(texts[0])
+        assert cache.read(texts[0]) is often, "the least recently used one goes first"
         cache.read(text)
     assert len(cache._held) == 10 and sum(map(len, cache._held)) == cache._characters
     assert texts[0] in cache._held and texts[1] not in cache._held

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from gantry.errors import Code, DataLoss
+from gantry.errors import AlreadyExists, Code, DataLoss
 from gantry.index.sql import SqlIndex
 from gantry.resources import Batch, DicomStore, Instance, Operation, Replacement
 from tests.index.values import RUNNER, SERIES_SAID, STUDY_SAID, item, said, stored
@@ -38,6 +38,26 @@ def test_of_a_batch_all_others_are_committed(
     (entry,) = index.logs.list_failures(operation.name, 10)
     assert (entry.failure.resource, entry.failure.status.code) == ("gs://b/1", Code.DATA_LOSS)
     assert index.garbage.list_blobs() == ["b/1"], "its bytes go"
+
+
+def test_of_a_long_batch_all_others_are_committed(
+    index: SqlIndex, store: DicomStore, operation: Operation, bad: Instance
+) -> None:
+    """So long that a database may have another way to take it."""
+    batch = Batch("a", (*map(item, range(2, 30)), bad, *map(item, range(30, 40))))
+    assert index.operations.commit_batch(operation, RUNNER, batch).lost == 1
+    assert uids(index, store) == {f"9.{number}" for number in range(2, 40)}
+    assert index.garbage.list_blobs() == ["b/1"], "its bytes go"
+
+
+def test_a_long_batch_with_an_instance_that_is_there_is_refused_as_a_whole(
+    index: SqlIndex, store: DicomStore, operation: Operation
+) -> None:
+    index.operations.commit_batch(operation, RUNNER, Batch("a", (item(7),)))
+    with pytest.raises(AlreadyExists):
+        index.operations.commit_batch(operation, RUNNER, Batch("b", tuple(map(item, range(30)))))
+    assert uids(index, store) == {"9.7"}
+    assert index.operations.get_operation(operation.name).checkpoint == "a"
 
 
 def test_of_an_upload_all_others_are_stored(index: SqlIndex, store: DicomStore, bad: Instance) -> None:

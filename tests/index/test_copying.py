@@ -17,7 +17,7 @@ from unittest import mock
 import pytest
 from sqlalchemy import Boolean, Connection, Integer, LargeBinary, TableClause, insert, select, text
 
-import gantry.index.copying
+import gantry.index.copy_steps
 import gantry.index_copies
 from gantry.config import hold_alone
 from gantry.errors import DataLoss, FailedPrecondition, InvalidArgument, NotFound, StatusError
@@ -25,7 +25,7 @@ from gantry.index import copy_rows, postgresql
 from gantry.index.copy_ends import End, open_end
 from gantry.index.copy_numbers import read_numbers
 from gantry.index.copy_rows import TABLES
-from gantry.index.copying import Copy
+from gantry.index.copy_steps import Copy
 from gantry.index.opening import NO_DRIVER
 from gantry.index.sql import SqlIndex
 from gantry.index.tables import generation
@@ -137,12 +137,22 @@ def test_every_row_goes_up_and_comes_back(data: Path, address: str) -> None:
     assert {each[0] for each in told} >= {"copying study_text", "comparing instance"}
     assert all(done <= total for _, done, total in told)
     assert (begins(data, "sqlite"), begins(data, address)) == (False, True)
-    assert sorted(each.name for each in data.iterdir()) == ["index.generation", "index.postgresql", "index.sqlite.moved", "lock"]
+    assert sorted(each.name for each in data.iterdir()) == [
+        "index.generation",
+        "index.postgresql",
+        "index.sqlite.moved",
+        "lock",
+    ]
     down = copy(address, str(data))
     assert contents(data / "index.sqlite") == one_on(one_on(before))
     assert down is not None and down.tables.keys() == up.tables.keys() and down.stores == up.stores
     assert (begins(data, "sqlite"), begins(data, address)) == (True, False)
-    assert sorted(each.name for each in data.iterdir()) == ["index.generation", "index.sqlite", "index.sqlite.moved", "lock"]
+    assert sorted(each.name for each in data.iterdir()) == [
+        "index.generation",
+        "index.sqlite",
+        "index.sqlite.moved",
+        "lock",
+    ]
 
 
 def test_a_copy_that_is_complete_is_not_made_again(data: Path, address: str) -> None:
@@ -209,7 +219,7 @@ def test_the_copy_is_used_as_the_index_that_it_is(data: Path, address: str, sqli
 
 # Ended in the middle --------------------------------------------------------------------------------------------------
 
-_STEPS = gantry.index.copying
+_STEPS = gantry.index.copy_steps
 MOMENTS: dict[str, tuple[object, str, int]] = {
     "the target is marked": (_STEPS, "make_copy_mark", 1),
     "the tables are made": (_STEPS, "upgrade_schema", 1),
@@ -300,13 +310,13 @@ def test_a_copy_goes_on_where_it_was(data: Path, address: str, monkeypatch: pyte
     with open_end(address) as end:
         there = sum(len(rows_of(end, table)) for table in TABLES)
     written: list[int] = []
-    write = gantry.index.copying.write_rows
+    write = gantry.index.copy_steps.write_rows
 
     def count(connection: Connection, table: TableClause, rows: list[Any]) -> None:
         written.append(len(rows))
         write(connection, table, rows)
 
-    monkeypatch.setattr(gantry.index.copying, "write_rows", count)
+    monkeypatch.setattr(gantry.index.copy_steps, "write_rows", count)
     copied = copy(str(data), address)
     assert copied is not None and copied.continued
     assert there > 30 and sum(written) == sum(each.rows for each in copied.tables.values()) - there
@@ -342,13 +352,13 @@ def test_a_copy_that_does_not_agree_is_refused(
     data: Path, address: str, monkeypatch: pytest.MonkeyPatch, broken: str
 ) -> None:
     """Whatever has changed its rows: the source stays what it is."""
-    write = gantry.index.copying.write_numbers
+    write = gantry.index.copy_steps.write_numbers
 
     def spoil(connection: Connection, numbers: Any) -> None:
         write(connection, numbers)
         connection.execute(text(broken))
 
-    monkeypatch.setattr(gantry.index.copying, "write_numbers", spoil)
+    monkeypatch.setattr(gantry.index.copy_steps, "write_numbers", spoil)
     with pytest.raises(DataLoss, match="are not the 7 of"):
         copy(str(data), address)
     assert (begins(data, "sqlite"), begins(data, address)) == (True, False)
@@ -390,9 +400,7 @@ def test_a_copy_of_another_index_is_not_gone_on_with(data: Path, address: str) -
     refuse(data, address, FailedPrecondition, "of another index")
 
 
-def test_an_index_that_has_moved_is_no_source_and_no_target(
-    data: Path, address: str, databases: Databases
-) -> None:
+def test_an_index_that_has_moved_is_no_source_and_no_target(data: Path, address: str, databases: Databases) -> None:
     copy(str(data), address)
     url = databases.make()
     other = to_text(url).replace("+psycopg", "")

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from unittest import mock
 
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, create_engine, text
 
 from gantry.errors import FailedPrecondition, Interrupted
 from gantry.index import postgresql
@@ -229,8 +229,10 @@ def test_a_transaction_whose_connection_is_lost_leaves_nothing(index: SqlIndex, 
 class Lossy:
     """The connection is lost in COMMIT: before the server has done it, or before its answer has come."""
 
-    def __init__(self, index: SqlIndex, is_done: bool, stays_away: bool = False) -> None:
-        self._index, self._is_done, self._stays_away = index, is_done, stays_away
+    def __init__(
+        self, index: SqlIndex, is_done: bool, stays_away: bool = False, meanwhile: Callable[[], object] = dict
+    ) -> None:
+        self._index, self._is_done, self._stays_away, self._meanwhile = index, is_done, stays_away, meanwhile
         self._real = Connection.exec_driver_sql
         self.met = 0
 
@@ -240,6 +242,7 @@ class Lossy:
             if self._is_done:
                 self._real(connection, "COMMIT").close()
             _end_session(self._index, connection)
+            self._meanwhile()
         elif statement.startswith("SELECT pg_xact_status") and self._stays_away:
             self._stays_away = False
             _end_session(self._index, connection)
@@ -273,3 +276,21 @@ def test_where_it_cannot_be_found_out_the_outcome_is_unknown_until_it_is_settled
     index.settle()
     assert index.database._certain  # type: ignore[attr-defined]
     assert index.access.get_policy("p") == ("1" if is_done else "")
+
+
+def test_the_outcome_is_unknown_while_another_session_has_the_lock(
+    index: SqlIndex, postgresql_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(postgresql, "_LOCK_SECONDS", 1)
+    engine = create_engine(postgresql_url, isolation_level="AUTOCOMMIT")
+    with engine.connect() as other:
+        take_lock = text(f"SELECT pg_advisory_lock({postgresql.LOCK})")
+        lossy = Lossy(index, True, meanwhile=lambda: other.execute(take_lock).close())
+        patched = mock.patch.object(Connection, "exec_driver_sql", lambda *given: lossy(*given))
+        with patched, pytest.raises(OutcomeUnknown):
+            index.access.change_policy("p", lambda _: "1")
+        with pytest.raises(Interrupted, match="another server of Gantry uses this database"):
+            index.settle()
+    engine.dispose()
+    index.settle()
+    assert index.access.get_policy("p") == "1"

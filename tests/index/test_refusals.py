@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import shutil
 import sqlite3
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from gantry.errors import Code, FailedPrecondition, Internal, Interrupted
+from gantry.index.commits import driver_of
 from gantry.index.database import Database
-from gantry.index.refusals import BadValue, Damaged, translate
+from gantry.index.refusals import BadValue, Damaged, OutcomeUnknown, translate
 
 
 def test_a_file_that_is_no_index(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -47,6 +51,48 @@ def test_an_index_of_another_version(tmp_path: Path, caplog: pytest.LogCaptureFi
         Database(f"sqlite:///{tmp_path}/index.sqlite")
     assert "written by another version of Gantry; upgrade" in caught.value.message
     assert "9999" not in caught.value.message and "9999" in caplog.text
+
+
+def put_another_file_there(path: Path) -> None:
+    copy = path.with_name("copy")
+    shutil.copyfile(path, copy)
+    copy.rename(path)
+
+
+def test_a_commit_that_fails_while_another_file_takes_the_place_of_the_index(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "index.sqlite"
+    database = Database(f"sqlite:///{path}")
+
+    def fail_to_sync(connection: Connection) -> SimpleNamespace:
+        driver = driver_of(connection)
+
+        def execute(statement: str) -> None:
+            driver.execute(statement)
+            if statement == "COMMIT":
+                put_another_file_there(path)
+                raise refused(sqlite3.SQLITE_IOERR_FSYNC)
+
+        return SimpleNamespace(execute=execute)
+
+    monkeypatch.setattr("gantry.index.commits.driver_of", fail_to_sync)
+    with pytest.raises(OutcomeUnknown) as caught, database.write():
+        pass
+    assert caught.value.message.startswith("the index could not be written: the disk reports a read or write error")
+    with pytest.raises(Interrupted, match="another file is in the place of the index"):
+        database.settle()
+
+
+def test_a_connection_that_is_opened_again_and_finds_another_file(tmp_path: Path) -> None:
+    path = tmp_path / "index.sqlite"
+    database = Database(f"sqlite:///{path}")
+    with pytest.raises(Interrupted) as caught, database.read() as connection:
+        connection.invalidate()
+        connection.rollback()
+        put_another_file_there(path)
+        connection.exec_driver_sql("SELECT 1")
+    assert caught.value.message.startswith("another file is in the place of the index")
 
 
 # What each error means for the caller ---------------------------------------------------------------------------------

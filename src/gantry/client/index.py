@@ -13,7 +13,7 @@ from gantry.client.progress import LINE_EVERY
 from gantry.client.terminal import note, print_error, printable, say, say_json
 from gantry.config import hold_alone
 from gantry.errors import FailedPrecondition, Interrupted, NotFound, StatusError
-from gantry.index.copying import Copied, Tell
+from gantry.index.copy_steps import Copied, Tell
 from gantry.index.database import SCHEMA_VERSION
 from gantry.index_copies import copy_index
 from gantry.index_wiring import IndexPlace

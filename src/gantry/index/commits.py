@@ -14,10 +14,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
 from sqlalchemy import Connection
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, StatementError
 
 from gantry.index.dialect import is_sqlite
-from gantry.index.refusals import DriverError, OutcomeUnknown, describe_sqlite_error, is_damage, is_full
+from gantry.index.refusals import DriverError, OutcomeUnknown, describe_sqlite_error, find_ours, is_damage, is_full
 from gantry.index.reserve import Reserve
 
 logger = logging.getLogger(__name__)
@@ -68,14 +68,21 @@ class Commits:
             connection.exec_driver_sql("BEGIN IMMEDIATE")
             write_again(connection)
             connection.exec_driver_sql("COMMIT")
-        except DBAPIError as again:
+        except StatementError as again:
             _replace(connection)
-            words = describe_sqlite_error(error if isinstance(error, DriverError) else again)
+            words = _describe(error if isinstance(error, DriverError) else again)
             raise OutcomeUnknown(
                 f"the index could not be written: {words}; whether the change was made is not known",
                 advice="look before you try again",
             ) from error
         self.certain = True
+
+
+def _describe(error: DriverError | StatementError) -> str:
+    """What is wrong, without a capital and a full stop."""
+    if (ours := find_ours(error)) is not None:
+        return ours.what
+    return describe_sqlite_error(error) if isinstance(error, DriverError) else "a new connection is refused"
 
 
 def driver_of(connection: Connection) -> sqlite3.Connection:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import cache
 from typing import Any
 
-from sqlalchemy import ColumnClause, Connection, LargeBinary, Select, TableClause, insert, literal, select, tuple_
+from sqlalchemy import ColumnClause, Connection, LargeBinary, Select, TableClause, literal, select, tuple_
 
 from gantry.index.dialect import is_sqlite
+from gantry.index.statements import Statement, inserting
 from gantry.index.tables import metadata, study_text
 
 Row = tuple[Any, ...]
@@ -47,8 +49,12 @@ def count_rows(connection: Connection, table: TableClause) -> int:
 
 def write_rows(connection: Connection, table: TableClause, rows: Sequence[Row]) -> None:
     """In the transaction of the caller."""
-    names = [column.name for column in table.c]
-    connection.execute(insert(table), [dict(zip(names, row, strict=True)) for row in rows])
+    _inserting(table).run(connection, rows)
+
+
+@cache
+def _inserting(table: TableClause) -> Statement:
+    return inserting(table, *(column.name for column in table.c))
 
 
 def remove_all_rows(connection: Connection) -> None:

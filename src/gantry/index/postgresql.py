@@ -16,7 +16,7 @@ import psycopg
 from psycopg.types.numeric import IntLoader
 from psycopg.types.string import StrDumperUnknown
 from sqlalchemy import URL, Connection, Engine, create_engine, event
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, StatementError
 
 from gantry.errors import FailedPrecondition, Interrupted, StatusError, retry_later
 from gantry.index.clock import read_clock
@@ -121,7 +121,7 @@ class PostgresDatabase(Database):
         _replace(connection)
         try:
             found = connection.exec_driver_sql(_OUTCOME, (transaction,)).scalar()
-        except (DBAPIError, StatusError) as again:
+        except (StatementError, StatusError) as again:
             _replace(connection)
             logger.warning("the outcome of a transaction is not known: %s", again)
             raise OutcomeUnknown(
@@ -147,7 +147,7 @@ class PostgresDatabase(Database):
         """PostgreSQL's disk is not ours."""
 
     def find_damage(self) -> str:
-        """PostgreSQL finds it, and says so."""
+        """PostgreSQL does not tell before it reads what is damaged."""
         return ""
 
     def find_troubles(self) -> list[str]:

@@ -8,7 +8,7 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError, StatementError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from gantry.errors import DataLoss, Internal, Interrupted, StatusError, retry_later
@@ -127,8 +127,18 @@ def translate(error: Exception) -> StatusError:
 def translated() -> Iterator[None]:
     try:
         yield
-    except (DBAPIError, sqlite3.Error, PoolTimeout, *VALUE_ERRORS) as error:
+    except (StatementError, sqlite3.Error, PoolTimeout, *VALUE_ERRORS) as error:
+        if (ours := find_ours(error)) is not None:
+            raise ours from error
+        if isinstance(error, StatementError) and not isinstance(error, DBAPIError):
+            raise
         raise translate(error) from error
+
+
+def find_ours(error: BaseException) -> StatusError | None:
+    """The error of ours that has refused a connection: SQLAlchemy wraps it where a statement asks for a new one."""
+    inner = error.orig if isinstance(error, StatementError) else None
+    return inner if isinstance(inner, StatusError) else None
 
 
 def _code(error: DriverError) -> int:

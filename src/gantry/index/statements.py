@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import Connection, CursorResult, Dialect, Select, Table, bindparam, func, insert, select
 
 from gantry.index.commits import driver_of
+from gantry.index.copying import LEAST, copy_rows
 from gantry.index.dialect import is_sqlite, take_numbers
 
 Rows = Sequence[tuple[Any, ...]]
@@ -64,9 +65,20 @@ def by_columns(*columns: Any, of: Any = None) -> Statement:
     return Statement(select(*shown).where(*conditions), *names)
 
 
+class _Insertion(Statement):
+    """A plain INSERT: of many rows PostgreSQL gets a COPY."""
+
+    def run(self, connection: Connection, rows: Iterable[tuple[Any, ...]]) -> None:
+        every = list(rows)
+        if len(every) < LEAST or is_sqlite(connection):
+            super().run(connection, every)
+        else:
+            copy_rows(connection, self._text(connection.dialect), every)
+
+
 def inserting(table: Any, *names: str) -> Statement:
     """New rows with these columns, which stand in the order of the table; the others have their defaults."""
-    return Statement(insert(table).values({name: bindparam(name) for name in names}), *names)
+    return _Insertion(insert(table).values({name: bindparam(name) for name in names}), *names)
 
 
 class Numbering:

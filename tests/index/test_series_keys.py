@@ -41,15 +41,14 @@ def attributes(number: int) -> SeriesAttributes:
 
 
 @pytest.fixture
-def filled(sqlite_index: SqlIndex, store: DicomStore) -> SqlIndex:
+def filled(index: SqlIndex, store: DicomStore) -> SqlIndex:
     each = (said(item(number, "1.2", f"5.{number:03d}"), series=attributes(number)) for number in range(SERIES))
-    sqlite_index.uploads.store_instances(store.id, list(each))
-    return sqlite_index
+    index.uploads.store_instances(store.id, list(each))
+    return index
 
 
-@pytest.fixture
-def index(sqlite_index: SqlIndex) -> SqlIndex:
-    return sqlite_index
+sqlite_alone = pytest.mark.parametrize("index", ["sqlite"], indirect=True)
+"""For its plans; those of PostgreSQL have tests of their own."""
 
 
 def within(text: str, first: str, last: str) -> bool:
@@ -105,6 +104,7 @@ def test_the_same_is_found_whether_few_have_it_or_many(
 INDEXES = {DATE: "series_start", TIME: "series_start", STEP: "request_scheduled_step", PROCEDURE: "request_procedure"}
 
 
+@sqlite_alone
 @pytest.mark.parametrize("level", [Level.SERIES, Level.INSTANCE])
 @pytest.mark.parametrize("matches", [case[0] for case in CASES], ids=str)
 def test_what_few_have_is_looked_up(filled: SqlIndex, level: Level, matches: Any) -> None:
@@ -116,6 +116,7 @@ def test_what_few_have_is_looked_up(filled: SqlIndex, level: Level, matches: Any
     assert not [step for step in steps if "SEARCH series USING INDEX series_store_uid" in step]
 
 
+@sqlite_alone
 @pytest.mark.parametrize("level", [Level.SERIES, Level.INSTANCE])
 @pytest.mark.parametrize("matches", [case[0] for case in CASES], ids=str)
 def test_what_many_have_is_read_in_the_order_of_the_answer(
@@ -128,13 +129,14 @@ def test_what_many_have_is_read_in_the_order_of_the_answer(
     assert [step for step in steps if "B-TREE" in step] == []
 
 
-def test_the_series_of_a_day_are_looked_up(sqlite_index: SqlIndex, store: DicomStore) -> None:
+@sqlite_alone
+def test_the_series_of_a_day_are_looked_up(index: SqlIndex, store: DicomStore) -> None:
     """Their UIDs may be the last ones of the store: read in the order of the answer, they would be found at its end."""
     days = [SeriesAttributes("CT", start_date=day) for day in ("20240101", "20240102")]
     each = [said(item(n, "1.2", f"5.{n:05d}"), series=days[n > 3000]) for n in range(6000)]
-    sqlite_index.uploads.store_instances(store.id, each)
-    with plans(sqlite_index) as steps:
-        found = sqlite_index.search.search_series(STORE, search((DATE, RANGE, ("20240102", "20240102")), limit=1))
+    index.uploads.store_instances(store.id, each)
+    with plans(index) as steps:
+        found = index.search.search_series(STORE, search((DATE, RANGE, ("20240102", "20240102")), limit=1))
     assert [row.series_instance_uid for row in found] == ["5.03001"]
     assert any(" INDEX series_start" in step for step in steps)
     assert not [step for step in steps if "SEARCH series USING INDEX series_store_uid" in step]

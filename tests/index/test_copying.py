@@ -21,7 +21,7 @@ import gantry.index.copy_steps
 import gantry.index_copies
 from gantry.config import hold_alone
 from gantry.errors import DataLoss, FailedPrecondition, InvalidArgument, NotFound, StatusError
-from gantry.index import copy_rows, postgresql
+from gantry.index import copy_numbers, copy_rows, postgresql
 from gantry.index.copy_ends import End, open_end
 from gantry.index.copy_numbers import read_numbers
 from gantry.index.copy_rows import TABLES
@@ -106,6 +106,10 @@ def one_on(found: Contents) -> Contents:
     return found | {"generation": [(number, mark, commits + 1, rebuilding)]}
 
 
+def names(data: Path) -> set[str]:
+    return {each.name for each in data.iterdir()}
+
+
 def silent(_what: str, _done: int, _total: int) -> None: ...
 
 
@@ -132,7 +136,7 @@ def test_every_row_goes_up_and_comes_back(data: Path, address: str) -> None:
     told: list[tuple[str, int, int]] = []
     up = copy_index(str(data), address, lambda *said: told.append(said))
     assert contents(address) == one_on(before)
-    assert up is not None and not up.continued and up.stores == {number: (1, 1) for number in range(1, EACH + 1)}
+    assert up is not None and not up.continued and up.stores == dict.fromkeys(range(1, EACH + 1), (1, 1))
     assert {name: each.rows for name, each in up.tables.items()} == {name: len(rows) for name, rows in before.items()}
     assert {each[0] for each in told} >= {"copying study_text", "comparing instance"}
     assert all(done <= total for _, done, total in told)
@@ -269,7 +273,7 @@ def end_in(call: Callable[[], object], owner: object, name: str, times: int, aft
         os._exit(code)
 
 
-@pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
+@pytest.mark.parametrize("after", [pytest.param(False, marks=pytest.mark.slow), True], ids=["before", "after"])
 @pytest.mark.parametrize("moment", [each for each in MOMENTS if each not in DOWN_ALONE])
 def test_a_copy_up_that_is_killed_is_ended_by_the_same_command(
     data: Path, address: str, moment: str, after: bool
@@ -288,7 +292,7 @@ def test_a_copy_up_that_is_killed_is_ended_by_the_same_command(
     assert (begins(data, "sqlite"), begins(data, address)) == (False, True)
 
 
-@pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
+@pytest.mark.parametrize("after", [pytest.param(False, marks=pytest.mark.slow), True], ids=["before", "after"])
 @pytest.mark.parametrize("moment", [each for each in MOMENTS if each not in UP_ALONE])
 def test_a_copy_down_that_is_killed_is_ended_by_the_same_command(
     data: Path, address: str, moment: str, after: bool
@@ -310,7 +314,7 @@ def test_a_copy_goes_on_where_it_was(data: Path, address: str, monkeypatch: pyte
     with open_end(address) as end:
         there = sum(len(rows_of(end, table)) for table in TABLES)
     written: list[int] = []
-    write = gantry.index.copy_steps.write_rows
+    write = copy_rows.write_rows
 
     def count(connection: Connection, table: TableClause, rows: list[Any]) -> None:
         written.append(len(rows))
@@ -352,7 +356,7 @@ def test_a_copy_that_does_not_agree_is_refused(
     data: Path, address: str, monkeypatch: pytest.MonkeyPatch, broken: str
 ) -> None:
     """Whatever has changed its rows: the source stays what it is."""
-    write = gantry.index.copy_steps.write_numbers
+    write = copy_numbers.write_numbers
 
     def spoil(connection: Connection, numbers: Any) -> None:
         write(connection, numbers)

@@ -16,6 +16,7 @@ from sqlalchemy.exc import DatabaseError
 from gantry.errors import FailedPrecondition, Interrupted
 from gantry.index.clock import read_clock
 from gantry.index.commits import Commits, driver_of, throw_away_damaged, write_again
+from gantry.index.copy_marks import refuse_copy
 from gantry.index.dialect import FOLD
 from gantry.index.examination import Examination
 from gantry.index.index_file import IndexFile
@@ -251,6 +252,14 @@ def _open(url: str | Path, connections: int, texts: _Texts) -> Engine:
     return engine
 
 
+def open_file_alone(path: Path) -> Engine:
+    """For one connection; whoever opens it sees to it that there is no other. Damaged texts are read as well as can
+    be."""
+    texts = _Texts()
+    texts.replace = True
+    return _open(path, 1, texts)
+
+
 def _fold(data: bytes | None) -> str | None:
     """The function ``FOLD``; of a damaged text, the key of what can be read of it."""
     return None if data is None else search_key(data.decode(errors="replace"))
@@ -281,13 +290,19 @@ def _migrate(engine: Engine) -> None:
         known = connection.execute(
             text("SELECT count(*) FROM sqlite_master WHERE name = 'alembic_version'")
         ).scalar_one()
+        refuse_copy(connection, f"the index at {engine.url.database}")
         if known and is_current(connection):
             return
     upgrade_schema(engine.url, f"the index at {engine.url.database}")
 
 
 def is_current(connection: Connection) -> bool:
-    return connection.execute(text("SELECT version_num FROM alembic_version")).scalar() == SCHEMA_VERSION
+    return read_version(connection) == SCHEMA_VERSION
+
+
+def read_version(connection: Connection) -> str:
+    """Of the schema, in an index that has one."""
+    return str(connection.execute(text("SELECT version_num FROM alembic_version")).scalar() or "")
 
 
 def upgrade_schema(url: URL, name: str) -> None:

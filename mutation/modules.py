@@ -114,7 +114,8 @@ PARTS = {
         "words/test_body.py words/test_log_filters.py words/test_messages.py words/test_filters.py "
         "words/test_masks.py words/test_paging.py api/test_field_selection.py "
         "api/test_bodies.py api/test_transport.py api/test_logs.py dicomweb/test_ranges.py api/test_bound_fields.py "
-        "api/test_every_parameter.py api/test_streaming.py hostile/test_bodies_without_end.py faults/test_slow_uploads.py",
+        "api/test_every_parameter.py api/test_streaming.py hostile/test_bodies_without_end.py "
+        "faults/test_slow_uploads.py",
     ),
     "multipart": Part(
         "api/multipart.py api/accept.py",

@@ -92,7 +92,8 @@ PARTS = {
     ),
     "index": Part(
         "index/*.py",
-        "index dicomweb/test_search.py seams/test_sweeps.py faults/test_older_index.py faults/test_index_trouble.py",
+        "index dicomweb/test_search.py seams/test_sweeps.py faults/test_index_put_back_again.py "
+        "faults/test_older_index.py faults/test_index_trouble.py",
     ),
     "uris": Part(
         "storage/uris.py matching.py names.py whole_numbers.py header_packs.py",

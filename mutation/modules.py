@@ -29,7 +29,8 @@ PARTS = {
         "dicom/part10.py dicom/walk.py dicom/known_heads.py dicom/deflated.py dicom/elements.py dicom/traversal.py "
         "dicom/header_bytes.py dicom/vr.py dicom/tags.py",
         "dicom/test_part10.py dicom/test_known_heads.py dicom/test_foreign.py dicom/test_attributes.py "
-        "dicom/test_rewriting.py dicom/test_part10_fuzz.py dicom/test_mutated_headers.py",
+        "dicom/test_rewriting.py dicom/test_part10_fuzz.py dicom/test_mutated_headers.py dicom/test_json_elements.py "
+        "dicom/test_header_bytes.py dicomweb/test_json_model.py",
     ),
     "json-and-xml-out": Part(
         "dicom/json_*.py dicom/xml_model.py dicom/value_forms.py",

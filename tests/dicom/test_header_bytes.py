@@ -5,10 +5,10 @@ from __future__ import annotations
 import struct
 
 import pytest
+from tests.support.dicom import element
 
 from gantry.dicom.header_bytes import HeaderBytes
 from gantry.errors import DataLoss
-from tests.support.dicom import element
 
 META, NAME = element(0x0002, 0x0010, b"UI", "1.2.840.10008.1.2.1\0"), element(0x0010, 0x0010, b"PN", "Doe^John")
 SEQUENCE = struct.pack("<HH2s2xI", 0x0008, 0x1140, b"SQ", 2 << 20)

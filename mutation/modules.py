@@ -29,7 +29,8 @@ PARTS = {
         "dicom/part10.py dicom/walk.py dicom/known_heads.py dicom/deflated.py dicom/elements.py dicom/traversal.py "
         "dicom/header_bytes.py dicom/vr.py dicom/tags.py",
         "dicom/test_part10.py dicom/test_known_heads.py dicom/test_foreign.py dicom/test_attributes.py "
-        "dicom/test_rewriting.py dicom/test_part10_fuzz.py dicom/test_mutated_headers.py",
+        "dicom/test_rewriting.py dicom/test_part10_fuzz.py dicom/test_mutated_headers.py dicom/test_json_elements.py "
+        "dicom/test_header_bytes.py dicomweb/test_json_model.py",
     ),
     "json-and-xml-out": Part(
         "dicom/json_*.py dicom/xml_model.py dicom/value_forms.py",
@@ -92,7 +93,8 @@ PARTS = {
     ),
     "index": Part(
         "index/*.py",
-        "index dicomweb/test_search.py seams/test_sweeps.py faults/test_older_index.py faults/test_index_trouble.py",
+        "index dicomweb/test_search.py seams/test_sweeps.py faults/test_index_put_back_again.py "
+        "faults/test_older_index.py faults/test_index_trouble.py",
     ),
     "uris": Part(
         "storage/uris.py matching.py names.py whole_numbers.py header_packs.py",
@@ -114,7 +116,8 @@ PARTS = {
         "words/test_body.py words/test_log_filters.py words/test_messages.py words/test_filters.py "
         "words/test_masks.py words/test_paging.py api/test_field_selection.py "
         "api/test_bodies.py api/test_transport.py api/test_logs.py dicomweb/test_ranges.py api/test_bound_fields.py "
-        "api/test_every_parameter.py api/test_streaming.py hostile/test_bodies_without_end.py",
+        "api/test_every_parameter.py api/test_streaming.py hostile/test_bodies_without_end.py "
+        "faults/test_slow_uploads.py",
     ),
     "multipart": Part(
         "api/multipart.py api/accept.py",

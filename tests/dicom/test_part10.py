@@ -337,6 +337,26 @@ def test_truncated_pixel_data_says_how_much_is_left() -> None:
     assert "PixelData (7FE0,0010) declares 8192 bytes but the object ends after 7654" in message
 
 
+@pytest.mark.parametrize(
+    ("tag", "name"),
+    [
+        (0x00420011, "EncapsulatedDocument (0042,0011)"),
+        (0x54000100, "WaveformSequence (5400,0100)"),
+        (0x0040A730, "ContentSequence (0040,A730)"),
+        (0x52009229, "SharedFunctionalGroupsSequence (5200,9229)"),
+        (0x52009230, "PerFrameFunctionalGroupsSequence (5200,9230)"),
+        (0x00091001, "(0009,1001)"),
+    ],
+)
+def test_truncated_elements_are_named(tag: int, name: str) -> None:
+    """The long ones by their keyword. Inside of a sequence, too, it is the element that is cut off."""
+    message = refusal(part10_file(uids() + element(tag, b"OB", bytes(7000), length=8192)))
+    assert message.startswith(f"{name} declares 8192 bytes but the object ends after 7000")
+    inside = element(0x00081140, b"SQ", length=UNDEFINED) + item(length=UNDEFINED)
+    message = refusal(part10_file(uids() + inside + element(tag, b"OB", bytes(7000), length=8192)))
+    assert message.startswith(f"{name} declares 8192 bytes")
+
+
 def test_truncated_fragment_and_missing_delimiter() -> None:
     data = part10_file(uids() + fragments(b"abcd", b"efgh"), JPEG)
     assert "an item of PixelData (7FE0,0010) declares 4 bytes but the object ends after 2" in refusal(data[:-10])

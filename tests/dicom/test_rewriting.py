@@ -103,6 +103,21 @@ def test_heads_without_a_vr_are_written_anew_at_any_depth() -> None:
         assert all(heads), inside
 
 
+@pytest.mark.parametrize(("signed", "vr"), [(0, "US"), (1, "SS")])
+def test_what_a_value_is_depends_on_those_before_it_at_any_depth(signed: int, vr: str) -> None:
+    """PixelRepresentation of the data set, for items that have none of their own (PS3.5 §A.1)."""
+
+    def implicit(tag: int, value: bytes) -> bytes:
+        return pack("<HHI", tag >> 16, tag & 0xFFFF, len(value)) + value
+
+    tables = implicit(0x00283010, item(implicit(0x00283002, bytes(6))))
+    body = implicit(0x00280103, pack("<H", signed)) + implicit(0x00280106, b"\xfe\xff") + tables
+    old = DataSet(body, IMPLICIT_LE)
+    new = DataSet(b"".join(rewrite(old, place_elements(old), {}, EXPLICIT_LE)), EXPLICIT_LE)
+    found = {step.element.tag: step.element.vr for step in read_steps(new, new.elements(), Scope(new, len(new.data)))}
+    assert found[0x00280106] == found[0x00283002] == vr
+
+
 def test_where_long_values_end_is_kept_with_the_header() -> None:
     """Also behind a value that was cut; so that a search need not walk what it does not look for."""
     long = pack("<HH2s2xI", 0x0040, 0x0275, b"SQ", 0xFFFFFFFF) + item(element(0x0040, 0x0007, b"LO", "x" * 60)) * 40

@@ -216,7 +216,9 @@ class TestSearching(Searches):
             assert sorted(self.studies(index, match)) == list(expected), patterns
             both = match, ("patient_id", Operator.WILDCARD, "*")
             assert sorted(self.studies(index, *both)) == list(expected), patterns
-        assert self.studies(index, ("modalities_in_study", Operator.WILDCARD, ("m*",)), limit=3) == found_first(3)
+        match = ("modalities_in_study", Operator.WILDCARD, ("m*",))
+        assert self.studies(index, match, limit=3) == found_first(3)
+        assert sorted(self.studies(index, match, ("patient_name", Operator.EQUALS, "doe^john"))) == [0, 30]
 
     def test_pages_by_key_make_up_the_whole(self, index: SqlIndex, filled: DicomStoreName) -> None:
         """Of one study, whatever the length of a page."""

@@ -177,3 +177,10 @@ def test_numbers_of_a_lenient_text_are_looked_for_in_one_pass() -> None:
         begun = time.process_time()
         decode(text.encode())
         assert time.process_time() - begun < 5
+
+
+@pytest.mark.parametrize("number", ["1e", "-", "1.2.3", "--1", "0x", "+."])
+def test_what_is_no_number_is_named_by_its_place(number: str) -> None:
+    """RFC 8259 §6"""
+    with pytest.raises(InvalidArgument, match="the number at line 2, column 6 is none of JSON"):
+        decode(f'{{\n"a": {number}}}'.encode())

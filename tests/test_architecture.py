@@ -53,6 +53,7 @@ LAYERS = {
         "__main__",
         "cli",
         "bucket_wiring",
+        "index_copies",
         "index_wiring",
         "config",
         "closing",

@@ -142,7 +142,7 @@ class DataDirectory:
             self.lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
         except OSError as error:
             raise FailedPrecondition(f"data, buckets: {path} cannot be made: {describe_os_error(error)}") from None
-        self._acquire()
+        _wait_for_lock(self.lock, self.path)
         try:
             require_usable(self.path / "blobs")
             self.index.require()
@@ -160,23 +160,44 @@ class DataDirectory:
             self.close()
             raise
 
-    def _acquire(self, seconds: float = 10.0) -> None:
-        # Workers hold the lock too: after kill -9 the next server waits here until the last worker has ended.
-        deadline = time.monotonic() + seconds
-        while True:
-            try:
-                return fcntl.flock(self.lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                if time.monotonic() > deadline:
-                    os.close(self.lock)
-                    raise FailedPrecondition(
-                        f"{self.path} is in use by another gantry server",
-                        advice="stop it or choose another --data directory",
-                    ) from None
-                time.sleep(0.05)
-
     def close(self) -> None:
         os.close(self.lock)
+
+
+_WAIT_SECONDS = 10.0
+"""Workers hold the lock, too: after kill -9 the next server waits so long for the end of the last one."""
+
+
+def _wait_for_lock(lock: int, data: Path) -> None:
+    """Closes it where another process keeps it."""
+    deadline = time.monotonic() + _WAIT_SECONDS
+    while True:
+        try:
+            return fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() > deadline:
+                os.close(lock)
+                raise FailedPrecondition(
+                    f"{data} is in use by another gantry server",
+                    advice="stop it or choose another --data directory",
+                ) from None
+            time.sleep(0.05)
+
+
+@contextmanager
+def hold_alone(data: Path) -> Iterator[None]:
+    """No server uses the directory while the block runs. Raises NotFound, FailedPrecondition."""
+    try:
+        lock = os.open(data / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    except (FileNotFoundError, NotADirectoryError):
+        raise NotFound(f"{data} is no directory", advice="name the data directory of a server") from None
+    except OSError as error:
+        raise FailedPrecondition(f"{data / 'lock'} cannot be opened: {describe_os_error(error)}") from None
+    _wait_for_lock(lock, data)
+    try:
+        yield
+    finally:
+        os.close(lock)
 
 
 def open_index(data: Path, database: str = SQLITE) -> SqlIndex:
@@ -308,10 +329,17 @@ def open_seams(settings: Settings, directory: DataDirectory) -> Seams:
         late_places=tuple(directory.places.remote),
         retention_days=settings.retention_days,
         records=records,
-        is_held=Hold(directory.path / "hold").is_held,
+        is_held=_make_hold(directory, index),
         buckets=buckets.list,
         kind_of=buckets.kind_of,
     )
+
+
+def _make_hold(directory: DataDirectory, index: SqlIndex) -> Callable[[], bool]:
+    """While a backup is made, and while a copy of this server uses the same bucket: its rows name bytes that have lost
+    theirs here."""
+    hold, database = Hold(directory.path / "hold"), index.database
+    return lambda: hold.is_held() or bool(database.witness.trouble)
 
 
 def make_buckets(settings: Settings) -> Buckets:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from gantry.durable_files import replace_file
+from gantry.durable_files import remove_file, replace_file
 from gantry.errors import FailedPrecondition
 from gantry.index.generations import Generation, read_generation
-from gantry.index.opening import read_server_generation
+from gantry.index.opening import read_schema, read_server_generation
 from gantry.index.server_address import name_server
 from gantry.index.sql import SqlIndex
 from gantry.settings.groups import SQLITE
@@ -42,8 +42,8 @@ class IndexPlace:
         """Raises FailedPrecondition where the directory has its index in the other kind of database."""
         if self.is_server and self.file.exists():
             raise FailedPrecondition(
-                f"database: {self.file} is an index already, and it cannot be moved to PostgreSQL yet",
-                advice="choose another --data directory, or leave the setting out",
+                f"database: {self.file} is an index already, of SQLite",
+                advice="`gantry index copy` moves it to PostgreSQL; else leave the setting out",
             )
         if not self.is_server and self._note.exists():
             raise FailedPrecondition(
@@ -65,6 +65,19 @@ class IndexPlace:
             replace_file(self._note, self._note.with_name(f"{ELSEWHERE}.new"), _NOTE)
         except OSError as error:
             raise FailedPrecondition(f"{self._note} cannot be written: {describe_os_error(error)}") from None
+
+    def leave(self) -> None:
+        """The index of the directory is a file of it from now on. Raises FailedPrecondition."""
+        try:
+            remove_file(self._note)
+        except OSError as error:
+            raise FailedPrecondition(f"{self._note} cannot be removed: {describe_os_error(error)}") from None
+
+    def read_schema(self) -> str:
+        """The version of its schema; empty where there is no index yet. Changes nothing. Raises FailedPrecondition."""
+        if not self.is_server and not self.file.exists():
+            return ""
+        return read_schema(self._database if self.is_server else self.file)
 
     def read_generation(self) -> Generation | None:
         """None where there is no index yet. Raises FailedPrecondition."""

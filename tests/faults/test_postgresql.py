@@ -145,7 +145,7 @@ def test_a_directory_keeps_its_kind_of_database(server: GantryServer, address: s
     other = GantryServer(tmp_path / "other", tmp_path / "buckets")
     other.stop()
     code, said = run("serve", "--port", "0", "--data", str(other.data), GANTRY_DATABASE=address)
-    assert code and "cannot be moved to PostgreSQL yet" in said
+    assert code and "gantry index copy" in said
 
 
 @pytest.mark.slow

@@ -115,6 +115,27 @@ examples:
   gantry storage rebuild --store 3=projects/p/locations/us-central1/datasets/d/dicomStores/s
 """
 
+_INDEX = """\
+One of FROM and TO is the data directory of a server, the other the address of a database of PostgreSQL. Stop the
+server first. All rows are copied and compared; then the source is given up, and the server starts with the target. It
+can be interrupted and run again. Give a password in PGPASSWORD or ~/.pgpass, since others can see the arguments.
+Exit code: 0 all is copied, 1 it is not, 2 it was refused and nothing was done, 3 a database was lost.
+
+examples:
+  gantry index copy /srv/gantry postgresql://gantry@db.example.org/gantry
+  gantry index copy postgresql://gantry@db.example.org/gantry /srv/gantry --json
+"""
+
+_MIGRATE = """\
+A start of the server does the same. Stop the server first, and make a backup: older versions cannot use the index
+afterwards. Exit code: 0 the schema is that of this version, 1 it could not be changed, 2 it was refused. With --check,
+which changes nothing while a server may run: 0 nothing is to be done, 1 it is needed, 2 it is not known.
+
+examples:
+  gantry migrate --data /srv/gantry
+  gantry migrate --check --config /etc/gantry.toml
+"""
+
 _SERVICE_ACCOUNTS = """\
 examples:
   gantry service-accounts create pacs --out pacs.json
@@ -182,6 +203,7 @@ def parser() -> _Parser:
     _add_storage(commands)
     _add_buckets(commands)
     _add_check(commands)
+    _add_index(commands)
     _add_viewer(commands)
     _add_service_accounts(commands)
     demo = _add(commands, "demo", "demo:demo", "show an import and an export of real files", _DEMO, remote=False)
@@ -387,6 +409,19 @@ def _add_check(commands: _Commands[_Parser]) -> None:
     check.add_argument("--read", action="store_true", help="read all bytes, and compare their checksums")
     check.add_argument("--data", metavar="DIR", help="the server's directory (GANTRY_DATA; default: ./gantry-data)")
     check.add_argument("--config", metavar="FILE", help="the server's settings (GANTRY_CONFIG)")
+
+
+def _add_index(commands: _Commands[_Parser]) -> None:
+    group = _add_group(commands, "index", "move the index of a server to another database", _INDEX)
+    help = "move it from a data directory to PostgreSQL, or back"
+    copy = _add(group, "copy", "client.index:copy", help, _INDEX, remote=False, json=True)
+    copy.add_argument("source", metavar="FROM", help="a data directory, or postgresql://USER@HOST/DATABASE")
+    copy.add_argument("target", metavar="TO", help="the same; a database must be empty")
+    help = "bring the tables of the index up to date"
+    migrate = _add(commands, "migrate", "client.index:migrate", help, _MIGRATE, remote=False, json=True)
+    migrate.add_argument("--check", action="store_true", help="say whether it is needed, and change nothing")
+    migrate.add_argument("--data", metavar="DIR", help="the server's directory (GANTRY_DATA; default: ./gantry-data)")
+    migrate.add_argument("--config", metavar="FILE", help="the server's settings (GANTRY_CONFIG)")
 
 
 def _add_service_accounts(commands: _Commands[_Parser]) -> None:

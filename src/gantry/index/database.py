@@ -16,6 +16,7 @@ from sqlalchemy.exc import DatabaseError
 from gantry.errors import FailedPrecondition, Interrupted
 from gantry.index.clock import read_clock
 from gantry.index.commits import Commits, driver_of, throw_away_damaged, write_again
+from gantry.index.copy_marks import refuse_copy
 from gantry.index.dialect import FOLD
 from gantry.index.examination import Examination
 from gantry.index.index_file import IndexFile
@@ -133,7 +134,7 @@ class Database:
         return self.examination.trouble
 
     def find_troubles(self) -> list[str]:
-        return list(filter(None, (self.find_damage(), self.reserve.shortage)))
+        return list(filter(None, (self.find_damage(), self.reserve.shortage, self.witness.trouble)))
 
     @contextmanager
     def _translated(self) -> Iterator[None]:
@@ -173,7 +174,11 @@ def _count(connection: Connection) -> int:
 
 
 class Witness(Protocol):
-    """Keeps the number of the last transaction outside of the index."""
+    """Keeps the number of the last transaction outside of the index. ``trouble`` is what it has found there that keeps
+    bytes from being deleted, as a sentence; "" while all is well."""
+
+    @property
+    def trouble(self) -> str: ...
 
     def note(self, commits: int) -> None:
         """A transaction is on disk. Waits for no disk."""
@@ -183,6 +188,8 @@ class Witness(Protocol):
 
 
 class NoWitness:
+    trouble = ""
+
     def note(self, commits: int) -> None: ...
 
     def close(self) -> None: ...
@@ -245,6 +252,14 @@ def _open(url: str | Path, connections: int, texts: _Texts) -> Engine:
     return engine
 
 
+def open_file_alone(path: Path) -> Engine:
+    """For one connection; whoever opens it sees to it that there is no other. Damaged texts are read as well as can
+    be."""
+    texts = _Texts()
+    texts.replace = True
+    return _open(path, 1, texts)
+
+
 def _fold(data: bytes | None) -> str | None:
     """The function ``FOLD``; of a damaged text, the key of what can be read of it."""
     return None if data is None else search_key(data.decode(errors="replace"))
@@ -275,13 +290,19 @@ def _migrate(engine: Engine) -> None:
         known = connection.execute(
             text("SELECT count(*) FROM sqlite_master WHERE name = 'alembic_version'")
         ).scalar_one()
+        refuse_copy(connection, f"the index at {engine.url.database}")
         if known and is_current(connection):
             return
     upgrade_schema(engine.url, f"the index at {engine.url.database}")
 
 
 def is_current(connection: Connection) -> bool:
-    return connection.execute(text("SELECT version_num FROM alembic_version")).scalar() == SCHEMA_VERSION
+    return read_version(connection) == SCHEMA_VERSION
+
+
+def read_version(connection: Connection) -> str:
+    """Of the schema, in an index that has one."""
+    return str(connection.execute(text("SELECT version_num FROM alembic_version")).scalar() or "")
 
 
 def upgrade_schema(url: URL, name: str) -> None:

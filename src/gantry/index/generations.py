@@ -12,6 +12,8 @@ from typing import NamedTuple
 from sqlalchemy import Connection, delete, select, update
 
 from gantry.errors import FailedPrecondition
+from gantry.index.copy_marks import NAME as COPY
+from gantry.index.copy_marks import refusal
 from gantry.index.database import Part
 from gantry.index.dialect import raise_numbers, upsert
 from gantry.index.refusals import RESTORE, describe_sqlite_error, is_damage
@@ -51,7 +53,7 @@ def read_generation(path: Path) -> Generation | None:
     Reserve(path).make_room()  # SQLite needs some even to read
     try:
         with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=rw", uri=True, timeout=30)) as connection:
-            return _read(connection)
+            return _read(connection, str(path))
     except sqlite3.Error as error:
         raise FailedPrecondition(
             f"{path} cannot be used as an index: {describe_sqlite_error(error)}",
@@ -59,8 +61,10 @@ def read_generation(path: Path) -> Generation | None:
         ) from None
 
 
-def _read(connection: sqlite3.Connection) -> Generation | None:
+def _read(connection: sqlite3.Connection, name: str) -> Generation | None:
     tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+    if COPY in tables and (copy := connection.execute("SELECT state, place FROM index_copy").fetchone()):
+        raise refusal(name, *copy)
     if "alembic_version" not in tables:
         return None
     if "generation" not in tables:

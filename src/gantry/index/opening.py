@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+from sqlalchemy import Engine
+
 from gantry.errors import FailedPrecondition
-from gantry.index.database import Database
+from gantry.index.database import Database, open_file_alone
 from gantry.index.generations import Generation
+from gantry.index.read_only import read_file_schema
 from gantry.index.server_address import is_server
 
 NO_DRIVER = "an index in PostgreSQL needs a driver that is not installed: `pip install 'gantry-dicom[postgresql]'`"
@@ -26,6 +29,29 @@ def read_server_generation(url: str) -> Generation | None:
     except ImportError:
         raise FailedPrecondition(NO_DRIVER) from None
     return read_generation(url)
+
+
+def read_schema(url: str | Path) -> str:
+    """The version of the schema of an index, which a server may use meanwhile; empty where there is none. Changes
+    nothing. Raises FailedPrecondition."""
+    if not is_server(url):
+        return read_file_schema(Path(url))
+    try:
+        from gantry.index import postgresql
+    except ImportError:
+        raise FailedPrecondition(NO_DRIVER) from None
+    return postgresql.read_schema(str(url))
+
+
+def open_alone(url: str | Path) -> Engine:
+    """For one connection, which nobody has beside it: as it is, whatever its schema. Raises FailedPrecondition."""
+    if not is_server(url):
+        return open_file_alone(Path(url))
+    try:
+        from gantry.index.postgresql import open_server_alone
+    except ImportError:
+        raise FailedPrecondition(NO_DRIVER) from None
+    return open_server_alone(str(url))
 
 
 def _open_server(url: str, now: Callable[[], int]) -> Database:

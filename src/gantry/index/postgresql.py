@@ -20,7 +20,8 @@ from sqlalchemy.exc import DBAPIError, StatementError
 
 from gantry.errors import FailedPrecondition, Interrupted, StatusError, retry_later
 from gantry.index.clock import read_clock
-from gantry.index.database import READERS, WAIT, Database, NoWitness, Witness, is_current, upgrade_schema
+from gantry.index.copy_marks import refuse_copy
+from gantry.index.database import READERS, WAIT, Database, NoWitness, Witness, is_current, read_version, upgrade_schema
 from gantry.index.generations import Generation
 from gantry.index.refusals import RETRY_SECONDS, OutcomeUnknown, describe_server_error, translated
 from gantry.index.server_address import name_server, parse_server
@@ -78,6 +79,7 @@ class PostgresDatabase(Database):
         try:
             with self.writer.connect() as connection:  # from here on the database is ours
                 _require_ability(connection, self._name)
+                refuse_copy(connection, self._name)
                 if not _has_table(connection, "alembic_version") or not is_current(connection):
                     upgrade_schema(self._url, self._name)
         except DBAPIError as error:
@@ -163,7 +165,7 @@ class PostgresDatabase(Database):
                 connection.exec_driver_sql("SELECT 1").close()
         except StatusError as error:
             return [error.what]
-        return []
+        return [self.witness.trouble] if self.witness.trouble else []
 
 
 class _Taken(Interrupted):
@@ -201,6 +203,16 @@ def _open(url: URL, connections: int) -> Engine:
     return engine
 
 
+def open_server_alone(url: str) -> Engine:
+    """For one connection, which has the lock: no server uses the database meanwhile. Raises DBAPIError, Interrupted,
+    FailedPrecondition."""
+    engine = _open(parse_server(url), 1)
+    event.listen(engine, "connect", _take_lock)
+    with engine.connect() as connection:
+        _require_ability(connection, name_server(url))
+    return engine
+
+
 def _take_lock(connection: psycopg.Connection[Any], _record: Any) -> None:
     """Raises Interrupted while a session of this server or of another one has it."""
     connection.execute(f"SET lock_timeout = '{_LOCK_SECONDS}s'")
@@ -218,6 +230,7 @@ def read_generation(url: str) -> Generation | None:
     event.listen(engine, "connect", _take_lock)
     try:
         with engine.connect() as connection:
+            refuse_copy(connection, name_server(url))
             if not _has_table(connection, "alembic_version"):
                 return None
             if not _has_table(connection, "generation"):
@@ -232,6 +245,22 @@ def read_generation(url: str) -> Generation | None:
         ) from None
     except _Taken as error:
         raise FailedPrecondition(f"{name_server(url)} cannot be used as an index: {error.what}") from None
+    finally:
+        engine.dispose()
+
+
+def read_schema(url: str) -> str:
+    """The version of the schema; empty where there is none. A server may use it meanwhile. Raises
+    FailedPrecondition."""
+    engine = _open(parse_server(url), 1)
+    try:
+        with engine.connect() as connection:
+            refuse_copy(connection, name_server(url))
+            return read_version(connection) if _has_table(connection, "alembic_version") else ""
+    except DBAPIError as error:
+        raise FailedPrecondition(
+            f"{name_server(url)} cannot be used as an index: {describe_server_error(error)}"
+        ) from None
     finally:
         engine.dispose()
 

@@ -9,12 +9,13 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from sqlalchemy import Connection, QueuePool, create_engine, text
+from sqlalchemy import Connection, Engine, QueuePool, create_engine, inspect
 from sqlalchemy.exc import DatabaseError
 
 from gantry.errors import FailedPrecondition, Unavailable
 from gantry.index.clock import read_clock
-from gantry.index.database import SCHEMA_VERSION, WAIT, Database
+from gantry.index.copy_marks import refuse_copy
+from gantry.index.database import SCHEMA_VERSION, WAIT, Database, read_version
 from gantry.index.refusals import describe_sqlite_error
 
 
@@ -23,29 +24,19 @@ class ReadOnlyDatabase(Database):
 
     def __init__(self, path: Path, is_used: bool) -> None:
         self.now = read_clock
-        # An index that was closed is one file; without ``immutable`` SQLite would make others beside it.
-        alone = not is_used and not path.with_name(f"{path.name}-wal").exists()
-        uri = f"file:{quote(str(path))}?mode=ro" + ("&immutable=1" if alone else "")
-
-        def connect() -> sqlite3.Connection:
-            made = sqlite3.connect(uri, uri=True, timeout=WAIT, check_same_thread=False)
-            made.text_factory = lambda data: data.decode(errors="replace")  # ``check_damage`` finds what is damaged
-            return made
-
-        options: dict[str, Any] = {"isolation_level": "AUTOCOMMIT", "poolclass": QueuePool, "pool_size": 4}
-        self.engine = self.writer = create_engine("sqlite://", creator=connect, **options)
+        self.engine = self.writer = _open(path, is_used)
         self._require_version(path)
 
     def _require_version(self, path: Path) -> None:
         try:
             with self.read() as connection:
-                found = connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
+                found = read_version(connection)
         except Unavailable as error:
             raise FailedPrecondition(f"{path} cannot be read as an index: {error.what}") from None
         if found != SCHEMA_VERSION:
             raise FailedPrecondition(
                 f"{path} was written by another version of Gantry",
-                advice="start the server of this version on it once, or check it with the version that has written it",
+                advice="run `gantry migrate`, or check it with the version that has written it",
             )
 
     @contextmanager
@@ -77,3 +68,31 @@ def one_moment(connection: Connection) -> Iterator[None]:
         yield
     finally:
         connection.exec_driver_sql("ROLLBACK")
+
+
+def read_file_schema(path: Path) -> str:
+    """The version of the schema; empty where there is none. A server may use it meanwhile. Raises
+    FailedPrecondition."""
+    engine = _open(path, is_used=False)
+    try:
+        with engine.connect() as connection:
+            refuse_copy(connection, str(path))
+            return read_version(connection) if inspect(connection).has_table("alembic_version") else ""
+    except DatabaseError as error:
+        raise FailedPrecondition(f"{path} cannot be used as an index: {describe_sqlite_error(error)}") from None
+    finally:
+        engine.dispose()
+
+
+def _open(path: Path, is_used: bool) -> Engine:
+    # An index that was closed is one file; without ``immutable`` SQLite would make others beside it.
+    alone = not is_used and not path.with_name(f"{path.name}-wal").exists()
+    uri = f"file:{quote(str(path))}?mode=ro" + ("&immutable=1" if alone else "")
+
+    def connect() -> sqlite3.Connection:
+        made = sqlite3.connect(uri, uri=True, timeout=WAIT, check_same_thread=False)
+        made.text_factory = lambda data: data.decode(errors="replace")  # ``check_damage`` finds what is damaged
+        return made
+
+    options: dict[str, Any] = {"isolation_level": "AUTOCOMMIT", "poolclass": QueuePool, "pool_size": 4}
+    return create_engine("sqlite://", creator=connect, **options)

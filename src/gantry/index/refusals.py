@@ -184,6 +184,11 @@ def is_of_server(error: DriverError) -> bool:
     return hasattr(_original(error), "sqlstate")
 
 
+def describe_error(error: DriverError) -> str:
+    """What is wrong in either of both, without a capital and a full stop. What the database says goes to the log."""
+    return describe_server_error(error) if is_of_server(error) else describe_sqlite_error(error)
+
+
 def describe_server_error(error: DriverError) -> str:
     """What is wrong, without a capital and a full stop. What PostgreSQL says goes to the log."""
     logger.warning("the index refuses a statement: %s", _original(error))

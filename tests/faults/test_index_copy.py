@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
+from tests.cli.harness import run
 from tests.faults.scene import Scene, blobs, exported
 from tests.support.dicom import make_instance
 from tests.support.postgresql import Databases, running, to_text
 from tests.support.server import GantryServer, counts
-from tests.cli.harness import run
 
 
 @pytest.fixture

@@ -37,7 +37,7 @@ from tests.faults.older import index_of_schema
 from tests.index.values import DATASET, STORE
 from tests.support.postgresql import Databases, to_text
 
-EACH = 7
+EACH = 4
 """Rows of each table; read three at a time."""
 
 Contents = dict[str, list[tuple[Any, ...]]]
@@ -242,7 +242,20 @@ MOMENTS: dict[str, tuple[object, str, int]] = {
     "the target is let go": (Copy, "let_target_go", 1),
     "the directory is unmarked": (IndexPlace, "leave", 1),
 }
+QUICK = ("many ranges are written", "the source is given up", "the target has no mark")
+"""Those of each test run; all others in the slow one."""
+
 UP_ALONE, DOWN_ALONE = {"the directory is marked"}, {"the directory is unmarked"}
+
+
+def list_moments(others: set[str]) -> list[Any]:
+    """Each moment, before and after its step."""
+    return [
+        pytest.param(each, after, id=f"{word} {each}", marks=() if after and each in QUICK else pytest.mark.slow)
+        for each in MOMENTS
+        if each not in others
+        for word, after in (("before", False), ("after", True))
+    ]
 
 
 def end_in(call: Callable[[], object], owner: object, name: str, times: int, after: bool) -> bool:
@@ -273,8 +286,7 @@ def end_in(call: Callable[[], object], owner: object, name: str, times: int, aft
         os._exit(code)
 
 
-@pytest.mark.parametrize("after", [pytest.param(False, marks=pytest.mark.slow), True], ids=["before", "after"])
-@pytest.mark.parametrize("moment", [each for each in MOMENTS if each not in DOWN_ALONE])
+@pytest.mark.parametrize(("moment", "after"), list_moments(DOWN_ALONE))
 def test_a_copy_up_that_is_killed_is_ended_by_the_same_command(
     data: Path, address: str, moment: str, after: bool
 ) -> None:
@@ -292,8 +304,7 @@ def test_a_copy_up_that_is_killed_is_ended_by_the_same_command(
     assert (begins(data, "sqlite"), begins(data, address)) == (False, True)
 
 
-@pytest.mark.parametrize("after", [pytest.param(False, marks=pytest.mark.slow), True], ids=["before", "after"])
-@pytest.mark.parametrize("moment", [each for each in MOMENTS if each not in UP_ALONE])
+@pytest.mark.parametrize(("moment", "after"), list_moments(UP_ALONE))
 def test_a_copy_down_that_is_killed_is_ended_by_the_same_command(
     data: Path, address: str, moment: str, after: bool
 ) -> None:
@@ -363,7 +374,7 @@ def test_a_copy_that_does_not_agree_is_refused(
         connection.execute(text(broken))
 
     monkeypatch.setattr(gantry.index.copy_steps, "write_numbers", spoil)
-    with pytest.raises(DataLoss, match="are not the 7 of"):
+    with pytest.raises(DataLoss, match=f"are not the {EACH} of"):
         copy(str(data), address)
     assert (begins(data, "sqlite"), begins(data, address)) == (True, False)
 

@@ -121,9 +121,9 @@ def test_the_source_archive_installs_and_brings_its_tests(tmp_path: Path) -> Non
     assert done.stdout.split() == ["gantry", __version__]
 
 
-def test_only_pixels_signed_tokens_and_object_storage_need_an_extra(scripts: Path) -> None:
+def test_only_pixels_signed_tokens_object_storage_and_postgresql_need_an_extra(scripts: Path) -> None:
     python = str(scripts / "python")
-    for name in (*CODECS, "jwt", "cryptography", "botocore", "obstore", "google.auth", "urllib3"):
+    for name in (*CODECS, "jwt", "cryptography", "botocore", "obstore", "google.auth", "urllib3", "psycopg"):
         found = subprocess.run([python, "-I", "-c", f"import {name}"], capture_output=True, text=True, check=False)
         assert f"No module named '{name.partition('.')[0]}'" in found.stderr, f"{name} is there, so this shows nothing"
     done = subprocess.run([python, "-I", "-c", _IMPORT_ALL], capture_output=True, text=True, check=True, timeout=60)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from unittest import mock
 
 import pytest
@@ -99,7 +100,7 @@ def test_an_index_of_a_newer_version_is_refused(index: SqlIndex, postgresql_url:
 def test_texts_are_folded_as_in_python(index: SqlIndex) -> None:
     """Each character that is another one then, between two others (of Hangul's syllables a few), and some words."""
     left_out = {*range(0xD800, 0xE000), *(code for code in range(0xAC00, 0xD7A4) if code % 500)}
-    texts = [f"a{chr(code)}b" for code in range(128, sys.maxunicode + 1) if code not in left_out]
+    texts = [f"a{chr(code)}b" for code in (*range(128, 0x20000), *range(0x2F800, 0x2FA20)) if code not in left_out]
     texts = [each for each in texts if search_key(each) != each or ord(each[1]) < 0x300]
     texts += ["Müller", "ΌΔΟΣ", "ｶﾞｷﾞ", "İ", "Straẞe", "\u0301", "é" * 200, "ﬁ", "각", "\u200a", "ä\u3000"]
     with index.database.read() as connection:
@@ -167,6 +168,20 @@ def test_a_null_character_never_reaches_it(index: SqlIndex, store: DicomStore, o
     (found,) = stored(index, store)
     assert (found.blob_key, found.transfer_syntax_uid) == ("b/1", "1.2")
     assert index.saved_searches.list_searches(STORE, "nobody\0") == {}
+
+
+def test_numbers_go_on_far_behind_those_that_another_index_may_have_given(index: SqlIndex, store: DicomStore) -> None:
+    """An index that was put back, or is made again, does not give a number twice."""
+    other = replace(STORE, store="other")
+    index.generations.follow(1000, lambda *numbers: "/".join(map(str, numbers)))
+    index.resources.create_dicom_store(DicomStore(other))
+    followed = index.resources.get_dicom_store(other).id
+    assert followed > store.id + 1000 and index.uploads.begin_upload(store.id) > 1000
+    assert index.generations.get().commits > 1000
+    index.generations.begin_rebuilding("", stores=1 << 50, uploads=7)
+    index.restoration.restore_store(1 << 50, replace(STORE, store="restored"))
+    index.resources.create_dicom_store(DicomStore(replace(STORE, store="last")))
+    assert index.resources.get_dicom_store(replace(STORE, store="last")).id > 1 << 50
 
 
 # A server that ends and begins again ----------------------------------------------------------------------------------

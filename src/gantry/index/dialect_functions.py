@@ -6,14 +6,15 @@ They use nothing but what PostgreSQL has, so that an index on them can be made a
 from __future__ import annotations
 
 import re
-import sys
 from collections.abc import Iterator, Sequence
 from unicodedata import normalize
 
 from gantry.index.dialect import FOLD
 
-_SPACES = "".join(chr(code) for code in range(sys.maxunicode + 1) if chr(code).isspace() and code)
-"""What ``str.strip`` takes away."""
+_SPACES = "".join(chr(code) for code in range(1, 0x3001) if chr(code).isspace())
+"""What ``str.strip`` takes away: the last one is the ideographic space."""
+_CASED = 0x1F000
+"""Behind the letters that have cases: the last ones are of Adlam."""
 _FIRST_ACCENT, _LAST_ACCENT = 0x300, 0x36F  # as in ``matching``
 _SURROGATES = range(0xD800, 0xE000)
 
@@ -60,7 +61,7 @@ def _fold() -> str:
 def _casefold(value: str) -> str:
     """``str.casefold``: one character for one by ``translate``, several for one after it."""
     single, several = [], []
-    for code in range(sys.maxunicode + 1):
+    for code in range(_CASED):
         one = chr(code)
         if code in _SURROGATES or (key := one.casefold()) == one:
             continue

@@ -36,6 +36,15 @@ OLDEST = 130_000
 
 _LOCK_SECONDS = 10  # for the end of an earlier connection
 _CONNECT_SECONDS = 10
+_CONNECTION = {
+    "connect_timeout": _CONNECT_SECONDS,
+    "autocommit": True,
+    # A network that is gone without a word is noticed in a minute.
+    "keepalives_idle": 20,
+    "keepalives_interval": 10,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 60_000,
+}
 _BEGIN_SESSION = (
     f"SET synchronous_commit = on; SET lock_timeout = '{WAIT}s'; SET client_encoding = 'UTF8'; "
     # The pages of an index are in memory or on flash: to read one costs hardly more in any order.
@@ -180,7 +189,7 @@ def _open(url: URL, connections: int) -> Engine:
         max_overflow=0,
         pool_use_lifo=True,
         pool_timeout=WAIT,
-        connect_args={"connect_timeout": _CONNECT_SECONDS, "autocommit": True},
+        connect_args=_CONNECTION,
     )
 
     @event.listens_for(engine, "connect")

@@ -81,16 +81,19 @@ PARTS = {
     "operations": Part(
         "operations/*.py rests.py backoff.py operation_state.py",
         "words/test_backoff.py words/test_operation_state.py words/test_filter_file.py words/test_waits.py "
-        "words/test_interruption.py "
+        "words/test_interruption.py words/test_sortable_numbers.py words/test_rebuild_summary.py faults/test_runner.py "
         "seams/test_batches.py seams/test_idle_runner.py seams/test_listing_once.py "
         "seams/test_sweeps.py seams/test_one_instance.py "
         "seams/test_unsure_commits.py seams/test_reading_filters.py api/test_operations_*.py "
         "api/test_dicom_stores_import.py api/test_dicom_stores_export.py api/test_nothing_matches.py "
         "api/test_dicom_stores_set_blob_storage_settings.py faults/test_rests.py faults/test_change_of_class.py "
         "faults/test_compaction.py faults/test_rebuild.py faults/test_describe_anew.py faults/test_waits.py "
-        "faults/test_unfinished_exports.py",
+        "faults/test_unfinished_exports.py faults/test_what_cannot_be_removed.py",
     ),
-    "index": Part("index/*.py", "index seams/test_sweeps.py faults/test_older_index.py faults/test_index_trouble.py"),
+    "index": Part(
+        "index/*.py",
+        "index dicomweb/test_search.py seams/test_sweeps.py faults/test_older_index.py faults/test_index_trouble.py",
+    ),
     "uris": Part(
         "storage/uris.py matching.py names.py whole_numbers.py header_packs.py",
         "words/test_uris.py words/test_matching.py words/test_names.py words/test_whole_numbers.py "

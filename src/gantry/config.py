@@ -329,10 +329,17 @@ def open_seams(settings: Settings, directory: DataDirectory) -> Seams:
         late_places=tuple(directory.places.remote),
         retention_days=settings.retention_days,
         records=records,
-        is_held=Hold(directory.path / "hold").is_held,
+        is_held=_make_hold(directory, index),
         buckets=buckets.list,
         kind_of=buckets.kind_of,
     )
+
+
+def _make_hold(directory: DataDirectory, index: SqlIndex) -> Callable[[], bool]:
+    """While a backup is made, and while a copy of this server uses the same bucket: its rows name bytes that have lost
+    theirs here."""
+    hold, database = Hold(directory.path / "hold"), index.database
+    return lambda: hold.is_held() or bool(database.witness.trouble)
 
 
 def make_buckets(settings: Settings) -> Buckets:

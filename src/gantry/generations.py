@@ -143,6 +143,10 @@ class _Witnesses:
     def __init__(self, *witnesses: Witness) -> None:
         self._witnesses = witnesses
 
+    @property
+    def trouble(self) -> str:
+        return next((each.trouble for each in self._witnesses if each.trouble), "")
+
     def note(self, commits: int) -> None:
         for each in self._witnesses:
             each.note(commits)

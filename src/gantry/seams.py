@@ -389,7 +389,8 @@ class Seams:
     """The adapters that the settings choose. ``bucket`` opens a bucket and raises NotFound, PermissionDenied;
     ``buckets`` returns the addresses of those that a dataset may read or write; ``kind_of`` says what an address is.
 
-    ``is_held`` says that no blob that had a row may be deleted now, because a backup is made.
+    ``is_held`` says that no blob that had a row may be deleted now, because a backup is made, or because a copy of this
+    server uses the same bucket.
 
     ``executor`` runs the batches of operations, ``pixels`` the pixel work of requests.
     ``window`` is how many batches of an operation may run at a time. ``places`` are the first segments that keys in

@@ -15,6 +15,7 @@ import pytest
 from gantry.errors import DiskAway, FailedPrecondition, PermissionDenied
 from gantry.findings import Kind
 from gantry.names import DatasetName, DicomStoreName
+from gantry.operations.sweeper import sweep_garbage
 from gantry.resources import Dataset, DicomStore
 from gantry.seams import BucketUse, Seams
 from gantry.storage.generation_marks import Mark
@@ -289,6 +290,30 @@ def test_how_far_the_index_has_come_is_written_meanwhile(own: BlobHome, monkeypa
         wait_until(lambda: commits_of(own) == reached)
         make_another(seams)
     assert commits_of(own) > reached, "and at the end"
+
+
+def test_of_a_server_and_its_copy_one_deletes_nothing(
+    own: BlobHome, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The mark of a place cannot tell them apart, and the rows of the other name what has lost its row here."""
+    monkeypatch.setattr("gantry.storage.remote.generation_copies._REST_SECONDS", 0.01)
+    with own.opened() as seams:
+        make_store(seams)
+        reached = seams.index.generations.get().commits  # type: ignore[attr-defined]
+        wait_until(lambda: commits_of(own) == reached)
+        mark = own.objects()["main.generation"].split()[0].decode()
+        assert not seams.is_held() and seams.index.find_troubles() == []
+        theirs = Mark(mark, reached + 50).format().encode()
+        own.put("main.generation", theirs)
+        make_another(seams)
+        wait_until(seams.is_held)
+        assert "a copy of this server uses the same bucket" in seams.index.find_troubles()[0]
+        assert f"says {reached + 50} transactions" in caplog.text
+        own.put("main/1/stow/1/0000-0123456789abcdef.dcm", b"theirs, or what they still name")
+        seams.index.garbage.add_blobs(["main/1/stow/1/0000-0123456789abcdef.dcm"])
+        sweep_garbage(seams)
+        assert list(own.blobs()) == ["main/1/stow/1/0000-0123456789abcdef.dcm"]
+        assert own.objects()["main.generation"] == theirs, "the next start here is told by it"
 
 
 def test_a_bucket_that_hangs_holds_no_transaction_up(

@@ -161,6 +161,18 @@ def test_a_few_small_segments_stay(house: House) -> None:
     assert objects(house) == before and len(before) == compaction.JOINED - 1
 
 
+def test_a_small_segment_that_is_gone_holds_up_no_other(house: House, caplog: pytest.LogCaptureFixture) -> None:
+    house.carry_to_the_end()
+    upload_alone(house, compaction.JOINED + 1)
+    lost, *others = [each for each in house.seams.index.instances.walk_store(1) if each.uids[0] == "1.9"]
+    (house.data / "blobs" / object_of(lost.blob_key)).unlink()
+    join_segments(house.seams, NEVER)
+    assert object_of(lost.blob_key) in caplog.text
+    now = {each.path: each.blob_key for each in house.seams.index.instances.walk_store(1)}
+    assert now[lost.path] == lost.blob_key
+    assert len({object_of(now[each.path]) for each in others}) == 1
+
+
 def test_many_small_segments_are_joined_in_pieces(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(compaction, "_MOST_JOINED", 16)
     left = upload_alone(house, 40)

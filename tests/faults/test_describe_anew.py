@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, Future
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -305,3 +306,28 @@ def test_it_stops_between_two_studies_when_the_server_does(older: Older, monkeyp
     assert outdated(older.data) == STUDIES - 2, "the one that was right and the one that was changed"
     older.describe()
     assert contents(older.data) == older.right
+
+
+def test_a_study_that_is_out_of_reach_holds_up_no_other_in_the_next_round(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is not tried again, and those behind it are."""
+    away, changes, right = (SimpleNamespace(position=(1, n), study_instance_uid=f"1.{n}") for n in (1, 2, 3))
+    outdated, tried = [away, changes, right], list[str]()
+    description = SimpleNamespace(
+        count_outdated=lambda: len(outdated),
+        list_outdated_studies=lambda after, _: [each for each in outdated if each.position > after],
+        mark_described=lambda done: [outdated.remove(each) for each in done],
+    )
+
+    def redescribe(_: object, study: Any) -> bool:
+        tried.append(study.study_instance_uid)
+        if study is away:
+            raise Unavailable("its disk is away")
+        if study is changes and tried.count("1.2") == 1:
+            raise module._Changed
+        return True
+
+    monkeypatch.setattr(module._Work, "_redescribe_study", redescribe)
+    monkeypatch.setattr(module, "_WAIT_SECONDS", 0)
+    seams: Any = SimpleNamespace(index=SimpleNamespace(description=description))
+    describe_anew(seams, threading.Event())
+    assert tried == ["1.1", "1.2", "1.3", "1.2"] and outdated == [away]

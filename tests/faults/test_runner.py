@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from gantry.errors import Code, Interrupted
+from gantry.errors import Code, Interrupted, TakenOver
 from gantry.operations import runner as runners
 from gantry.operations.runner import Runner
 from gantry.resources import Method
@@ -73,6 +73,30 @@ def test_an_operation_that_hangs_and_is_not_cancelled_says_what_for(house: House
     runner._look_after(runner._active[number])
     waiting = runner.waits.find(number)
     assert waiting is not None and "nothing has moved" in waiting.message
+
+
+def test_the_beginning_of_an_attempt_is_a_sign_of_life(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else one that hangs before its first batch would never be silent."""
+    runner = Runner(house.seams, slots=1)
+    operation, beats = house.claim(runner.id), list[dict[int, float]]()
+    monkeypatch.setattr(runners, "run_operation", lambda *_: beats.append(dict(runner.waits._beats)))
+    runner._run(operation)
+    assert [set(each) for each in beats] == [{operation.name.id}] and runner.waits._beats == {}
+
+
+def test_an_operation_that_another_runner_has_taken_is_left_to_it(
+    house: House, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    runner = Runner(house.seams, slots=1)
+    operation = house.claim(runner.id)
+
+    def fail(*_: object) -> None:
+        raise TakenOver("another runner has this operation")
+
+    monkeypatch.setattr(runners, "run_operation", fail)
+    runner._run(operation)
+    assert "another runner has this operation" in caplog.text
+    assert runner.waits.find(operation.name.id) is None and not runner._active
 
 
 def test_a_stop_waits_for_the_threads_beside_those_that_hang(house: House, idle: threading.Event) -> None:

@@ -7,13 +7,15 @@ import os
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from gantry.errors import DiskAway, Interrupted, StatusError, Unreadable
+from gantry.errors import BucketAway, DiskAway, Interrupted, StatusError, Unreadable
 from gantry.names import ResourcePath
+from gantry.operations import export_dicom_data
 from gantry.operations.batch_writers import BatchWriters
 from gantry.operations.sweeper import sweep_garbage
 from gantry.operations.sweeps import make_chores
@@ -181,6 +183,32 @@ def test_all_writers_of_a_batch_are_closed_whatever_one_of_them_says(
     with pytest.raises(DiskAway, match="it is away"):
         writers.close()
     assert list(blobs.list("COLDLINE/")) == []
+
+
+@pytest.mark.parametrize(
+    "error",
+    [BucketAway("it is away"), DiskAway("it is away"), Unreadable("it is broken")],
+    ids=["bucket", "disk", "broken"],
+)
+def test_of_what_an_export_has_left_one_directory_holds_up_no_other_unless_all_are_away(
+    error: StatusError, caplog: pytest.LogCaptureFixture
+) -> None:
+    asked: list[str] = []
+
+    class Destination:
+        def delete_unfinished(self, prefix: str, depth: int) -> None:
+            asked.append(prefix)
+            raise error
+
+    rows = [StoredInstance("1.2", f"1.2.{n}", "1", "1.2", "1.2", "k", 1, "STANDARD", 1, 1, *[None] * 7) for n in (1, 2)]
+    remove = partial(export_dicom_data._delete_unfinished, Destination(), "out/", export_dicom_data.AS_THEY_ARE, rows)  # type: ignore[arg-type]
+    if error.waits_for is None:
+        remove()
+        assert asked == ["out/1.2/1.2.1/", "out/1.2/1.2.2/"] and caplog.text.count("it is broken") == 2
+    else:
+        with pytest.raises(type(error), match="it is away"):
+            remove()
+        assert asked == ["out/1.2/1.2.1/"]
 
 
 # Uploads --------------------------------------------------------------------------------------------------------------

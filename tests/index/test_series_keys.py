@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from gantry.index import searching
+from gantry.index.requests import has_value, list_requests, read_start_time
 from gantry.index.sql import SqlIndex
 from gantry.names import ResourcePath
 from gantry.queries import Level, Match, Operator, Query
@@ -194,3 +195,12 @@ def test_what_a_later_instance_says_is_found(index: SqlIndex, store: DicomStore)
 
 def _find(index: SqlIndex, level: Level) -> Any:
     return index.search.search_series if level is Level.SERIES else index.search.search_instances
+
+
+@pytest.mark.parametrize(
+    "text",
+    ['"00400275":{', '"00400275":[' + "[" * 100_000, '"00400244":1,"00400245":1,"00400275":'],
+    ids=["open", "deep", "cut"],
+)
+def test_what_a_damaged_row_says_of_a_series_is_nothing(text: str) -> None:
+    assert list_requests(text) == [] and read_start_time(text) == "" and not has_value(text, "00400275")

@@ -102,6 +102,8 @@ def test_a_transaction_costs_no_statement_besides_its_own(sqlite_index: SqlIndex
 
 def test_every_transaction_that_is_committed_is_counted_and_no_other(sqlite_index: SqlIndex) -> None:
     class Heard(list[int]):
+        trouble = ""
+
         def note(self, commits: int) -> None:
             self.append(commits)
 

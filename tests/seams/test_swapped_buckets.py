@@ -136,6 +136,19 @@ def test_a_mark_that_cannot_be_read_says_nothing(bucket: RemoteBucket, s3: S3Ser
     assert swapped.held == {}
 
 
+@pytest.mark.parametrize("kind", ["short body", "closed in body", "wrong bit"])
+def test_a_mark_that_comes_spoilt_once_is_not_that_of_another_server(
+    bucket: RemoteBucket, s3: S3Server, kind: str
+) -> None:
+    blobs = RemoteBlobs(bucket.place, ABOVE, NAME, mark=MARK)
+    Swapped(bucket)
+    with s3.fail(kind, keys=MARK[0], times=1) as rule:
+        blobs.require_mounted()
+    assert rule.failed
+    with s3.fail(kind, keys=MARK[0]), pytest.raises(DiskAway):
+        blobs.require_mounted()
+
+
 # Writing --------------------------------------------------------------------------------------------------------------
 
 

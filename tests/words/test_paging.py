@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from gantry.api.paging import DEFAULT_PAGE, MAX_PAGE, Page, read_page
@@ -28,6 +28,9 @@ def test_other_sizes_are_refused_by_name(text: str) -> None:
         read_page({"pageSize": text}, "list")
 
 
+@example("W").via("one of these has a token that ends in X")
+@example("WW")
+@example("WWW")
 @given(st.text(st.characters(exclude_categories=["Cs"])))
 def test_a_token_leads_back_to_its_position(last: str) -> None:
     token = Page(1, "", "list").token(last)

@@ -134,7 +134,7 @@ class Database:
         return self.examination.trouble
 
     def find_troubles(self) -> list[str]:
-        return list(filter(None, (self.find_damage(), self.reserve.shortage)))
+        return list(filter(None, (self.find_damage(), self.reserve.shortage, self.witness.trouble)))
 
     @contextmanager
     def _translated(self) -> Iterator[None]:
@@ -174,7 +174,11 @@ def _count(connection: Connection) -> int:
 
 
 class Witness(Protocol):
-    """Keeps the number of the last transaction outside of the index."""
+    """Keeps the number of the last transaction outside of the index. ``trouble`` is what it has found there that keeps
+    bytes from being deleted, as a sentence; "" while all is well."""
+
+    @property
+    def trouble(self) -> str: ...
 
     def note(self, commits: int) -> None:
         """A transaction is on disk. Waits for no disk."""
@@ -184,6 +188,8 @@ class Witness(Protocol):
 
 
 class NoWitness:
+    trouble = ""
+
     def note(self, commits: int) -> None: ...
 
     def close(self) -> None: ...

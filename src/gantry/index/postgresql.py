@@ -165,7 +165,7 @@ class PostgresDatabase(Database):
                 connection.exec_driver_sql("SELECT 1").close()
         except StatusError as error:
             return [error.what]
-        return []
+        return [self.witness.trouble] if self.witness.trouble else []
 
 
 class _Taken(Interrupted):

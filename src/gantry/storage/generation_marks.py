@@ -130,6 +130,8 @@ class MarkWriter:
     cannot be unmounted.
     """
 
+    trouble = ""  # no other server uses a directory that this one has locked
+
     def __init__(self, places: Mapping[str, str], data: str) -> None:
         """Raises FailedPrecondition."""
         self._places = {place: root for place, root in places.items() if _is_writable(root, place)}

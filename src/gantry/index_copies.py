@@ -85,11 +85,11 @@ def _copy_down(url: str, data: Path, tell: Tell) -> Copied | None:
 
 
 def _require_directory(source: End, data: Path) -> None:
-    """Raises FailedPrecondition where the directory is not the one of the index."""
-    here = read_mark(str(data), OF_INDEX)
+    """Raises FailedPrecondition where the directory is not the one of the index, NotFound where there is no index."""
+    wanted, here = source.describe(CopyState.BEGUN, "").mark, read_mark(str(data), OF_INDEX)
     if here is None and not source.read_places():
         return
-    if here is None or here.mark != source.describe(CopyState.BEGUN, "").mark:
+    if here is None or here.mark != wanted:
         raise FailedPrecondition(
             f"{data} and {source.name} do not belong together: the instances of that index are elsewhere",
             advice="name the data directory of the server that has used it",

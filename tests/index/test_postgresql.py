@@ -11,6 +11,7 @@ import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import Connection, create_engine, text
+from sqlalchemy.exc import OperationalError
 
 from gantry.errors import FailedPrecondition, Interrupted
 from gantry.index import postgresql
@@ -168,6 +169,26 @@ def test_a_null_character_never_reaches_it(index: SqlIndex, store: DicomStore, o
     (found,) = stored(index, store)
     assert (found.blob_key, found.transfer_syntax_uid) == ("b/1", "1.2")
     assert index.saved_searches.list_searches(STORE, "nobody\0") == {}
+
+
+def test_an_operation_and_its_store_are_locked_while_a_batch_is_committed(
+    index: SqlIndex, operation: Operation, postgresql_url: str
+) -> None:
+    """Whoever writes beside this server waits: nobody takes the operation over, or deletes its store, in between."""
+    engine = create_engine(postgresql_url, isolation_level="AUTOCOMMIT")
+    queries = [
+        text("SELECT id FROM operation FOR UPDATE NOWAIT"),
+        text("SELECT id FROM dicom_store FOR NO KEY UPDATE NOWAIT"),
+    ]
+    with engine.connect() as other:
+        with index.database.write() as connection:
+            index.operations._own(connection, operation, RUNNER)
+            for query in queries:
+                with pytest.raises(OperationalError, match="could not obtain lock"):
+                    other.execute(query)
+        for query in queries:
+            assert other.execute(query).scalar() is not None
+    engine.dispose()
 
 
 def test_numbers_go_on_far_behind_those_that_another_index_may_have_given(index: SqlIndex, store: DicomStore) -> None:

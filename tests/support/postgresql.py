@@ -6,6 +6,7 @@ the programs of a wheel start one, without TCP, in a directory of its own.
 
 from __future__ import annotations
 
+import ctypes
 import importlib.util
 import itertools
 import os
@@ -13,6 +14,7 @@ import pwd
 import shutil
 import signal
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -33,6 +35,8 @@ _READABLE = "nobody"
 """PostgreSQL does not run as root; this user is on every system."""
 # Tests lose no power. What they change often would be written to the disk else.
 _SETTINGS = ("fsync=off", "full_page_writes=off", "max_connections=60", "shared_buffers=64MB", "listen_addresses=")
+_PREFIX = "gantry-pg-"
+_SET_DEATH_SIGNAL = 1  # PR_SET_PDEATHSIG
 _numbers = itertools.count()
 
 
@@ -62,7 +66,8 @@ class PostgresServer:
         found = find_programs()
         assert found is not None, "see ``require``"
         # Not below pytest's, which another user cannot enter; and the path of a socket has 107 bytes at most.
-        directory = self.directory = Path(tempfile.mkdtemp(prefix="gantry-pg-"))
+        _remove_left()
+        directory = self.directory = Path(tempfile.mkdtemp(prefix=f"{_PREFIX}{os.getpid()}-"))
         directory.chmod(0o755)
         self._data, self._log = directory / "data", directory / "log"
         self._user = _READABLE if os.geteuid() == 0 else None
@@ -80,7 +85,7 @@ class PostgresServer:
         options = [part for each in _SETTINGS for part in ("-c", each)]
         command = [self._programs / "postgres", "-D", self._data, "-k", self.directory, *options]
         with self._log.open("ab") as log:
-            self._process = subprocess.Popen(command, stdout=log, stderr=log, user=self._user)
+            self._process = subprocess.Popen(command, stdout=log, stderr=log, user=self._user, preexec_fn=_end_with_us)
         _wait(self.url, self._process, self._log)
 
     def stop(self) -> None:
@@ -112,6 +117,20 @@ class PostgresServer:
         made = subprocess.run(command, user=self._user, capture_output=True, text=True, check=False)
         if made.returncode:
             raise RuntimeError(f"initdb has failed: {made.stderr}")
+
+
+def _end_with_us() -> None:
+    """In the new process: it ends when a test that is killed cannot end it (prctl(2))."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_SET_DEATH_SIGNAL, signal.SIGINT)
+
+
+def _remove_left() -> None:
+    """The directories of test processes that were killed."""
+    for each in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*-*"):
+        pid = each.name.removeprefix(_PREFIX).partition("-")[0]
+        if pid.isdecimal() and sys.platform == "linux" and not Path("/proc", pid).exists():
+            shutil.rmtree(each, ignore_errors=True)
 
 
 def _choose_locale() -> str:

@@ -13,14 +13,11 @@ from gantry.index.copy_ends import End, open_end
 from gantry.index.copy_marks import CopyState
 from gantry.index.copy_steps import Copied, Copy, Tell
 from gantry.index.refusals import translated
-from gantry.index_wiring import INDEX, IndexPlace
+from gantry.index_wiring import COPYING, MOVED, IndexPlace
 from gantry.settings.readers import DATABASE
 from gantry.storage.generation_marks import INDEX as OF_INDEX
 from gantry.storage.generation_marks import read_mark
 from gantry.system_errors import describe_os_error
-
-COPYING, MOVED = f"{INDEX}.copying", f"{INDEX}.moved"
-"""Of a data directory: a file that is not a whole index yet; one whose rows are in PostgreSQL now."""
 
 
 def copy_index(source: str, target: str, tell: Tell) -> Copied | None:
@@ -88,11 +85,11 @@ def _copy_down(url: str, data: Path, tell: Tell) -> Copied | None:
 
 
 def _require_directory(source: End, data: Path) -> None:
-    """Raises FailedPrecondition where the directory is not the one of the index."""
-    here = read_mark(str(data), OF_INDEX)
+    """Raises FailedPrecondition where the directory is not the one of the index, NotFound where there is no index."""
+    wanted, here = source.describe(CopyState.BEGUN, "").mark, read_mark(str(data), OF_INDEX)
     if here is None and not source.read_places():
         return
-    if here is None or here.mark != source.describe(CopyState.BEGUN, "").mark:
+    if here is None or here.mark != wanted:
         raise FailedPrecondition(
             f"{data} and {source.name} do not belong together: the instances of that index are elsewhere",
             advice="name the data directory of the server that has used it",
@@ -100,11 +97,12 @@ def _require_directory(source: End, data: Path) -> None:
 
 
 def _rename(file: Path, new: Path) -> None:
-    """A file that is closed, so that nothing beside it belongs to it any more. Raises FailedPrecondition."""
+    """A file that is closed, so that nothing beside it, or beside an older one of the new name, belongs to it any more.
+    Raises FailedPrecondition."""
     try:
-        for ending in ("-wal", "-shm", "-reserve"):
+        for name in (f"{each.name}{ending}" for each in (file, new) for ending in ("-wal", "-shm", "-reserve")):
             with suppress(FileNotFoundError):
-                file.with_name(f"{file.name}{ending}").unlink()
+                file.with_name(name).unlink()
         file.replace(new)
         sync_directory(new.parent)
     except OSError as error:

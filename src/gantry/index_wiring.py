@@ -16,6 +16,9 @@ from gantry.system_errors import describe_os_error
 INDEX, ELSEWHERE = "index.sqlite", "index.postgresql"
 """The file of an index; a note that there is none, because the index is in PostgreSQL."""
 
+COPYING, MOVED = f"{INDEX}.copying", f"{INDEX}.moved"
+"""A copy to a file that has not ended; a file whose rows are in PostgreSQL now. See ``index_copies``."""
+
 _NOTE = b"The index of this directory is in PostgreSQL: the setting `database` says where.\n"
 
 
@@ -41,11 +44,17 @@ class IndexPlace:
     def require(self) -> None:
         """Raises FailedPrecondition where the directory has its index in the other kind of database."""
         if self.is_server and self.file.exists():
+            self.read_generation()  # a copy that has not ended says so
             raise FailedPrecondition(
                 f"database: {self.file} is an index already, of SQLite",
                 advice="`gantry index copy` moves it to PostgreSQL; else leave the setting out",
             )
         if not self.is_server and self._note.exists():
+            if self.file.with_name(COPYING).exists():
+                raise FailedPrecondition(
+                    f"database: the index of {self._note.parent} is in PostgreSQL, and a copy to a file has not ended",
+                    advice="run `gantry index copy` again with the same FROM and TO",
+                )
             raise FailedPrecondition(
                 f"database: the index of {self._note.parent} is in PostgreSQL, and the settings do not say where",
                 advice="name the settings file of the server with --config, or set GANTRY_DATABASE",

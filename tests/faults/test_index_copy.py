@@ -109,7 +109,7 @@ def test_a_server_goes_on_in_postgresql_and_comes_back(server: GantryServer, add
 
     down = copy(address, server.data)
     assert down["instances"] == len(scene.stored) + 3
-    require_refused(server, address, "is an index already, of SQLite")
+    require_refused(server, address, "were copied to")
     (server.data / "index.sqlite").rename(server.data / "away.sqlite")
     (server.data / "index.postgresql").touch()
     require_refused(server, address, "were copied to")

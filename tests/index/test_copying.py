@@ -20,7 +20,7 @@ from sqlalchemy import Boolean, Connection, Integer, LargeBinary, TableClause, i
 import gantry.index.copy_steps
 import gantry.index_copies
 from gantry.config import hold_alone
-from gantry.errors import DataLoss, FailedPrecondition, InvalidArgument, NotFound, StatusError
+from gantry.errors import DataLoss, FailedPrecondition, Interrupted, InvalidArgument, NotFound, StatusError
 from gantry.index import copy_numbers, copy_rows, postgresql
 from gantry.index.copy_ends import End, open_end
 from gantry.index.copy_numbers import read_numbers
@@ -37,7 +37,7 @@ from tests.faults.older import index_of_schema
 from tests.index.values import DATASET, STORE
 from tests.support.postgresql import Databases, to_text
 
-EACH = 7
+EACH = 4
 """Rows of each table; read three at a time."""
 
 Contents = dict[str, list[tuple[Any, ...]]]
@@ -242,7 +242,20 @@ MOMENTS: dict[str, tuple[object, str, int]] = {
     "the target is let go": (Copy, "let_target_go", 1),
     "the directory is unmarked": (IndexPlace, "leave", 1),
 }
+QUICK = ("many ranges are written", "the source is given up", "the target has no mark")
+"""Those of each test run; all others in the slow one."""
+
 UP_ALONE, DOWN_ALONE = {"the directory is marked"}, {"the directory is unmarked"}
+
+
+def list_moments(others: set[str]) -> list[Any]:
+    """Each moment, before and after its step."""
+    return [
+        pytest.param(each, after, id=f"{word} {each}", marks=() if after and each in QUICK else pytest.mark.slow)
+        for each in MOMENTS
+        if each not in others
+        for word, after in (("before", False), ("after", True))
+    ]
 
 
 def end_in(call: Callable[[], object], owner: object, name: str, times: int, after: bool) -> bool:
@@ -273,8 +286,7 @@ def end_in(call: Callable[[], object], owner: object, name: str, times: int, aft
         os._exit(code)
 
 
-@pytest.mark.parametrize("after", [pytest.param(False, marks=pytest.mark.slow), True], ids=["before", "after"])
-@pytest.mark.parametrize("moment", [each for each in MOMENTS if each not in DOWN_ALONE])
+@pytest.mark.parametrize(("moment", "after"), list_moments(DOWN_ALONE))
 def test_a_copy_up_that_is_killed_is_ended_by_the_same_command(
     data: Path, address: str, moment: str, after: bool
 ) -> None:
@@ -292,8 +304,7 @@ def test_a_copy_up_that_is_killed_is_ended_by_the_same_command(
     assert (begins(data, "sqlite"), begins(data, address)) == (False, True)
 
 
-@pytest.mark.parametrize("after", [pytest.param(False, marks=pytest.mark.slow), True], ids=["before", "after"])
-@pytest.mark.parametrize("moment", [each for each in MOMENTS if each not in UP_ALONE])
+@pytest.mark.parametrize(("moment", "after"), list_moments(UP_ALONE))
 def test_a_copy_down_that_is_killed_is_ended_by_the_same_command(
     data: Path, address: str, moment: str, after: bool
 ) -> None:
@@ -363,9 +374,49 @@ def test_a_copy_that_does_not_agree_is_refused(
         connection.execute(text(broken))
 
     monkeypatch.setattr(gantry.index.copy_steps, "write_numbers", spoil)
-    with pytest.raises(DataLoss, match="are not the 7 of"):
+    with pytest.raises(DataLoss, match=f"are not the {EACH} of"):
         copy(str(data), address)
     assert (begins(data, "sqlite"), begins(data, address)) == (True, False)
+
+
+def test_a_value_that_postgresql_cannot_keep_is_named_by_its_table(data: Path, address: str) -> None:
+    with open_end(data / "index.sqlite") as end:
+        end.connection.exec_driver_sql('UPDATE instance SET "rows" = 3000000000 WHERE series_id = 2')
+    refuse(data, address, DataLoss, "the table instance: a value of its row")
+    assert (begins(data, "sqlite"), begins(data, address)) == (True, False)
+
+
+def test_a_copy_whose_connection_is_lost_goes_on(data: Path, address: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    before, calls = contents(data / "index.sqlite"), 0
+
+    def write(connection: Connection, table: TableClause, rows: list[Any]) -> None:
+        nonlocal calls
+        calls += 1
+        copy_rows.write_rows(connection, table, rows)
+        if calls == 9:
+            connection.exec_driver_sql("SELECT pg_terminate_backend(pg_backend_pid())")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(gantry.index.copy_steps, "write_rows", write)
+        refuse(data, address, Interrupted, "the connection to PostgreSQL is lost")
+    assert (begins(data, "sqlite"), begins(data, address)) == (True, False)
+    copied = copy(str(data), address)
+    assert copied is not None and copied.continued
+    assert contents(address) == one_on(before)
+
+
+def test_a_start_tells_that_a_copy_has_not_ended(data: Path, address: str) -> None:
+    assert end_in(lambda: copy(str(data), address), *MOMENTS["a range is written"], after=True)
+    with pytest.raises(
+        FailedPrecondition, match=r"a copy to it, from .*, has not ended. Run `gantry index copy` again"
+    ):
+        IndexPlace(data, address).require()
+    copy(str(data), address)
+    assert end_in(lambda: copy(address, str(data)), *MOMENTS["a range is written"], after=True)
+    with pytest.raises(FailedPrecondition, match=r"a copy to a file has not ended. Run `gantry index copy` again"):
+        IndexPlace(data).require()
+    with closing(SqlIndex(address)):
+        """Whoever has changed his mind goes on with the source."""
 
 
 # Refused --------------------------------------------------------------------------------------------------------------

@@ -116,24 +116,16 @@ examples:
 """
 
 _INDEX = """\
-One of FROM and TO is the data directory of a server, the other the address of a database of PostgreSQL. Stop the
-server first. All rows are copied and compared; then the source is given up, and the server starts with the target. It
-can be interrupted and run again. Give a password in PGPASSWORD or ~/.pgpass, since others can see the arguments.
-Exit code: 0 all is copied, 1 it is not, 2 it was refused and nothing was done, 3 a database was lost.
+Stop the server first. All rows are copied and compared, then the source is given up. It can be interrupted and run
+again. A password is safe in PGPASSWORD or ~/.pgpass. Exit code: 0 all is copied, 1 it is not, 2 refused, 3 a database
+was lost.
 
-examples:
-  gantry index copy /srv/gantry postgresql://gantry@db.example.org/gantry
-  gantry index copy postgresql://gantry@db.example.org/gantry /srv/gantry --json
+example: gantry index copy /srv/gantry postgresql://gantry@db.example.org/gantry
 """
 
 _MIGRATE = """\
-A start of the server does the same. Stop the server first, and make a backup: older versions cannot use the index
-afterwards. Exit code: 0 the schema is that of this version, 1 it could not be changed, 2 it was refused. With --check,
-which changes nothing while a server may run: 0 nothing is to be done, 1 it is needed, 2 it is not known.
-
-examples:
-  gantry migrate --data /srv/gantry
-  gantry migrate --check --config /etc/gantry.toml
+A start of the server does the same. Exit code: 0 all is up to date, 1 it is not, 2 refused, or not known. With --check
+a server may run meanwhile, and nothing is changed.
 """
 
 _SERVICE_ACCOUNTS = """\
@@ -413,12 +405,11 @@ def _add_check(commands: _Commands[_Parser]) -> None:
 
 def _add_index(commands: _Commands[_Parser]) -> None:
     group = _add_group(commands, "index", "move the index of a server to another database", _INDEX)
-    help = "move it from a data directory to PostgreSQL, or back"
-    copy = _add(group, "copy", "client.index:copy", help, _INDEX, remote=False, json=True)
+    copy = _add(group, "copy", "client.index:copy", "move it to PostgreSQL, or back", _INDEX, remote=False, json=True)
     copy.add_argument("source", metavar="FROM", help="a data directory, or postgresql://USER@HOST/DATABASE")
     copy.add_argument("target", metavar="TO", help="the same; a database must be empty")
-    help = "bring the tables of the index up to date"
-    migrate = _add(commands, "migrate", "client.index:migrate", help, _MIGRATE, remote=False, json=True)
+    help, run = "bring the tables of the index up to date", "client.index:migrate"
+    migrate = _add(commands, "migrate", run, help, _MIGRATE, remote=False, json=True)
     migrate.add_argument("--check", action="store_true", help="say whether it is needed, and change nothing")
     migrate.add_argument("--data", metavar="DIR", help="the server's directory (GANTRY_DATA; default: ./gantry-data)")
     migrate.add_argument("--config", metavar="FILE", help="the server's settings (GANTRY_CONFIG)")

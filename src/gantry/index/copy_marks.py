@@ -82,7 +82,8 @@ def refusal(name: str, state: str, place: str) -> FailedPrecondition:
     if state == CopyState.MOVED:
         return FailedPrecondition(
             f"{name} is not used any more: its rows were copied to {place}",
-            advice="let the setting `database` say where the index is now",
+            advice="let the setting `database` say where the index is now; where the copy was interrupted, run "
+            "`gantry index copy` again with the same FROM and TO",
         )
     return FailedPrecondition(
         f"{name} is not complete: a copy to it, from {place}, has not ended",

@@ -26,6 +26,7 @@ from gantry.index.copy_numbers import read_numbers, write_numbers
 from gantry.index.copy_rows import TABLES, count_rows, find_last, read_rows, remove_all_rows, write_rows
 from gantry.index.database import SCHEMA_VERSION, upgrade_schema
 from gantry.index.dialect import is_sqlite
+from gantry.index.refusals import BadValue, translated
 from gantry.index.tables import generation
 
 Tell = Callable[[str, int, int], None]
@@ -147,8 +148,11 @@ class Copy:
         last = find_last(self._target.connection, table)
         self._tell(f"copying {table.name}", done, total)
         for rows in read_rows(self._source.connection, table, last):
-            with self._target.transaction() as connection:
-                write_rows(connection, table, rows)
+            try:
+                with translated(), self._target.transaction() as connection:
+                    write_rows(connection, table, rows)
+            except BadValue as error:
+                raise error.within(f"the table {table.name}") from error
             done += len(rows)
             self._tell(f"copying {table.name}", done, total)
 

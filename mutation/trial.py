@@ -89,14 +89,27 @@ def tracing(home: Path) -> Iterator[None]:
 def run_tests(copy: Path, tests: Sequence[str], seconds: float, plugin: object) -> tuple[int, float]:
     """pytest's exit code, or OUT_OF_TIME, and how long it took. What it wrote is in ``output`` beside the copy."""
     start = time.monotonic()
-    child = os.fork()
-    if not child:
-        _run_pytest(copy, tests, plugin)
+    child = 0
     try:
+        with _signals_wait():  # what a handler raises while a process is copied is lost
+            child = os.fork()
+            if not child:
+                _run_pytest(copy, tests, plugin)
         code = _wait(child, start + seconds)
     finally:
-        _end(child)
+        with _signals_wait():
+            if child:
+                _end(child)
     return code, time.monotonic() - start
+
+
+@contextmanager
+def _signals_wait() -> Iterator[None]:
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, ENDS)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _run_pytest(copy: Path, tests: Sequence[str], plugin: object) -> None:
@@ -107,6 +120,7 @@ def _run_pytest(copy: Path, tests: Sequence[str], plugin: object) -> None:
         signal.signal(signal.SIGINT, signal.default_int_handler)
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
         signal.signal(signal.SIGHUP, signal.SIG_DFL)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, ENDS)
         output = os.open(copy.parent / "output", os.O_CREAT | os.O_WRONLY | os.O_TRUNC, 0o600)
         os.dup2(output, 1)
         os.dup2(output, 2)

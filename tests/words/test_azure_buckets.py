@@ -43,7 +43,7 @@ def test_an_address_may_be_a_container(given: dict[str, Any], address: str, plac
 @pytest.mark.parametrize(
     ("given", "words"),
     [
-        ({"account": ""}, "needs the account"),
+        ({"account": ""}, "account = \"\" of 'az://b' says nothing"),
         ({"account": "Hospital!"}, "needs the account"),
         ({"region": "eu-west-3"}, "region of 'az://b' has no effect with azure"),
         ({"bulk_delete": False}, "bulk_delete of 'az://b' has no effect"),

@@ -47,7 +47,7 @@ def test_migrations_give_what_the_tables_declare(index: SqlIndex) -> None:
 def test_migrations_give_the_same_definitions_as_the_tables(index: SqlIndex, databases: Databases) -> None:
     """Columns with types, collations and defaults; constraints; indexes with their conditions."""
     url = databases.make()
-    declared = postgresql._open(url, 1)
+    declared = postgresql.open_engine(url, 1)
     try:
         metadata.create_all(declared)
         with index.database.engine.connect() as migrated, declared.connect() as made:

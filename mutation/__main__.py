@@ -17,7 +17,17 @@ from mutation.coverage import Chosen, Coverage, Recorder
 from mutation.modules import PARTS, Part, find_part
 from mutation.recording import Record
 from mutation.results import KILLED, NOT_RUN, SURVIVED, TIMED_OUT, Result, diff, score, write_table
-from mutation.trial import OUT_OF_TIME, copy_tree, load_libraries, mutated, run_tests, tracing
+from mutation.trial import (
+    ENDS,
+    FAST,
+    OUT_OF_TIME,
+    SLOW_TOO,
+    copy_tree,
+    load_libraries,
+    mutated,
+    run_tests,
+    tracing,
+)
 
 ROOT = Path(__file__).parents[1]
 FIRST_SECONDS = 1800
@@ -33,14 +43,15 @@ NO_TESTS = 5
 def main(arguments: Sequence[str] | None = None) -> int:
     """0; 1 if the tests fail without any change, or if the score is below ``--least``."""
     options = _parser().parse_args(arguments)
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, lambda *_: sys.exit(143))  # the copy is removed, the tests are ended
+    for number in ENDS:
+        signal.signal(number, _end)
     os.nice(max(0, NICENESS - os.nice(0)))
     part = find_part(options.part)
     tests = options.tests or [str(path) for path in part.list_tests(ROOT)]
     mutants = _make_mutants(part, options.seed, options.count)
     load_libraries()
     with copy_tree(ROOT) as copy:
+        tests = [*(SLOW_TOO if options.slow else FAST), *tests]
         tried = Tried(copy, tests, {mutant["path"] for mutant in mutants}, options.budget)
         if not tried.works:
             print(tried.output[-4000:], "\nThe tests cannot be run.")
@@ -54,6 +65,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return int(score(results) < options.least)
 
 
+def _end(number: int, _frame: object) -> None:
+    """The tests are ended and the copy is removed: SystemExit passes through both."""
+    sys.exit(128 + number)
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="./run mutate", description=__doc__)
     parser.add_argument("part", help=f"{', '.join(PARTS)}, or a file of one of them")
@@ -64,6 +80,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--budget", type=float, default=60, help="only tests that take so many seconds together, the quick ones"
     )
+    parser.add_argument("--slow", action="store_true", help="slow tests too, as far as the budget has room for them")
     parser.add_argument("--tests", nargs="+", help="tests to run in place of those of the part")
     return parser
 

@@ -18,6 +18,9 @@ COPIED = ("src", "tests", "benchmarks", "mutation", "docs", "requirements", ".gi
 LIBRARIES = ("pytest", "hypothesis", "httpx", "pydantic", "pydicom", "numpy", "sqlalchemy", "starlette", "jinja2")
 PREFIX = "gantry-mutate-"
 """Of the name of a copy, before the number of the process that has made it."""
+FAST, SLOW_TOO = ("-m", "not slow"), ("-m", "not long")
+"""Which tests are run, as options of pytest."""
+ENDS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 OUT_OF_TIME = -1
 _STEP_SECONDS = 0.02
 
@@ -30,23 +33,35 @@ def load_libraries() -> None:
         raise RuntimeError("gantry was imported before there was a copy of it")
 
 
+def ignore_signals() -> None:
+    """What is removed now is removed whole, however often somebody asks for the end."""
+    for number in ENDS:
+        signal.signal(number, signal.SIG_IGN)
+
+
 @contextmanager
 def copy_tree(root: Path) -> Iterator[Path]:
     """A copy in memory where the machine has such a place, so that nobody's files change and many can work at once."""
     place = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None  # noqa: S108
     with tempfile.TemporaryDirectory(prefix=f"{PREFIX}{os.getpid()}-", dir=place) as home:
-        os.chmod(home, 0o711)  # noqa: S103 - some tests read as a user without rights
-        copy = Path(home) / "tree"
-        copy.mkdir()
-        for name in COPIED:
-            shutil.copytree(root / name, copy / name, ignore=shutil.ignore_patterns("__pycache__"))
-        for each in root.iterdir():
-            if each.is_file() and each.suffix in {".md", ".toml", ""}:
-                shutil.copy2(each, copy)
-        # By time and size Python does not see a change within one second.
-        compile_all = [sys.executable, "-m", "compileall", "-q", "--invalidation-mode", "checked-hash", "src"]
-        subprocess.run(compile_all, cwd=copy, check=True)
-        yield copy
+        try:
+            os.chmod(home, 0o711)  # noqa: S103 - some tests read as a user without rights
+            yield _copy(root, Path(home) / "tree")
+        finally:
+            ignore_signals()
+
+
+def _copy(root: Path, copy: Path) -> Path:
+    copy.mkdir()
+    for name in COPIED:
+        shutil.copytree(root / name, copy / name, ignore=shutil.ignore_patterns("__pycache__"))
+    for each in root.iterdir():
+        if each.is_file() and each.suffix in {".md", ".toml", ""}:
+            shutil.copy2(each, copy)
+    # By time and size Python does not see a change within one second.
+    compile_all = [sys.executable, "-m", "compileall", "-q", "--invalidation-mode", "checked-hash", "src"]
+    subprocess.run(compile_all, cwd=copy, check=True)
+    return copy
 
 
 @contextmanager
@@ -74,14 +89,27 @@ def tracing(home: Path) -> Iterator[None]:
 def run_tests(copy: Path, tests: Sequence[str], seconds: float, plugin: object) -> tuple[int, float]:
     """pytest's exit code, or OUT_OF_TIME, and how long it took. What it wrote is in ``output`` beside the copy."""
     start = time.monotonic()
-    child = os.fork()
-    if not child:
-        _run_pytest(copy, tests, plugin)
+    child = 0
     try:
+        with _signals_wait():  # what a handler raises while a process is copied is lost
+            child = os.fork()
+            if not child:
+                _run_pytest(copy, tests, plugin)
         code = _wait(child, start + seconds)
     finally:
-        _end(child)
+        with _signals_wait():
+            if child:
+                _end(child)
     return code, time.monotonic() - start
+
+
+@contextmanager
+def _signals_wait() -> Iterator[None]:
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, ENDS)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _run_pytest(copy: Path, tests: Sequence[str], plugin: object) -> None:
@@ -89,7 +117,10 @@ def _run_pytest(copy: Path, tests: Sequence[str], plugin: object) -> None:
     code = 70
     try:
         os.setsid()
+        signal.signal(signal.SIGINT, signal.default_int_handler)
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, ENDS)
         output = os.open(copy.parent / "output", os.O_CREAT | os.O_WRONLY | os.O_TRUNC, 0o600)
         os.dup2(output, 1)
         os.dup2(output, 2)
@@ -97,7 +128,7 @@ def _run_pytest(copy: Path, tests: Sequence[str], plugin: object) -> None:
         sys.path[:0] = [str(copy / "src"), str(copy)]
         os.environ["PYTHONPATH"] = os.pathsep.join(sys.path[:2])
         os.environ["TMPDIR"] = tempfile.tempdir = str(copy.parent)
-        options = ["-q", "-n", "0", "-p", "no:randomly", "-p", "no:cacheprovider", "-m", "not slow", "--tb=line"]
+        options = ["-q", "-n", "0", "-p", "no:randomly", "-p", "no:cacheprovider", "--tb=line"]
         code = int(import_module("pytest").main([*options, *tests], plugins=[plugin]))
     finally:
         os._exit(code)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import tempfile
+import time
 from pathlib import Path
 
 import pytest
@@ -40,29 +42,60 @@ def test_a_file_is_mutated_alone_with_the_tests_of_its_part() -> None:
         find_part("src/gantry/nothing.py")
 
 
-def mutate(tmp_path: Path, *mutants: tuple[int, str], tests: str = "tests/words/test_whole_numbers.py") -> list[str]:
+def mutate(
+    tmp_path: Path, *mutants: tuple[int, str], tests: str = "tests/words/test_whole_numbers.py", slow: bool = False
+) -> list[str]:
     """What is printed for these mutants of FILE, each a line and the whole source. Its copy of the tree is gone."""
+    process = start(tmp_path, *mutants, options=["--tests", tests, "--seconds", "10", *["--slow"] * slow])
+    output, _ = process.communicate(timeout=200)
+    assert not list_copies(process.pid)
+    return [*output.splitlines(), f"exit code {process.returncode}"]
+
+
+def start(tmp_path: Path, *mutants: tuple[int, str], options: list[str]) -> subprocess.Popen[str]:
     path = str(FILE.relative_to(ROOT))
     lines = [json.dumps({"path": path, "line": line, "source": source}) for line, source in mutants]
     made = tmp_path / "python"
     made.write_text("#!/bin/sh\ncat <<'END'\n" + "\n".join(lines) + "\nEND\n")
     made.chmod(0o755)
     environ = os.environ | {"GANTRY_MUTATE_PYTHON": str(made), "PYTHONPATH": str(ROOT)}
-    process = subprocess.Popen(
-        [sys.executable, "-m", "mutation", "uris", "--tests", tests, "--seconds", "10", "--least", "0.7"],
-        cwd=ROOT,
-        env=environ,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    output, _ = process.communicate(timeout=200)
-    assert not [each for each in list_copies() if f"-{process.pid}-" in each]
-    return [*output.splitlines(), f"exit code {process.returncode}"]
+    command = [sys.executable, "-m", "mutation", "uris", "--least", "0.7", *options]
+    return subprocess.Popen(command, cwd=ROOT, env=environ, stdout=subprocess.PIPE, text=True)
 
 
-def list_copies() -> list[str]:
+def list_copies(maker: int) -> list[Path]:
     places = ("/dev/shm", tempfile.gettempdir())  # noqa: S108
-    return [path.name for place in places for path in Path(place).glob(f"{PREFIX}*")]
+    return [path for place in places for path in Path(place).glob(f"{PREFIX}{maker}-*")]
+
+
+def list_processes_in(copy: Path) -> list[str]:
+    found = []
+    for each in Path("/proc").glob("[0-9]*"):
+        try:
+            if os.readlink(each / "cwd").startswith(str(copy)):
+                found.append(each.name)
+        except OSError:
+            pass  # it has ended
+    return found
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP], ids=lambda number: number.name)
+def test_what_is_ended_leaves_no_tests_and_no_copy_behind(tmp_path: Path, number: signal.Signals) -> None:
+    """However often it is told so."""
+    endless = FILE.read_text(encoding="utf-8") + "\nwhile True: pass\n"
+    tests = ["--tests", "tests/words/test_whole_numbers.py", "--seconds", "300"]
+    process = start(tmp_path, (1, endless), options=tests)
+    assert process.stdout is not None
+    assert "mutants; the tests take" in process.stdout.readline()
+    (copy,) = list_copies(process.pid)
+    while not list_processes_in(copy):
+        time.sleep(0.01)
+    while process.poll() is None:
+        process.send_signal(number)
+        time.sleep(0.001)
+    process.stdout.close()
+    assert process.returncode == 128 + number
+    assert not list_copies(process.pid) and not list_processes_in(copy)
 
 
 def test_mutants_are_killed_or_survive_and_the_tree_stays_as_it_is(tmp_path: Path) -> None:
@@ -80,6 +113,13 @@ def test_mutants_are_killed_or_survive_and_the_tree_stays_as_it_is(tmp_path: Pat
     assert cells[1:] == [[name, "4", "1", "1", "2", "0", "0.50"] for name in (place, "uris")]
     assert lines[-1] == "exit code 1"
     assert FILE.read_text(encoding="utf-8") == source
+
+
+def test_slow_tests_are_run_where_they_are_asked_for(tmp_path: Path) -> None:
+    wrong = (1, FILE.read_text(encoding="utf-8") + "\nraise SystemError\n")
+    tests = "tests/test_mutation.py::test_a_file_is_mutated_alone_with_the_tests_of_its_part"
+    assert "The tests cannot be run." in mutate(tmp_path, wrong, tests=tests)[-2]
+    assert "1 mutants; the tests take" in mutate(tmp_path, wrong, tests=tests, slow=True)[0]
 
 
 def test_only_tests_that_have_run_the_line_are_run(tmp_path: Path) -> None:

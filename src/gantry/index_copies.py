@@ -72,7 +72,7 @@ def _copy_down(url: str, data: Path, tell: Tell) -> Copied | None:
     with hold_alone(data), open_end(url) as source:
         _require_directory(source, data)
         file = place.file if place.file.exists() else data / COPYING
-        with open_end(file) as target:
+        with open_end(file, str(place.file)) as target:
             copy = Copy(source, target, tell)
             if not copy.is_done():
                 copied = copy.run()

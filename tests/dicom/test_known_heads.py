@@ -10,7 +10,7 @@ import pytest
 
 from gantry.dicom import walk
 from gantry.dicom.elements import EXPLICIT_BE, EXPLICIT_LE, IMPLICIT_LE
-from gantry.dicom.known_heads import MOST_PATTERNS, MOST_PAUSE, KnownHeads, Passed
+from gantry.dicom.known_heads import MOST_PATTERNS, MOST_PAUSE, KnownHeads, Loose, Passed, Stretch
 from gantry.dicom.part10 import MAX_META_ELEMENTS, read_header
 from gantry.dicom.walk import Walk
 from gantry.errors import InvalidArgument
@@ -179,6 +179,39 @@ def test_a_uid_that_occurs_twice_is_refused_again_and_again(monkeypatch: pytest.
     for _ in range(5):
         assert "occurs twice" in read(twice)
         assert not isinstance(read(make_file(1)), str)
+
+
+def make_heads(length: int) -> bytes:
+    """Nine short elements, of which the one in the middle has a value of this length, and more behind them."""
+    short = [element(EXPLICIT, 0x00100000 + each, "LO", b"ab") for each in range(1, 10)]
+    short[4] = element(EXPLICIT, 0x00100005, "LO", b"x" * length)
+    return b"".join(short) + bytes(40)
+
+
+def pass_heads(known: KnownHeads, data: bytes, limit: int | None = None) -> Passed:
+    return known.follow(data, 0, len(data) if limit is None else limit, ({}, {}))
+
+
+def test_heads_that_are_alike_are_compared_at_once() -> None:
+    """And between them those whose values have another length in each file."""
+    known = KnownHeads(EXPLICIT_LE, range(3, 0x7FE0), 20, {})
+    pass_heads(known, make_heads(2))
+    assert [type(step) for step in known._patterns[0].steps] == [Stretch]
+    for length in (4, 6, 2):
+        pass_heads(known, make_heads(length))
+    assert [type(step) for step in known._patterns[0].steps] == [Stretch, Loose, Stretch]
+
+
+def test_a_value_of_any_length_is_passed_as_far_as_it_may_be_long() -> None:
+    """Behind that, and behind the end, the walk goes on at its head."""
+    known = KnownHeads(EXPLICIT_LE, range(3, 0x7FE0), 20, {})
+    for length in (2, 4, 6, 2):
+        pass_heads(known, make_heads(length))
+    before = Passed(4 * 10, 0x00100004, 4)
+    for length in (0, 8, 20):
+        assert pass_heads(known, make_heads(length)) == Passed(9 * 10 - 2 + length, 0x00100009, 9)
+    assert pass_heads(known, make_heads(22)) == before
+    assert pass_heads(known, make_heads(20), 4 * 10 + 8 + 19) == before
 
 
 def test_values_too_long_to_be_kept_are_treated_as_in_a_first_file(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -518,6 +518,7 @@ def test_inflating_keeps_no_more_than_a_window() -> None:
     assert len(inflated.read_at(0, 1000)) == 1000
     assert inflated.read_at(20_000_012, 10_000) == uids()
     assert len(inflated._chunk) <= deflated.INFLATE_CHUNK
+    assert len(inflated._states) == 1, "the next one is kept after 32 MiB, so that the largest data set has 64"
 
 
 def test_an_inflated_dataset_is_read_at_any_place(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -42,6 +42,8 @@ WHOLE = CODES + NAME
         element(0x0008, 0x1032, b"SQ", item(CODE) + item(element(0x0008, 0x0100, b"SH", "C2"))) + NAME,
         element(0x0008, 0x1032, b"SQ", item(CODE) + item(CODE) + item(b"")) + NAME,
         WHOLE[:-1],
+        element(0x0008, 0x1032, b"SQ", item(CODE) + item(b"")) + NAME,
+        element(0x0008, 0x1032, b"SQ", item(CODE) + item(element(0x0008, 0x0102, b"SH", "C1"))) + NAME,
     ],
 )
 @pytest.mark.parametrize("target", [EXPLICIT_LE, IMPLICIT_LE])
@@ -142,6 +144,15 @@ def test_stray_delimiters_between_items_are_passed_over() -> None:
     sequence, name = data_set.elements()
     assert [len(list(each.elements())) for each in data_set.read_items(sequence)] == [1, 1]
     assert name.tag == 0x00100010
+
+
+def test_sequences_that_are_the_same_again_end_where_their_own_delimiters_stand() -> None:
+    """Their ends are not looked for twice."""
+    same = pack("<HH2s2xI", 0x0008, 0x1032, b"SQ", 0xFFFFFFFF) + item(CODE) + pack("<HHI", 0xFFFE, 0xE0DD, 0)
+    data_set = DataSet(same * 4 + NAME, EXPLICIT_LE)
+    *sequences, name = data_set.elements()
+    assert [each.end for each in sequences] == [len(same) * number for number in range(1, 5)]
+    assert (name.tag, name.end) == (0x00100010, len(data_set.data))
 
 
 def test_fragments_get_a_head_without_a_length() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import signal
+import sqlite3
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import closing
@@ -466,6 +467,21 @@ def test_an_index_that_has_moved_is_no_source_and_no_target(data: Path, address:
     copy(str(data), other)
     assert (begins(data, address), begins(data, other)) == (False, True)
     databases.drop(url)
+
+
+def test_the_message_of_a_source_names_the_file_that_stays(data: Path, address: str) -> None:
+    copy(str(data), address)
+    copy(address, str(data))
+    with pytest.raises(FailedPrecondition) as caught:
+        SqlIndex(address)
+    assert f"its rows were copied to {data / 'index.sqlite'}." in caught.value.message
+
+
+def test_a_store_without_instances_counts_as_one(data: Path, address: str) -> None:
+    with closing(sqlite3.connect(data / "index.sqlite")) as file, file:
+        file.execute("INSERT INTO dicom_store (id, dataset_id, store, settings) VALUES (99, 1, 'empty', '{}')")
+    copied = copy(str(data), address)
+    assert copied is not None and copied.stores[99] == (0, 0)
 
 
 @pytest.mark.parametrize(("revision", "words"), [("0013", "gantry migrate"), ("9999", "another schema")])

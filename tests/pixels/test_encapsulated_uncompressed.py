@@ -95,3 +95,10 @@ def test_an_overlay_in_unused_bits_is_kept_with_the_cells_and_else_refused() -> 
     data = image([b"\1\x10\2\0"], 1, 2, syntax=UID, bits=(16, 12, 11), extra=overlay)
     assert read(transcoded(data, forms.EXPLICIT_LE)).PixelData == b"\1\x10\2\0"
     assert "overlay" in refusal(data, forms.DICOM, forms.JPEG_LS)
+
+
+def test_what_lies_in_overlay_data_is_not_in_the_cells() -> None:
+    """Whatever its bit position says (PS3.3 §C.9.2)."""
+    overlay: tuple[Extra, ...] = ((0x6000, 0x102, b"US", b"\x0c\0"), (0x6000, 0x3000, b"OW", b"\2\0"))
+    made = read(transcoded(image(b"\1\0\2\0", 1, 2, bits=(16, 12, 11), extra=overlay), forms.JPEG_LS))
+    assert made[0x60003000].value == b"\2\0" and made[0x60000102].value == 12

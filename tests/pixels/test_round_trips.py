@@ -11,6 +11,9 @@ import pytest
 from pydicom.pixels import pixel_array
 
 from gantry.dicom import forms
+from gantry.dicom.buffers import Held
+from gantry.dicom.open_source import read_instance
+from gantry.dicom.transcoding import transcode
 from tests.pixels.instances import Extra, image, parts, read, refusal, transcoded
 from tests.pixels.readers import independent_pixels
 from tests.support.dicom import element
@@ -143,6 +146,21 @@ def test_what_is_not_touched_is_copied_as_bytes() -> None:
     start = data.index(b"\x08\x00\x05\x00CS")
     end = data.index(b"\xe0\x7f\x10\x00O")
     assert data[start:end] in made
+
+
+@pytest.mark.parametrize(("kind", "vr"), [("grey8", "OB"), ("rgb", "OB"), ("grey12", "OW"), ("signed16", "OW")])
+def test_decoded_pixels_have_the_vr_of_their_cells(kind: str, vr: str) -> None:
+    """PS3.5 §8.1.2; implicit VR has only words (§A.1)."""
+    packed = transcoded(drawn(kind)[0], forms.RLE)
+    assert vr == read(transcoded(packed, forms.EXPLICIT_LE))["PixelData"].VR
+    assert read(transcoded(packed, forms.IMPLICIT_LE))["PixelData"].VR == "OW"
+
+
+@pytest.mark.parametrize("target", [forms.IMPLICIT_LE, forms.DEFLATED_LE, forms.RLE])
+def test_who_waits_for_a_rewritten_instance_is_told_that_it_goes_on(target: str) -> None:
+    beats: list[None] = []
+    transcode(read_instance(Held(drawn("grey8")[0])), target, lambda: beats.append(None))
+    assert beats
 
 
 def test_the_stored_syntax_gives_the_stored_bytes() -> None:

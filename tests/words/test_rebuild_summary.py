@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import pytest
 
-from gantry.operations.rebuild import MAX_NAMED, StoreSummary, Summary
+from gantry.operations.rebuild import MAX_NAMED, StoreSummary, Summary, _Restoration
+from gantry.resources import ObjectMeta
 
 
 def test_the_first_hundred_blobs_that_were_not_taken_up_are_named() -> None:
@@ -29,3 +32,14 @@ def test_the_first_hundred_blobs_that_were_not_taken_up_are_named() -> None:
 def test_whether_everything_was_taken_up(found: StoreSummary, is_whole: bool) -> None:
     assert Summary([StoreSummary(2), found]).is_whole == is_whole
     assert StoreSummary(1).name == "", "a store whose name nobody knows has none"
+
+
+def test_an_object_that_cannot_be_opened_is_one_of_the_blobs() -> None:
+    """It is counted, and refused where it is read. A directory is refused at once: nobody knows what lies in it."""
+    listed = [ObjectMeta("main/1/a.dcm", 5), ObjectMeta("main/1/b.dcm", 0, "it is a link")]
+    listed.append(ObjectMeta("main/1/7/", 0, "input/output error"))
+    seams = SimpleNamespace(blobs=SimpleNamespace(list=lambda prefix: iter(listed)))
+    refused: list[tuple[str, str]] = []
+    restoration = _Restoration(seams, StoreSummary(1), Summary(), lambda _: None)  # type: ignore[arg-type]
+    assert list(restoration._list_place("main", lambda *given: refused.append(given))) == listed[:2]
+    assert refused == [("main/1/7/", "input/output error")]

@@ -7,6 +7,7 @@ from typing import Any
 
 import httpx
 
+from gantry.access.addresses import LOOPBACK
 from gantry.errors import InvalidArgument, StatusError, Unavailable, Unknown
 from gantry.names import check_segments, url_path
 from gantry.system_errors import describe_os_error
@@ -14,7 +15,6 @@ from gantry.system_errors import describe_os_error
 Json = dict[str, Any]
 
 _ERRORS = {error.code.name: error for error in StatusError.__subclasses__()}
-_LOOPBACK = ("127.0.0.1", "localhost", "::1")
 _AWAY = (502, 503, 504)  # answers of a proxy whose server is not running
 
 
@@ -27,7 +27,7 @@ class Api:
         self._http = httpx.Client(
             headers={"authorization": f"Bearer {token}"} if token else {},
             timeout=httpx.Timeout(60, connect=10),
-            trust_env=url.host not in _LOOPBACK,  # a proxy does not lead back to this machine
+            trust_env=url.host not in LOOPBACK,  # a proxy does not lead back to this machine
         )
 
     def get(self, name: str, **query: str) -> Json:

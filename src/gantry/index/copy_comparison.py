@@ -10,7 +10,7 @@ from sqlalchemy import Connection, TableClause, func, select
 
 from gantry.index.copy_numbers import read_numbers
 from gantry.index.copy_rows import read_rows
-from gantry.index.tables import instance, series, study
+from gantry.index.tables import dicom_store, instance, series, study
 
 _BITS = 256
 
@@ -35,10 +35,12 @@ def digest_table(connection: Connection, table: TableClause, tell: Callable[[int
 
 def count_instances(connection: Connection) -> dict[int, tuple[int, int]]:
     """Store → how many studies and instances it has."""
-    below = select(study.c.store_id, func.count(study.c.id.distinct()), func.count(instance.c.series_id))
-    joined = study.outerjoin(series, series.c.study_id == study.c.id)
+    below = select(dicom_store.c.id, func.count(study.c.id.distinct()), func.count(instance.c.series_id))
+    joined = dicom_store.outerjoin(study, study.c.store_id == dicom_store.c.id)
+    joined = joined.outerjoin(series, series.c.study_id == study.c.id)
     joined = joined.outerjoin(instance, instance.c.series_id == series.c.id)
-    rows = connection.execute(below.select_from(joined).group_by(study.c.store_id)).all()
+    below = below.select_from(joined).group_by(dicom_store.c.id)
+    rows = connection.execute(below).all()
     return {int(store): (int(studies), int(instances)) for store, studies, instances in rows}
 
 

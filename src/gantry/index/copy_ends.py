@@ -85,10 +85,13 @@ class End(NamedTuple):
 
 
 @contextmanager
-def open_end(url: str | Path) -> Iterator[End]:
-    """Raises FailedPrecondition where it cannot be opened, or a server uses it. Errors of the block stay those of the
-    driver: nobody else knows whose they are."""
-    name = name_server(str(url)) if is_server(url) else str(url)
+def open_end(url: str | Path, name: str = "") -> Iterator[End]:
+    """``name`` is what messages call it, if it is not the address.
+
+    Raises FailedPrecondition where it cannot be opened, or a server uses it. Errors of the block stay those of the
+    driver: nobody else knows whose they are.
+    """
+    name = name or (name_server(str(url)) if is_server(url) else str(url))
     try:
         engine = open_alone(url)
         connection = engine.connect()

@@ -105,7 +105,7 @@ NEED_EXTRAS = {
     *(f"storage.remote.gcs{part}" for part in ("", "_credentials", "_errors", "_http", "_machine", "_uploads")),
     *(f"storage.remote.azure{part}" for part in ("", "_credentials", "_digests", "_requests", "_tokens")),
     *(f"access.{name}" for name in ("endpoint", "issuer", "oidc", "service_accounts", "sign_in", "signed_tokens")),
-    "index.postgresql",
+    *("index.postgresql", "index.postgresql_reading"),
 }
 EXTRAS = (
     "psycopg",

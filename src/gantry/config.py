@@ -29,9 +29,8 @@ from gantry.generations import FoundIndex, find_mark, join, require_index, requi
 from gantry.iam.policies import Binding, Policy, check_bindings
 from gantry.iam.roles import Roles
 from gantry.index.checks import ReadOnlyIndex
-from gantry.index.read_only import ReadOnlyDatabase
 from gantry.index.sql import SqlIndex
-from gantry.index_wiring import INDEX, IndexPlace
+from gantry.index_wiring import IndexPlace
 from gantry.names import DicomStoreName
 from gantry.seams import MAIN, Blobs, Seams, StoreRecords
 from gantry.settings.directories import check_directories, require_usable
@@ -200,9 +199,11 @@ def hold_alone(data: Path) -> Iterator[None]:
         os.close(lock)
 
 
-def open_index(data: Path, database: str = SQLITE) -> SqlIndex:
-    """The index of a data directory."""
-    return IndexPlace(data, database).open()
+def open_beside(data: Path, database: str = SQLITE) -> SqlIndex | ReadOnlyIndex:
+    """The index of a data directory, to read it; a server may go on, which has the only connection that writes to
+    PostgreSQL."""
+    place = IndexPlace(data, database)
+    return place.open_read_only(is_used=True) if place.is_server else place.open()
 
 
 @contextmanager
@@ -210,9 +211,8 @@ def open_checked(data: Path, reads: bool = False, settings: Settings | None = No
     """A data directory for ``gantry check``, opened only to read it. A server that is started while the block runs
     waits for its end; one that runs already goes on. ``settings`` say how the bucket is reached that holds its blobs,
     where one does. Raises NotFound, FailedPrecondition."""
-    IndexPlace(data, settings.database if settings is not None else SQLITE).require_file("gantry check")
-    if not (data / INDEX).is_file():
-        raise NotFound(f"{data} holds no index", advice="name the directory of a server with --data")
+    kept = IndexPlace(data, settings.database if settings is not None else SQLITE)
+    kept.require_kept()
     with _hold_still(data) as is_used:
         places, mark = _read_places(data, settings), read_record(data).mark
         blobs = PlacedBlobStore(
@@ -223,9 +223,9 @@ def open_checked(data: Path, reads: bool = False, settings: Settings | None = No
                 for place, root in places.items()
             }
         )
-        index = ReadOnlyIndex(ReadOnlyDatabase(data / INDEX, is_used))
+        index = kept.open_read_only(is_used)
         try:
-            marks = _list_marks(data, index, places, blobs)
+            marks = _list_marks(data, kept.name, index, places, blobs)
             checked = Checked(index, blobs, tuple(places), is_used, reads, marks)
             if MAIN in places.remote:
                 main = _open_remote(settings, MAIN, mark=(mark_name(MAIN), mark))
@@ -251,13 +251,13 @@ def _read_places(data: Path, settings: Settings | None) -> Places:
 
 
 def _list_marks(
-    data: Path, index: ReadOnlyIndex, places: Places, blobs: Blobs
+    data: Path, name: str, index: ReadOnlyIndex, places: Places, blobs: Blobs
 ) -> tuple[Callable[[], Iterator[Finding]], ...]:
     """What finds wrong marks: one function for each kind of mark."""
     files = places.remote.get(MAIN)
     return (
         lambda: (Finding(Kind.MARK_WRONG, str(data), wrong) for wrong in find_wrong_marks(data, files)),
-        lambda: find_wrong_generations(index, data / INDEX, places),
+        lambda: find_wrong_generations(index, data, name, places),
         lambda: find_missing_names(index, places, blobs),
     )
 

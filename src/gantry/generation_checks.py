@@ -22,10 +22,11 @@ from gantry.storage.place_roots import Places
 _NAMES = 500  # stores that are looked up at a time
 
 
-def find_wrong_generations(index: ReadOnlyIndex, path: Path, places: Places) -> Iterator[Finding]:
+def find_wrong_generations(index: ReadOnlyIndex, data: Path, name: str, places: Places) -> Iterator[Finding]:
+    """``name`` is what messages call the index."""
     marks: list[tuple[str, str, Mark | None]] = []
     sources = [(place, *each) for place in places for each in places.mark_sources(place)]
-    sources.append((INDEX, str(mark_path(str(path.parent), INDEX)), partial(read_mark, str(path.parent), INDEX)))
+    sources.append((INDEX, str(mark_path(str(data), INDEX)), partial(read_mark, str(data), INDEX)))
     for place, where, read in sources:
         try:
             marks.append((place, where, read()))
@@ -33,7 +34,7 @@ def find_wrong_generations(index: ReadOnlyIndex, path: Path, places: Places) -> 
             yield Finding(Kind.MARK_WRONG, where, error.what)
     found = index.generations.get()
     if found.rebuilding:
-        yield Finding(Kind.MARK_WRONG, str(path), "the index is not complete: a rebuild has not ended")
+        yield Finding(Kind.MARK_WRONG, name, "the index is not complete: a rebuild has not ended")
     for place, where, mark in marks:
         if why := _compare(found, place, mark, places):
             yield Finding(Kind.MARK_WRONG, where, why)

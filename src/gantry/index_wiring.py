@@ -5,9 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 from gantry.durable_files import remove_file, replace_file
-from gantry.errors import FailedPrecondition
+from gantry.errors import FailedPrecondition, NotFound
+from gantry.index.checks import ReadOnlyIndex
 from gantry.index.generations import Generation, read_generation
-from gantry.index.opening import read_schema, read_server_generation
+from gantry.index.opening import open_read_only, read_schema, read_server_generation
 from gantry.index.server_address import name_server
 from gantry.index.sql import SqlIndex
 from gantry.settings.groups import SQLITE
@@ -60,11 +61,11 @@ class IndexPlace:
                 advice="name the settings file of the server with --config, or set GANTRY_DATABASE",
             )
 
-    def require_file(self, what: str) -> None:
-        """Raises FailedPrecondition where ``what`` cannot be done yet."""
-        if self.is_server:
-            raise FailedPrecondition(f"`{what}` works with an index in SQLite alone; this one is in PostgreSQL")
+    def require_kept(self) -> None:
+        """Raises NotFound where the directory has had no index yet; FailedPrecondition as ``require`` does."""
         self.require()
+        if not (self._note if self.is_server else self.file).is_file():
+            raise NotFound(f"{self.file.parent} holds no index", advice="name the directory of a server with --data")
 
     def keep(self) -> None:
         """From now on the directory belongs to this kind of database. Raises FailedPrecondition."""
@@ -91,6 +92,10 @@ class IndexPlace:
     def read_generation(self) -> Generation | None:
         """None where there is no index yet. Raises FailedPrecondition."""
         return read_server_generation(self._database) if self.is_server else read_generation(self.file)
+
+    def open_read_only(self, is_used: bool) -> ReadOnlyIndex:
+        """``is_used``: a server may write to it meanwhile. Raises FailedPrecondition."""
+        return ReadOnlyIndex(open_read_only(self._database if self.is_server else self.file, is_used))
 
     def open(self) -> SqlIndex:
         return SqlIndex(self._database if self.is_server else self.file)

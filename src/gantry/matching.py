@@ -10,6 +10,9 @@ from unicodedata import normalize
 _ACCENTS = re.compile("[\u0300-\u036f]")
 _COMPONENTS = re.compile(r"[\^=]")
 MAX_TEXT = 1024
+MAX_CODE = 64
+"""Characters of a code, a date or a time that searches compare: valid ones have up to 28 (PS3.5 §6.2, TM and DT 26 with
+padding), and a key of PostgreSQL has 2,704 bytes at most, some of several such columns."""
 NAME_GROUPS = ("Alphabetic", "Ideographic", "Phonetic")
 """The component groups of a PN in the DICOM JSON model, in their order (PS3.18 §F.2.2)."""
 # No text in a database or on a page: controls (PostgreSQL refuses U+0000) and halves of surrogate pairs.

@@ -23,8 +23,9 @@ from typing import Any
 
 from sqlalchemy import Engine, event
 
-from gantry.config import DataDirectory, open_access, open_index
+from gantry.config import DataDirectory, open_access
 from gantry.generations import join
+from gantry.index_wiring import IndexPlace
 from gantry.settings.loading import Settings
 from tests.faults.older import fill_older, index_of_schema
 
@@ -72,7 +73,7 @@ def start(home: Path) -> None:
     assert access is not None
     assert access.endpoint is not None
     directory = DataDirectory(wanted)
-    index = open_index(directory.path)
+    index = IndexPlace(directory.path).open()
     index.database.witness = join(index.generations, directory.places, str(directory.path))
     index.uploads.list_uploads()
     index.close()

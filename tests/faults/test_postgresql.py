@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import random
 import subprocess
@@ -127,14 +128,71 @@ def test_a_second_server_on_the_same_database_is_refused(server: GantryServer, a
 @pytest.mark.parametrize(
     "command", [("check",), ("storage", "show"), ("storage", "compact"), ("storage", "rebuild")], ids=" ".join
 )
-def test_what_cannot_be_done_yet_is_refused(server: GantryServer, address: str, command: tuple[str, ...]) -> None:
-    """With the setting, and without it: a directory that has its index elsewhere gets no other one."""
+def test_a_command_without_the_setting_is_refused(server: GantryServer, command: tuple[str, ...]) -> None:
+    """A directory that has its index elsewhere gets no other one."""
     server.stop()
-    code, said = run(*command, "--data", str(server.data), GANTRY_DATABASE=address)
-    assert code and "in PostgreSQL" in said and "SQLite alone" in said
     code, said = run(*command, "--data", str(server.data))
     assert code and "GANTRY_DATABASE" in said
     assert not (server.data / "index.sqlite").exists()
+
+
+def check_directory(server: GantryServer, address: str, code: int = 0) -> str:
+    """What ``gantry check`` says of all bytes and rows."""
+    found, said = run("check", "--read", "--data", str(server.data), GANTRY_DATABASE=address)
+    assert found == code, said
+    return said
+
+
+@pytest.mark.slow
+def test_what_a_server_stores_is_checked_and_shown_while_it_runs(server: GantryServer, address: str) -> None:
+    scene, _, operation = begin(server, 60)
+    server.wait(operation)
+    assert "nothing is wrong" in check_directory(server, address)
+    code, said = run("storage", "show", "--json", "--data", str(server.data), GANTRY_DATABASE=address)
+    assert code == 0 and sum(each["live_instances"] for each in json.loads(said)) == len(scene.stored)
+    for command in ("compact", "clear", "rebuild"):
+        code, said = run("storage", command, "--data", str(server.data), GANTRY_DATABASE=address)
+        assert code and "in use by another gantry server" in said
+
+
+@pytest.mark.slow
+def test_what_nobody_names_is_cleared_and_segments_are_compacted(server: GantryServer, address: str) -> None:
+    scene, store, operation = begin(server, 60)
+    server.wait(operation)
+    studies = sorted({uids.split("/")[0] for uids in scene.stored})
+    for study in studies[::2]:
+        server.call("DELETE", f"v1/{store}/dicomWeb/studies/{study}")
+    server.stop()
+    stranger = next(iter((server.data / "blobs").rglob("*.seg"))).with_name("stranger.dcm")
+    stranger.write_bytes(b"stranger")
+    assert "bytes-unknown" in check_directory(server, address, 1)
+    for command in ("clear", "compact"):
+        code, said = run("storage", command, "--data", str(server.data), GANTRY_DATABASE=address)
+        assert code == 0, said
+    assert not stranger.exists()
+    assert "nothing is wrong" in check_directory(server, address)
+
+
+@pytest.mark.slow
+def test_an_index_that_is_lost_is_made_again_in_an_empty_database(
+    server: GantryServer, address: str, postgres: PostgresServer
+) -> None:
+    scene, store, operation = begin(server, 60)
+    server.wait(operation)
+    server.stop()
+    with closing(Databases(postgres.url)) as databases:
+        url = databases.make()
+        new = to_text(url).replace("+psycopg", "")
+        code, said = run("serve", "--port", "0", "--data", str(server.data), GANTRY_DATABASE=new)
+        assert code and "is empty" in said and "rebuild" in said
+        code, said = run("storage", "rebuild", "--data", str(server.data), GANTRY_DATABASE=new)
+        assert code == 0 and f"{len(scene.stored)} instances have rows again" in said, said
+        assert "nothing is wrong" in check_directory(server, new)
+        again = GantryServer(server.data, server.buckets, env={"GANTRY_DATABASE": new})
+        (server.buckets / "out").mkdir()
+        assert counts(again.wait(again.export(store, "gs://out"))) == (len(scene.stored), 0)
+        again.stop()
+        databases.drop(url)
 
 
 @pytest.mark.slow

@@ -27,6 +27,7 @@ from gantry.index.copy_ends import End, open_end
 from gantry.index.copy_numbers import read_numbers
 from gantry.index.copy_rows import TABLES
 from gantry.index.copy_steps import Copy
+from gantry.index.database import SCHEMA_VERSION
 from gantry.index.opening import NO_DRIVER
 from gantry.index.sql import SqlIndex
 from gantry.index.tables import generation
@@ -487,7 +488,7 @@ def test_a_store_without_instances_counts_as_one(data: Path, address: str) -> No
 def test_an_index_of_another_version_is_refused(tmp_path: Path, address: str, revision: str, words: str) -> None:
     data = tmp_path / "older"
     data.mkdir()
-    with closing(index_of_schema(data / "index.sqlite", min(revision, "0014"))) as index:
+    with closing(index_of_schema(data / "index.sqlite", min(revision, SCHEMA_VERSION))) as index:
         index.execute("UPDATE alembic_version SET version_num = ?", (revision,))
         index.commit()
     refuse(data, address, FailedPrecondition, words)

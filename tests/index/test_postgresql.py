@@ -21,7 +21,7 @@ from gantry.index.sql import SqlIndex
 from gantry.index.tables import metadata
 from gantry.matching import search_key
 from gantry.resources import Batch, DicomStore, Operation
-from tests.index.test_sqlite import is_declared
+from tests.index.test_sqlite import COMPARED, is_declared
 from tests.index.values import RUNNER, STORE, item, stored
 from tests.support import postgresql as support
 from tests.support.postgresql import Databases, PostgresServer, to_text
@@ -40,14 +40,14 @@ def index(postgresql_url: str) -> Iterator[SqlIndex]:
 
 def test_migrations_give_what_the_tables_declare(index: SqlIndex) -> None:
     with index.database.engine.connect() as connection:
-        context = MigrationContext.configure(connection, opts={"include_name": is_declared})
+        context = MigrationContext.configure(connection, opts=COMPARED)
         assert compare_metadata(context, metadata) == []
 
 
 def test_migrations_give_the_same_definitions_as_the_tables(index: SqlIndex, databases: Databases) -> None:
     """Columns with types, collations and defaults; constraints; indexes with their conditions."""
     url = databases.make()
-    declared = postgresql._open(url, 1)
+    declared = postgresql.open_engine(url, 1)
     try:
         metadata.create_all(declared)
         with index.database.engine.connect() as migrated, declared.connect() as made:

@@ -147,3 +147,13 @@ def test_a_long_answer_goes_on_where_it_ended(large: SqlIndex) -> None:
     ]
     whole = [row.study_instance_uid for row in large.search.search_studies(STORE, query(Level.STUDY, limit=3000))]
     assert [uid for page in pages for uid in page] == whole and len(set(whole)) == 3000
+
+
+@pytest.mark.parametrize("values", [("P7",), tuple(f"P{number}" for number in range(9))], ids=["one", "many"])
+@pytest.mark.parametrize("field", ["patient_id", "accession_number"])
+def test_ids_are_found_by_their_beginning(large: SqlIndex, field: str, values: tuple[str, ...]) -> None:
+    """An index has no room for more of them."""
+    with plans(large) as lines:
+        large.search.search_studies(STORE, query(Level.STUDY, (field, Operator.EQUALS, values), limit=100))
+    index = {"patient_id": "study_patient_start", "accession_number": "study_accession_start"}[field]
+    assert any(index in line for line in lines), "\n".join(lines)

@@ -133,7 +133,7 @@ _SAID = {  # of a series: members as older versions have written them → its ti
     # Texts are cleaned as those of series that come now.
     '"00400275":{"vr":"SQ","Value":[{"00401001":{"vr":"SH","Value":["RP\\t1"]}}]}': ("", [("", "RP 1")]),
     "\x01\x0710\x7f11\x8012": ("101112", []),
-    f"\x01\x07{'1' * 2000}": ("1" * 1024, []),
+    f"\x01\x07{'1' * 2000}": ("1" * 64, []),
     '"00400245":{"vr":"PN","Value":[{"Alphabetic":"09"}]}': ("09", []),
     '"00400245":{"vr":"SQ","Value":[{}]}': ("", []),
     # Several values of one id, each of which must be found.
@@ -257,3 +257,18 @@ def test_an_upgrade_that_is_interrupted_changes_nothing(
     with index.database.read() as read:
         audit(read)
     index.close()
+
+
+def test_long_terms_are_cut_and_found(tmp_path: Path) -> None:
+    """Two that have the same beginning are one then."""
+    path = tmp_path / "index.sqlite"
+    long = "n" * 600
+    with closing(index_of_schema(path, "0014")) as connection:
+        connection.executescript(_ROWS)
+        connection.execute("UPDATE study SET patient_name = ? WHERE id = 1", (f"{long}^{long}",))
+        texts = [(1, 1, f"{long}^{long}", 1), (1, 2, long, 1), (1, 2, f"{long}x", 1), (1, 2, "doe", 1)]
+        connection.executemany("INSERT INTO study_term VALUES (?, ?, ?, ?)", texts)
+        connection.commit()
+    with closing(SqlIndex(f"sqlite:///{path}")) as index, index.database.read() as read:
+        terms = read.exec_driver_sql("SELECT kind, term FROM study_term ORDER BY 1, 2").all()
+    assert [tuple(each) for each in terms] == [(1, "n" * 500), (2, "doe"), (2, "n" * 500)]

@@ -31,7 +31,7 @@ def rebuild(args: argparse.Namespace) -> int:
     data = Path(settings.data).absolute()
     if not settings.blobs and not (data / "blobs").is_dir():
         raise NotFound(f"{data} holds no blobs", advice="name the directory of a server with --data")
-    IndexPlace(data, settings.database).require_file("gantry storage rebuild")
+    IndexPlace(data, settings.database).require()
     given = _read_names(args.store or ())
     with closing(DataDirectory(settings, rebuilding=True)) as directory:
         _move_leftovers_away(data)

@@ -15,9 +15,9 @@ from pathlib import Path
 from gantry.checking.directory import Checked
 from gantry.checking.files import check_unnamed
 from gantry.client.terminal import note, printable, say
-from gantry.config import DataDirectory, open_checked, open_index, open_seams
-from gantry.errors import Aborted, FailedPrecondition, NotFound, StatusError
-from gantry.index_wiring import INDEX, IndexPlace
+from gantry.config import DataDirectory, open_beside, open_checked, open_seams
+from gantry.errors import Aborted, FailedPrecondition, StatusError
+from gantry.index_wiring import IndexPlace
 from gantry.operations.compaction import compact_files, compact_segments, join_segments
 from gantry.operations.sweeper import sweep_garbage
 from gantry.seams import Seams, without_gaps
@@ -32,7 +32,8 @@ _UNNAMED = 20_000
 
 def show(args: argparse.Namespace) -> int:
     """Print the segments of every store; a running server may go on meanwhile. Raises NotFound."""
-    with closing(open_index(_require_data(_load(args)))) as index:
+    settings = _load(args)
+    with closing(open_beside(_require_data(settings), settings.database)) as index:
         totals = index.segments.list_totals()
     if args.json:
         print(json.dumps([each._asdict() | {"store": str(each.store or "")} for each in totals], indent=2))
@@ -151,7 +152,5 @@ def _load(args: argparse.Namespace) -> Settings:
 
 def _require_data(settings: Settings) -> Path:
     path = Path(settings.data).absolute()
-    IndexPlace(path, settings.database).require_file("gantry storage")
-    if not (path / INDEX).is_file():
-        raise NotFound(f"{path} holds no index", advice="name the directory of a server with --data")
+    IndexPlace(path, settings.database).require_kept()
     return path

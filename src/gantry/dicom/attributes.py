@@ -30,7 +30,7 @@ from gantry.dicom.tags import (
 )
 from gantry.errors import StatusError
 from gantry.json_text import parse_json
-from gantry.matching import join_element
+from gantry.matching import MAX_CODE, MAX_TEXT, join_element
 from gantry.resources import HeaderAttributes, SeriesAttributes, StudyAttributes
 
 logger = logging.getLogger(__name__)
@@ -106,6 +106,7 @@ _LOOKED_FOR = frozenset(
         PROCEDURE_STEP_START_TIME,
     )
 )
+_CODES = frozenset((STUDY_DATE, STUDY_TIME, MODALITY, PROCEDURE_STEP_START_DATE, PROCEDURE_STEP_START_TIME))
 _MAX_MEMBER = 16 << 10
 
 
@@ -118,7 +119,9 @@ def read_attributes(header_bytes: HeaderBytes, study: StudyAttributes | None = N
     elements = _parse_members(found)
     members = {tag: found[tag] for tag in elements}
     texts = {
-        tag: join_element(element) for tag, element in elements.items() if tag in _LOOKED_FOR and element["vr"] != "SQ"
+        tag: join_element(element)[: MAX_CODE if tag in _CODES else MAX_TEXT]
+        for tag, element in elements.items()
+        if tag in _LOOKED_FOR and element["vr"] != "SQ"
     }
     return HeaderAttributes(
         study or _describe_study(members, texts),

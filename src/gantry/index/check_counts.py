@@ -1,4 +1,4 @@
-"""Counts that are kept, compared with the rows that they count. SQLite does it all, so memory does not grow."""
+"""Counts that are kept, compared with the rows that they count. The database does it all, so memory does not grow."""
 
 # ruff: noqa: S608 - queries are made of the constants of these modules alone
 from __future__ import annotations
@@ -9,6 +9,7 @@ from typing import NamedTuple
 from sqlalchemy import Connection
 
 from gantry.findings import Finding, Kind
+from gantry.index.temporary_tables import stream
 
 ALIVE = "IN (SELECT id FROM dicom_store WHERE NOT deleted)"
 _ROWS = "FROM instance JOIN series ON series.id = series_id"
@@ -75,7 +76,7 @@ _COUNTS = (
 
 def find_wrong_counts(connection: Connection) -> Iterator[Finding]:
     for count in _COUNTS:
-        for row in connection.exec_driver_sql(_compare(count)):
+        for row in stream(connection, _compare(count)):
             name, numbers = row[0], list(zip(row[1::2], row[2::2], strict=True))
             wrong = [
                 f"{said} {what} are counted, the rows have {there}"
@@ -91,10 +92,11 @@ def _compare(count: _Count) -> str:
     there = ", ".join(f"{name} AS {name}_rows, 0 AS {name}_kept" for name in names)
     said = ", ".join(f"0 AS {name}_rows, {name} AS {name}_kept" for name in names)
     columns = ", ".join(("a", "b", *names))
-    head = f"SELECT NULL AS a, NULL AS b, {', '.join(f'0 AS {name}' for name in names)} WHERE 0"
+    zeros = ", ".join(f"0 AS {name}" for name in names)
+    head = f"SELECT CAST(NULL AS BIGINT) AS a, CAST(NULL AS TEXT) AS b, {zeros} WHERE false"
     sides = (f"({head} UNION ALL {count.counted})", f"({head} UNION ALL {count.kept})")
-    rows = f"SELECT a, b, {there} FROM (SELECT {columns} FROM {sides[0]})"
-    rows += f" UNION ALL SELECT a, b, {said} FROM (SELECT {columns} FROM {sides[1]})"
+    rows = f"SELECT a, b, {there} FROM (SELECT {columns} FROM {sides[0]} AS side) AS there"
+    rows += f" UNION ALL SELECT a, b, {said} FROM (SELECT {columns} FROM {sides[1]} AS side) AS said"
     sums = ", ".join(f"sum({name}_rows), sum({name}_kept)" for name in names)
     differ = " OR ".join(f"sum({name}_rows) <> sum({name}_kept)" for name in names)
-    return f"SELECT {count.name}, {sums} FROM ({rows}) GROUP BY a, b HAVING {differ}"
+    return f"SELECT {count.name}, {sums} FROM ({rows}) AS both_sides GROUP BY a, b HAVING {differ}"

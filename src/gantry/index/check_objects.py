@@ -11,11 +11,13 @@ from sqlalchemy import Connection
 
 from gantry.index.check_counts import ALIVE
 from gantry.index.check_rows import KEY
+from gantry.index.dialect import is_sqlite
+from gantry.index.temporary_tables import INTEGER, TEXT, execute, make_table, note_contents
 from gantry.index_protocols.checks import HeldBlob, HeldBlobs
 
-# There is no index by key, so SQLite sorts the rows once, in a table of the connection alone that it keeps on the disk.
+# There is no index by key, so the database sorts the rows once, in a table of the connection alone.
 # They are read afterwards some at a time, with what they say then: no moment of the index is kept for long.
-_COLUMNS = "key, series_id, sop_instance_uid"
+_COLUMNS = {"key": TEXT, "series_id": INTEGER, "sop_instance_uid": TEXT}
 _OBJECTS = f"""
     INSERT INTO object SELECT coalesce(segment.key, blob_key), series_id, sop_instance_uid FROM instance
     JOIN series ON series.id = series_id LEFT JOIN segment ON segment.id = segment_id
@@ -23,7 +25,7 @@ _OBJECTS = f"""
 """
 _ROWS = 2_000
 """Instances that are read at a time, with all others that the last of their objects holds."""
-_END = f"SELECT max(key) FROM (SELECT key FROM object WHERE key > ? ORDER BY key LIMIT {_ROWS})"
+_END = f"SELECT max(key) FROM (SELECT key FROM object WHERE key > ? ORDER BY key LIMIT {_ROWS}) AS following"
 _HELD = f"""
     SELECT object.key, {KEY}, size, series.store_id, study_instance_uid, series_instance_uid, sop_instance_uid
     FROM object CROSS JOIN instance USING (series_id, sop_instance_uid) JOIN series ON series.id = series_id
@@ -34,11 +36,12 @@ _HELD = f"""
 
 
 def walk_objects(connection: Connection) -> Iterator[HeldBlobs]:
-    connection.exec_driver_sql("DROP TABLE IF EXISTS temp.object")
-    connection.exec_driver_sql(f"CREATE TEMP TABLE object ({_COLUMNS}, PRIMARY KEY ({_COLUMNS})) WITHOUT ROWID")
-    connection.exec_driver_sql(_OBJECTS)
+    make_table(connection, "object", _COLUMNS)
+    execute(connection, _OBJECTS)
+    note_contents(connection, "object")
+    held = _HELD if is_sqlite(connection) else _HELD.replace("CROSS JOIN", "JOIN")  # SQLite's word for an order
     last = ""
-    while (end := connection.exec_driver_sql(_END, (last,)).scalar()) is not None:
-        for key, rows in groupby(connection.exec_driver_sql(_HELD, (last, end)).all(), itemgetter(0)):
+    while (end := execute(connection, _END, (last,)).scalar()) is not None:
+        for key, rows in groupby(execute(connection, held, (last, end)).all(), itemgetter(0)):
             yield HeldBlobs(key, [HeldBlob(row[1], row[2], row[3], (row[4], row[5], row[6])) for row in rows])
         last = end

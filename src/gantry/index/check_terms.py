@@ -12,6 +12,7 @@ from sqlalchemy import Connection, Row, select
 from gantry.findings import Finding, Kind
 from gantry.index.retelling import study_said
 from gantry.index.tables import TEXT_FIELDS, dicom_store, series, study
+from gantry.index.temporary_tables import INTEGER, TEXT, execute, make_table, stream
 from gantry.index.terms import join_modalities, terms_of, text_of
 
 _PAGE = 500
@@ -19,15 +20,19 @@ _TERM, _MODALITY = "store_id, kind, term, study_id", "store_id, modality, study_
 _ALIVE = "store_id IN (SELECT id FROM dicom_store WHERE NOT deleted)"
 _REMOVED = "SELECT id FROM dicom_store WHERE removed_from IS NOT NULL"
 _TABLES = (
-    ("study_term", _TERM, "store_id INTEGER, kind INTEGER, term TEXT, study_id INTEGER"),
-    ("study_modality", _MODALITY, "store_id INTEGER, modality TEXT, study_date TEXT, study_id INTEGER"),
+    ("study_term", _TERM, {"store_id": INTEGER, "kind": INTEGER, "term": TEXT, "study_id": INTEGER}),
+    ("study_modality", _MODALITY, {"store_id": INTEGER, "modality": TEXT, "study_date": TEXT, "study_id": INTEGER}),
 )
 
 
+def make_term_tables(connection: Connection) -> None:
+    """Before the moment at which terms are compared."""
+    for table, _, columns in _TABLES:
+        make_table(connection, f"wanted_{table}", columns)
+
+
 def find_wrong_terms(connection: Connection) -> Iterator[Finding]:
-    """What is wanted is collected in tables of this connection alone, which SQLite keeps on the disk."""
-    for table, columns, types in _TABLES:
-        connection.exec_driver_sql(f"CREATE TEMP TABLE wanted_{table} ({types}, PRIMARY KEY ({columns})) WITHOUT ROWID")
+    """What is wanted is collected in tables of this connection alone: see ``make_term_tables``."""
     for rows in _pages(connection):
         yield from _compare_texts(connection, rows)
         yield from _compare_modalities(connection, rows)
@@ -36,8 +41,8 @@ def find_wrong_terms(connection: Connection) -> Iterator[Finding]:
         _collect(connection, "study_modality", modalities)
     for table, columns, _ in _TABLES:
         yield from _compare(connection, table, columns)
-    gone = f"SELECT rowid FROM study_text WHERE rowid NOT IN (SELECT id FROM study WHERE store_id NOT IN ({_REMOVED}))"
-    for (number,) in connection.exec_driver_sql(gone):
+    gone = f"SELECT rowid FROM study_text EXCEPT SELECT id FROM study WHERE store_id NOT IN ({_REMOVED})"
+    for (number,) in stream(connection, gone):
         yield Finding(Kind.TERM_WRONG, f"study {number}", "there are texts for searches, but no such study")
 
 
@@ -78,16 +83,16 @@ def _compare_modalities(connection: Connection, rows: Sequence[Row[Any]]) -> Ite
 
 def _collect(connection: Connection, table: str, rows: Sequence[tuple[Any, ...]]) -> None:
     if rows:
-        connection.exec_driver_sql(f"INSERT OR IGNORE INTO wanted_{table} VALUES (?, ?, ?, ?)", list(rows))
+        execute(connection, f"INSERT INTO wanted_{table} VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING", list(rows))
 
 
 def _compare(connection: Connection, table: str, columns: str) -> Iterator[Finding]:
     said, wanted = f"SELECT {columns} FROM {table} WHERE {_ALIVE}", f"SELECT {columns} FROM wanted_{table}"
     for what, query in (("is missing", f"{wanted} EXCEPT {said}"), ("is too much", f"{said} EXCEPT {wanted}")):
-        for row in connection.exec_driver_sql(query):
-            yield Finding(Kind.TERM_WRONG, f"study {row[3]}", f"{row[1:3]!r} in {table} {what}")
-    dead = f"SELECT study_id FROM {table} WHERE study_id NOT IN (SELECT id FROM study)"
-    for (number,) in islice(connection.exec_driver_sql(dead), 1000):
+        for row in stream(connection, query):
+            yield Finding(Kind.TERM_WRONG, f"study {row[3]}", f"{tuple(row[1:3])!r} in {table} {what}")
+    dead = f"SELECT study_id FROM {table} WHERE NOT EXISTS (SELECT 1 FROM study WHERE study.id = {table}.study_id)"
+    for (number,) in islice(stream(connection, dead), 1000):
         yield Finding(Kind.TERM_WRONG, f"study {number}", f"{table} names it, but there is no such study")
 
 

@@ -16,17 +16,19 @@ from gantry.index.check_counts import ALIVE, find_wrong_counts
 from gantry.index.check_damage import find_damage
 from gantry.index.check_files import find_unclaimed
 from gantry.index.check_objects import walk_objects
-from gantry.index.check_requests import find_wrong_requests, find_wrong_times
+from gantry.index.check_requests import find_wrong_requests, find_wrong_times, make_request_table
 from gantry.index.check_rows import find_overlaps, find_wrong_rows
-from gantry.index.check_terms import find_wrong_terms
+from gantry.index.check_terms import find_wrong_terms, make_term_tables
+from gantry.index.dialect import is_sqlite
 from gantry.index.garbage import Garbage
 from gantry.index.generations import Generations
 from gantry.index.instances import Instances
-from gantry.index.read_only import ReadOnlyDatabase, one_moment
+from gantry.index.read_only import ReadOnlyDatabase
 from gantry.index.segments import Segments
+from gantry.index.temporary_tables import INTEGER, TEXT, execute, make_table, note_contents, one_moment
 from gantry.index_protocols.checks import Extents, HeldBlobs, PackUser, PackUsers
 
-# Sorted by SQLite, in tables of the connection alone that it keeps on the disk: there is no index for either. They are
+# Sorted by the database, in tables of the connection alone: there is no index for either. They are
 # filled by one statement, and read afterwards one by one, together with what the rows say then.
 _PACK_USERS = """
     INSERT INTO found SELECT pack_id, series_id, sop_instance_uid FROM instance
@@ -56,7 +58,8 @@ class Checks:
 
     def find_damage(self) -> Iterator[Finding]:
         with self.database.read() as connection:
-            yield from find_damage(connection)
+            if is_sqlite(connection):  # PostgreSQL looks after its own files
+                yield from find_damage(connection)
 
     def find_wrong_counts(self) -> Iterator[Finding]:
         return self._in_snapshots(find_wrong_counts)
@@ -68,17 +71,20 @@ class Checks:
         return self._in_snapshots(find_overlaps)
 
     def find_wrong_terms(self) -> Iterator[Finding]:
-        with self.database.read_snapshot() as connection:
-            yield from find_wrong_terms(connection)
-            yield from find_wrong_times(connection)
-            yield from find_wrong_requests(connection)
+        with self.database.read() as connection:
+            make_term_tables(connection)
+            make_request_table(connection)
+            with one_moment(connection):
+                yield from find_wrong_terms(connection)
+                yield from find_wrong_times(connection)
+                yield from find_wrong_requests(connection)
 
     def walk_packs(self) -> Iterator[PackUsers]:
         with self.database.read() as connection:
             for number in _walk(connection, _PACK_USERS):
                 with one_moment(connection):
-                    rows = connection.exec_driver_sql(_USERS, (number,)).all()
-                    found = connection.exec_driver_sql(f"{_PACK} WHERE id = ?", (number,)).one_or_none()
+                    rows = execute(connection, _USERS, (number,)).all()
+                    found = execute(connection, f"{_PACK} WHERE id = ?", (number,)).one_or_none()
                 users = [PackUser(row[0], (row[1], row[2], row[3])) for row in rows]
                 if found is not None:
                     yield PackUsers(number, found[0], users, bool(found[1]))
@@ -89,8 +95,8 @@ class Checks:
         with self.database.read() as connection:
             for number in _walk(connection, _EXTENTS):
                 with one_moment(connection):
-                    rows = connection.exec_driver_sql(_PLACES, (number,)).all()
-                    found = connection.exec_driver_sql(_SEGMENT, (number,)).one_or_none()
+                    rows = execute(connection, _PLACES, (number,)).all()
+                    found = execute(connection, _SEGMENT, (number,)).one_or_none()
                 if found is not None:
                     places = [(row[0], row[1], (row[2], row[3], row[4])) for row in rows]
                     yield Extents(found[0], found[1], bool(found[2]), places)
@@ -111,12 +117,11 @@ class Checks:
 
 def _walk(connection: Connection, fill: str) -> Iterator[int]:
     """Fill the table ``found``; the numbers in it, in order, without a statement that stays open meanwhile."""
-    connection.exec_driver_sql("DROP TABLE IF EXISTS temp.found")
-    columns = "number, series_id, sop_instance_uid"
-    connection.exec_driver_sql(f"CREATE TEMP TABLE found ({columns}, PRIMARY KEY ({columns})) WITHOUT ROWID")
-    connection.exec_driver_sql(fill)
+    make_table(connection, "found", {"number": INTEGER, "series_id": INTEGER, "sop_instance_uid": TEXT})
+    execute(connection, fill)
+    note_contents(connection, "found")
     last: int | None = -1
-    while (last := connection.exec_driver_sql(_NEXT, (last,)).scalar()) is not None:
+    while (last := execute(connection, _NEXT, (last,)).scalar()) is not None:
         yield last
 
 

@@ -19,8 +19,17 @@ from sqlalchemy import (
     true,
 )
 
-from gantry.index.dialect import begins_with_date, folded, glob, has_trigrams, is_time, likely
-from gantry.index.requests import ID_CHARACTERS
+from gantry.index.dialect import (
+    KEY_CHARACTERS,
+    begins_with_date,
+    cut_key,
+    folded,
+    glob,
+    has_trigrams,
+    is_in_texts,
+    is_time,
+    likely,
+)
 from gantry.index.statements import FEW
 from gantry.index.tables import (
     TERMS,
@@ -33,7 +42,7 @@ from gantry.index.tables import (
     study_term,
     study_text,
 )
-from gantry.matching import name_keys
+from gantry.matching import MAX_CODE, name_keys
 from gantry.moments import FIRST, LAST, make_span
 from gantry.queries import Level, Match, Operator
 
@@ -43,16 +52,20 @@ _MODALITIES = {"modality": "globs", "modalities_in_study": "modalities"}
 _TRIGRAM = 3
 REQUESTED = ("scheduled_step_id", "requested_procedure_id")
 """Fields of ``series_request``, in which a series may have several rows."""
+_CODES = frozenset(("study_date", "study_time", "modality", "start_date", "start_time", *REQUESTED))
+_LONG = frozenset(("patient_id", "accession_number"))
+"""Fields whose index in PostgreSQL has their beginning alone."""
 _TABLES = {Level.STUDY: study, Level.SERIES: series, Level.INSTANCE: instance}
 
 
 class Condition(NamedTuple):
-    """How one match is looked up; see ``_CONDITIONS``."""
+    """How one match is looked up; see ``_CONDITIONS``. ``long``: of ``parts``, those that have no room in a key."""
 
     kind: str
     level: Level
     field: str
     parts: int = 1
+    long: int = 0
 
 
 # --- matches to conditions and their values
@@ -64,28 +77,38 @@ def read_match(match: Match) -> tuple[Condition, tuple[Any, ...]]:
         patterns = tuple(value.replace("[", "[[]") for value in values)
         return Condition(_MODALITIES[field], level, field, len(patterns)), patterns
     if field == "modalities_in_study":
-        one = len(values) == 1
+        values, one = tuple(value[:MAX_CODE] for value in values), len(values) == 1
         return Condition("modality", level, field, 1 if one else 2), (values[0] if one else list(values),)
     if operator is Operator.EQUALS and field in TERMS:
-        keys = name_keys(values[0])
-        return Condition("names", level, field, len(keys)), tuple(keys)
+        return _read_names(Condition("names", level, field), name_keys(values[0]))
     if operator is Operator.EQUALS:
-        most = ID_CHARACTERS if field in REQUESTED else None
+        most = MAX_CODE if field in _CODES else None
         return _one_of(Condition("in", level, field), [value[:most] for value in values])
     if operator is Operator.RANGE and field in _TIMES:
         return Condition("times", level, field), make_span("TM", *values)
     if operator is Operator.RANGE:
         return Condition("range", level, field), (values[0], values[1] + _LAST)
     if operator is Operator.WORDS:
-        return Condition("words", level, field, len(values)), _prefix_bounds(values)
+        return Condition("words", level, field, len(values)), _prefix_bounds([_cut(value) for value in values])
     return _wildcard(match)
+
+
+def _cut(term: str) -> str:
+    return term[:KEY_CHARACTERS]
+
+
+def _read_names(condition: Condition, keys: list[str]) -> tuple[Condition, tuple[Any, ...]]:
+    """Of long keys the terms have the beginning alone, so each is compared with the whole name as well."""
+    terms = tuple(map(_cut, keys))
+    patterns = [f"*={key.replace('[', '[[]')}=*" for key in keys if len(key) > KEY_CHARACTERS]
+    return condition._replace(parts=len(keys), long=len(patterns)), (*terms, *patterns)
 
 
 def _one_of(condition: Condition, values: list[str]) -> tuple[Condition, tuple[Any, ...]]:
     """A few values are bound one by one, so that SQL is made once for all searches with as many; ``parts`` is how many,
-    0 for one list of more."""
+    0 for one list of more, and then what ``cut_key`` makes of them."""
     if len(values) > FEW:
-        return condition._replace(parts=0), (values,)
+        return condition._replace(parts=0), (values, [_cut(value) for value in values])
     return condition._replace(parts=len(values)), tuple(values)
 
 
@@ -96,7 +119,7 @@ def _wildcard(match: Match) -> tuple[Condition, tuple[Any, ...]]:
         return Condition("glob", level, field), (glob,)
     start = pattern[:-1]
     if field in TERMS:
-        if pattern.endswith("*") and not {"*", "?"} & set(start):
+        if pattern.endswith("*") and not {"*", "?"} & set(start) and len(start) <= KEY_CHARACTERS:
             return Condition("name_prefix", level, field), _prefix_bounds([start])
         glob = f"*={glob}=*"
     runs = [run for run in pattern.replace("?", "*").split("*") if len(run) >= _TRIGRAM]
@@ -123,12 +146,18 @@ def _column(condition: Condition) -> Any:
 
 
 def _is_in(condition: Condition, name: str) -> ColumnElement[bool]:
-    found: ColumnElement[bool] = _column(condition).in_(
-        [bindparam(f"{name}{place}") for place in range(condition.parts)]
-        if condition.parts
-        else bindparam(f"{name}0", expanding=True)
-    )
-    return found
+    column, values = _column(condition), _values(condition, name)
+    if condition.field not in _LONG:
+        found: ColumnElement[bool] = column.in_(values)
+        return found
+    starts: Any = [cut_key(value) for value in values] if condition.parts else bindparam(f"{name}1", expanding=True)
+    return is_in_texts(column, values, starts)
+
+
+def _values(condition: Condition, name: str) -> Any:
+    if not condition.parts:
+        return bindparam(f"{name}0", expanding=True)
+    return [bindparam(f"{name}{place}") for place in range(condition.parts)]
 
 
 def _range(condition: Condition, name: str) -> ColumnElement[bool]:
@@ -189,7 +218,9 @@ def _each_modality() -> CTE:
 def _names(condition: Condition, name: str) -> ColumnElement[bool]:
     kind = TERMS[condition.field][0]
     wanted = (study_term.c.term == bindparam(f"{name}{place}") for place in range(condition.parts))
-    return and_(true(), *(study.c.id.in_(_term_query(kind, term)) for term in wanted))
+    found = [study.c.id.in_(_term_query(kind, term)) for term in wanted]
+    patterns = range(condition.parts, condition.parts + condition.long)
+    return and_(true(), *found, *(_has_text(condition, f"{name}{place}") for place in patterns))
 
 
 def _name_prefix(condition: Condition, name: str) -> ColumnElement[bool]:
@@ -221,8 +252,12 @@ def _text(condition: Condition, name: str) -> ColumnElement[bool]:
 
 def _short_text(condition: Condition, name: str) -> ColumnElement[bool]:
     """Too short for a trigram: study by study in the order of the answer, until there are enough."""
+    return _has_text(condition, f"{name}0")
+
+
+def _has_text(condition: Condition, name: str) -> ColumnElement[bool]:
     same = study_text.c.rowid == study.c.id
-    return exists(select(study_text.c.rowid).where(same, _matches_glob(condition, f"{name}0")).correlate(study))
+    return exists(select(study_text.c.rowid).where(same, _matches_glob(condition, name)).correlate(study))
 
 
 def _matches_glob(condition: Condition, name: str) -> ColumnElement[bool]:

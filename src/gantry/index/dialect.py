@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, FunctionElement, String, Text, false, text
+from sqlalchemy import ColumnElement, Connection, FunctionElement, String, Text, and_, false, func, literal_column, text
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
@@ -19,6 +19,10 @@ FOLD = "search_key"
 
 TEXT = Text().with_variant(Text(collation="C"), POSTGRESQL)
 """Ordered and compared by the bytes of its UTF-8, whatever the collation of the database is."""
+
+KEY_CHARACTERS = 500
+"""Of a long text in a key of an index: a B-tree of PostgreSQL takes a third of a page, 2,704 bytes
+(postgresql.org/docs/current/btree.html), and a character has up to four."""
 
 FALSE = false()
 """The default of a flag."""
@@ -86,6 +90,25 @@ def without_index(column: ColumnElement[Any]) -> ColumnElement[Any]:
     return made
 
 
+class _Either(_Value):
+    """(condition of SQLite, condition of PostgreSQL)"""
+
+    inherit_cache = True
+
+
+def cut_key(value: ColumnElement[Any]) -> ColumnElement[Any]:
+    """A long text as an index of PostgreSQL has it."""
+    return func.left(value, literal_column(str(KEY_CHARACTERS)))
+
+
+def is_in_texts(
+    column: ColumnElement[Any], values: ColumnElement[Any] | list[Any], starts: ColumnElement[Any] | list[Any]
+) -> ColumnElement[bool]:
+    """Whether a long text is one of ``values``; PostgreSQL finds it by ``starts``, what ``cut_key`` makes of them."""
+    same: Any = column.in_(values)
+    return _Either(same, and_(cut_key(column).in_(starts), likely(same)))
+
+
 class begins_with_date(_Value):
     """Whether a text begins with eight digits."""
 
@@ -130,6 +153,7 @@ _say(glob, "({0}) GLOB {1}", "(({0}) LIKE glob_pattern({1}))")
 _say(contains, "(instr(lower({0}), lower({1})) > 0)", '(strpos(lower({0} COLLATE "C"), lower({1} COLLATE "C")) > 0)')
 _say(likely, "({0})", "coalesce({0}, false)")
 _say(_WithoutIndex, "{0}", "{1}")
+_say(_Either, "{0}", "{1}")
 _say(begins_with_date, f"({{0}}) GLOB '{'[0-9]' * 8}*'", "(({0}) ~ '^[0-9]{{8}}')")
 _say(
     is_time,

@@ -10,7 +10,7 @@ from sqlalchemy import Engine
 from gantry.errors import FailedPrecondition
 from gantry.index.database import Database, open_file_alone
 from gantry.index.generations import Generation
-from gantry.index.read_only import read_file_schema
+from gantry.index.read_only import ReadOnlyDatabase, read_file_schema
 from gantry.index.server_address import is_server
 
 NO_DRIVER = "an index in PostgreSQL needs a driver that is not installed: `pip install 'gantry-dicom[postgresql]'`"
@@ -41,6 +41,17 @@ def read_schema(url: str | Path) -> str:
     except ImportError:
         raise FailedPrecondition(NO_DRIVER) from None
     return postgresql.read_schema(str(url))
+
+
+def open_read_only(url: str | Path, is_used: bool) -> ReadOnlyDatabase:
+    """For checks; ``is_used``: a server may write to it meanwhile. Raises FailedPrecondition."""
+    if not is_server(url):
+        return ReadOnlyDatabase(Path(url), is_used)
+    try:
+        from gantry.index.postgresql_reading import ReadOnlyPostgres
+    except ImportError:
+        raise FailedPrecondition(NO_DRIVER) from None
+    return ReadOnlyPostgres(str(url))
 
 
 def open_alone(url: str | Path) -> Engine:

@@ -65,7 +65,7 @@ class PostgresDatabase(Database):
         self.now = now
         self.witness: Witness = NoWitness()
         self._url, self._name = parse_server(url), name_server(url)
-        self.engine, self.writer = _open(self._url, READERS), _open(self._url, 1)
+        self.engine, self.writer = open_engine(self._url, READERS), open_engine(self._url, 1)
         event.listen(self.writer, "connect", _take_lock)
         self._queue = WriterQueue()
         self._certain = True
@@ -80,7 +80,7 @@ class PostgresDatabase(Database):
             with self.writer.connect() as connection:  # from here on the database is ours
                 _require_ability(connection, self._name)
                 refuse_copy(connection, self._name)
-                if not _has_table(connection, "alembic_version") or not is_current(connection):
+                if not has_table(connection, "alembic_version") or not is_current(connection):
                     upgrade_schema(self._url, self._name)
         except DBAPIError as error:
             raise FailedPrecondition(
@@ -179,7 +179,8 @@ class _TextDumper(StrDumperUnknown):
         return super().dump(obj.replace("\0", "") if "\0" in obj else obj)
 
 
-def _open(url: URL, connections: int) -> Engine:
+def open_engine(url: URL, connections: int) -> Engine:
+    """As many connections at most, each in the session that all of Gantry's have."""
     # AUTOCOMMIT hands transactions to ``write``, as in SQLite; values are positional for ``statements``.
     engine = create_engine(
         url,
@@ -206,7 +207,7 @@ def _open(url: URL, connections: int) -> Engine:
 def open_server_alone(url: str) -> Engine:
     """For one connection, which has the lock: no server uses the database meanwhile. Raises DBAPIError, Interrupted,
     FailedPrecondition."""
-    engine = _open(parse_server(url), 1)
+    engine = open_engine(parse_server(url), 1)
     event.listen(engine, "connect", _take_lock)
     with engine.connect() as connection:
         _require_ability(connection, name_server(url))
@@ -226,14 +227,14 @@ def _take_lock(connection: psycopg.Connection[Any], _record: Any) -> None:
 
 def read_generation(url: str) -> Generation | None:
     """That of an index which is not open; None in a database without one. Raises FailedPrecondition."""
-    engine = _open(parse_server(url), 1)
+    engine = open_engine(parse_server(url), 1)
     event.listen(engine, "connect", _take_lock)
     try:
         with engine.connect() as connection:
             refuse_copy(connection, name_server(url))
-            if not _has_table(connection, "alembic_version"):
+            if not has_table(connection, "alembic_version"):
                 return None
-            if not _has_table(connection, "generation"):
+            if not has_table(connection, "generation"):
                 return Generation("")
             row = connection.exec_driver_sql("SELECT mark, commits, rebuilding FROM generation").one()
             places = connection.exec_driver_sql("SELECT place FROM generation_place").scalars()
@@ -252,11 +253,11 @@ def read_generation(url: str) -> Generation | None:
 def read_schema(url: str) -> str:
     """The version of the schema; empty where there is none. A server may use it meanwhile. Raises
     FailedPrecondition."""
-    engine = _open(parse_server(url), 1)
+    engine = open_engine(parse_server(url), 1)
     try:
         with engine.connect() as connection:
             refuse_copy(connection, name_server(url))
-            return read_version(connection) if _has_table(connection, "alembic_version") else ""
+            return read_version(connection) if has_table(connection, "alembic_version") else ""
     except DBAPIError as error:
         raise FailedPrecondition(
             f"{name_server(url)} cannot be used as an index: {describe_server_error(error)}"
@@ -265,7 +266,7 @@ def read_schema(url: str) -> str:
         engine.dispose()
 
 
-def _has_table(connection: Connection, name: str) -> bool:
+def has_table(connection: Connection, name: str) -> bool:
     return connection.exec_driver_sql("SELECT to_regclass(%s)", (name,)).scalar() is not None
 
 

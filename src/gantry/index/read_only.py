@@ -17,6 +17,7 @@ from gantry.index.clock import read_clock
 from gantry.index.copy_marks import refuse_copy
 from gantry.index.database import SCHEMA_VERSION, WAIT, Database, read_version
 from gantry.index.refusals import describe_sqlite_error
+from gantry.index.temporary_tables import one_moment
 
 
 class ReadOnlyDatabase(Database):
@@ -25,17 +26,17 @@ class ReadOnlyDatabase(Database):
     def __init__(self, path: Path, is_used: bool) -> None:
         self.now = read_clock
         self.engine = self.writer = _open(path, is_used)
-        self._require_version(path)
-
-    def _require_version(self, path: Path) -> None:
         try:
             with self.read() as connection:
                 found = read_version(connection)
         except Unavailable as error:
             raise FailedPrecondition(f"{path} cannot be read as an index: {error.what}") from None
+        self._require_version(str(path), found)
+
+    def _require_version(self, name: str, found: str) -> None:
         if found != SCHEMA_VERSION:
             raise FailedPrecondition(
-                f"{path} was written by another version of Gantry",
+                f"{name} was written by another version of Gantry",
                 advice="run `gantry migrate`, or check it with the version that has written it",
             )
 
@@ -58,16 +59,6 @@ class ReadOnlyDatabase(Database):
     def write(self) -> Iterator[Connection]:
         raise FailedPrecondition("this index is only read")
         yield
-
-
-@contextmanager
-def one_moment(connection: Connection) -> Iterator[None]:
-    """All that a connection reads in the block is of one moment."""
-    connection.exec_driver_sql("BEGIN")
-    try:
-        yield
-    finally:
-        connection.exec_driver_sql("ROLLBACK")
 
 
 def read_file_schema(path: Path) -> str:

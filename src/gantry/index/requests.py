@@ -12,14 +12,14 @@ from sqlalchemy import Connection, delete
 from gantry.index.statements import inserting
 from gantry.index.tables import series_request
 from gantry.json_text import parse_json
-from gantry.matching import join_element, join_values
+from gantry.matching import MAX_CODE, join_element, join_values
 
 _SEQUENCE, _STEP, _PROCEDURE = "00400275", "00400009", "00401001"
 START_TIME = "00400245"
 _REQUESTS = inserting(series_request, *series_request.columns.keys())
 _MOST_REQUESTS = 1000
 """Of one series. Both ids of an item have one value (PS3.6); one with several has a row for each pair of them."""
-ID_CHARACTERS = 64
+ID_CHARACTERS = MAX_CODE
 """Of an id in a key of the table: SH has 16 (PS3.5 §6.2), and keys of databases are limited."""
 
 
@@ -51,7 +51,7 @@ def list_requests(members: str) -> list[tuple[str, str]]:
 def read_start_time(members: str) -> str:
     """PerformedProcedureStepStartTime as the column of its name has it; "" where there is none."""
     element = _read_elements(members, START_TIME).get(START_TIME)
-    return join_element(element) if isinstance(element, dict) and element.get("vr") != "SQ" else ""
+    return join_element(element)[:MAX_CODE] if isinstance(element, dict) and element.get("vr") != "SQ" else ""
 
 
 def has_value(members: str, tag: str) -> bool:

@@ -18,7 +18,7 @@ from sqlalchemy import (
     text,
 )
 
-from gantry.index.dialect import FALSE, TEXT
+from gantry.index.dialect import FALSE, POSTGRESQL, SQLITE, TEXT, cut_key
 
 metadata = MetaData()
 TEXT_FIELDS = ("patient_name", "patient_id", "accession_number", "referring_physician_name", "study_description")
@@ -95,12 +95,14 @@ study = Table(
     Column("described_by", Integer, nullable=False, server_default="0"),
     UniqueConstraint("store_id", "study_instance_uid", name="study_uid"),
     Index("study_date", "store_id", "study_date", "id"),
-    Index("study_patient", "store_id", "patient_id"),
-    Index("study_accession", "store_id", "accession_number"),
     Index("study_described_by", "described_by", "id"),
 )
+for _name, _field in (("study_patient", "patient_id"), ("study_accession", "accession_number")):
+    Index(_name, study.c.store_id, study.c[_field]).ddl_if(dialect=SQLITE)
+    Index(f"{_name}_start", study.c.store_id, cut_key(study.c[_field])).ddl_if(dialect=POSTGRESQL)
 
-# Names for look-ups that a study's own columns cannot serve, as ``matching`` folds them; ``kind`` is one of TERMS.
+# Names for look-ups that a study's own columns cannot serve, as ``matching`` folds them; ``kind`` is one of TERMS. Of a
+# term there are up to KEY_CHARACTERS.
 study_term = Table(
     "study_term",
     metadata,

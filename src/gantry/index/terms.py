@@ -7,6 +7,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, bindparam, delete, select, tuple_, update
 
+from gantry.index.dialect import KEY_CHARACTERS
 from gantry.index.statements import Statement, inserting
 from gantry.index.tables import TERMS, TEXT_FIELDS, series, study, study_modality, study_term, study_text
 from gantry.matching import name_keys, search_key, split_words
@@ -64,8 +65,8 @@ def terms_of(store_id: int, study_id: int, said: Any) -> Iterable[tuple[int, int
     """Rows of ``study_term`` for a study with the attributes ``said``."""
     for field, (of_groups, of_words) in TERMS.items():
         name = getattr(said, field)
-        for kind, terms in ((of_groups, dict.fromkeys(name_keys(name))), (of_words, split_words(name))):
-            for term in terms:
+        for kind, terms in ((of_groups, name_keys(name)), (of_words, split_words(name))):
+            for term in dict.fromkeys(each[:KEY_CHARACTERS] for each in terms):
                 yield store_id, kind, term, study_id
 
 

@@ -53,7 +53,7 @@ class Commits:
             driver_of(connection).execute("COMMIT")
         except BaseException as error:
             self.certain = False
-            _replace(connection)
+            replace_connection(connection)
             self._give_room(error)
             self._undo(connection, error)
             raise
@@ -69,7 +69,7 @@ class Commits:
             write_again(connection)
             connection.exec_driver_sql("COMMIT")
         except StatementError as again:
-            _replace(connection)
+            replace_connection(connection)
             words = _describe(error if isinstance(error, DriverError) else again)
             raise OutcomeUnknown(
                 f"the index could not be written: {words}; whether the change was made is not known",
@@ -113,7 +113,7 @@ def throw_away_damaged(connection: Connection) -> Iterator[None]:
         yield
     except Exception as error:
         if is_damage(error):
-            _replace(connection)
+            replace_connection(connection)
         raise
 
 
@@ -125,13 +125,13 @@ def _roll_back(connection: Connection) -> None:
         with suppress(DBAPIError):
             connection.exec_driver_sql("ROLLBACK")
         if getattr(connection.connection.driver_connection, "in_transaction", False):
-            _replace(connection)
+            replace_connection(connection)
     except DBAPIError:
-        _replace(connection)
+        replace_connection(connection)
 
 
-def _replace(connection: Connection) -> None:
-    """From here on the connection is a new one to the same file."""
+def replace_connection(connection: Connection) -> None:
+    """From here on the connection is a new one to the same database."""
     with suppress(DBAPIError):
         connection.invalidate()
         connection.rollback()

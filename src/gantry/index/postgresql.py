@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from typing import Any
 
 import psycopg
@@ -20,6 +20,7 @@ from sqlalchemy.exc import DBAPIError, StatementError
 
 from gantry.errors import FailedPrecondition, Interrupted, StatusError, retry_later
 from gantry.index.clock import read_clock
+from gantry.index.commits import replace_connection
 from gantry.index.copy_marks import refuse_copy
 from gantry.index.database import READERS, WAIT, Database, NoWitness, Witness, is_current, read_version, upgrade_schema
 from gantry.index.generations import Generation
@@ -127,11 +128,11 @@ class PostgresDatabase(Database):
 
     def _find_outcome(self, connection: Connection, transaction: str, error: BaseException) -> str:
         """On a new connection, which begins when the transaction has ended: see ``_take_lock``."""
-        _replace(connection)
+        replace_connection(connection)
         try:
             found = connection.exec_driver_sql(_OUTCOME, (transaction,)).scalar()
         except (StatementError, StatusError) as again:
-            _replace(connection)
+            replace_connection(connection)
             logger.warning("the outcome of a transaction is not known: %s", again)
             raise OutcomeUnknown(
                 "the connection to PostgreSQL is lost; whether the change was made is not known",
@@ -288,11 +289,4 @@ def _roll_back(connection: Connection) -> None:
     try:
         connection.exec_driver_sql("ROLLBACK")
     except DBAPIError:
-        _replace(connection)
-
-
-def _replace(connection: Connection) -> None:
-    """From here on the connection is a new one."""
-    with suppress(DBAPIError):
-        connection.invalidate()
-        connection.rollback()
+        replace_connection(connection)

@@ -31,6 +31,7 @@ _OTHERS = {
     "scale": "at_scale",
     "buckets": "buckets",
     "before": "beside",
+    "databases": "databases",
 }
 BENCHMARKS = {"import": import_rounds, "export": export_rounds, "growth": growth_steps}
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from statistics import median
@@ -19,8 +19,6 @@ from benchmarks.machine import BenchmarkError, settle, work_directory
 from benchmarks.measure import Measured
 from benchmarks.service import Service
 from benchmarks.transfer import Plan, check_export, exporting, importing, new_corpus
-
-_HEADING = f"{'':22}{'this /s':>10}{'before /s':>11}{'rate':>8}{'CPU':>8}"
 
 
 class Kind(NamedTuple):
@@ -34,12 +32,8 @@ class Kind(NamedTuple):
 KINDS = (Kind("small", 39_000, 4000), Kind("CT", 530_000, 600))
 
 
-class Sides(NamedTuple):
-    this: Service
-    before: Service
-
-    def in_turn(self, number: int) -> Iterator[tuple[str, Service]]:
-        yield from list(self._asdict().items())[:: -1 if number % 2 else 1]
+Sides = dict[str, Service]
+"""Two servers by their names; ratios are of the first to the second."""
 
 
 def main(arguments: list[str]) -> int:
@@ -50,11 +44,9 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--scale", type=float, default=1.0, help="so many times the files (%(default)s)")
     parser.add_argument("--dir", help="work in a new directory inside this one; it decides the file system")
     options = parser.parse_args(arguments)
-    print(_HEADING, flush=True)
     try:
         with work_directory(options.dir) as work, _start(work, options.checkout) as sides:
-            for kind in KINDS:
-                _measure(work, sides, kind._replace(count=max(1, int(kind.count * options.scale))), options.rounds)
+            compare(work, sides, scaled(KINDS, options.scale), options.rounds)
     except BenchmarkError as error:
         print(f"benchmark failed: {error}", file=sys.stderr)
         return 1
@@ -68,27 +60,40 @@ def _start(work: Path, checkout: Path) -> Iterator[Sides]:
         Service(work / "this" / "data", buckets) as this,
         Service(work / "before" / "data", buckets, checkout=checkout) as before,
     ):
-        yield Sides(this, before)
+        yield {"this": this, "before": before}
+
+
+def scaled(kinds: Iterable[Kind], scale: float) -> list[Kind]:
+    """With so many times the files."""
+    return [kind._replace(count=max(1, int(kind.count * scale))) for kind in kinds]
+
+
+def compare(work: Path, sides: Sides, kinds: Iterable[Kind], rounds: int) -> None:
+    """Print a line for the imports and one for the exports of each kind. Raises BenchmarkError."""
+    first, second = (f"{name} /s" for name in sides)
+    print(f"{'':22}{first:>14}{second:>14}{'rate':>8}{'CPU':>8}", flush=True)
+    for kind in kinds:
+        _measure(work, sides, kind, rounds)
 
 
 def _measure(work: Path, sides: Sides, kind: Kind, rounds: int) -> None:
     bucket = f"bench-{kind.name.lower()}"
     corpus = new_corpus(work / "buckets" / bucket, kind.count, Plan(kind.count, kind.size, 50, rounds, 0), seed=1)
-    for name in sides._fields:
-        (work / "buckets" / f"{bucket}-{name}").mkdir()
+    for name in sides:
+        (work / "buckets" / f"{bucket}-{name.lower()}").mkdir()
 
     def fill(name: str, service: Service, number: int) -> Measured:
         service.create_store(f"{kind.name}-{number}")
         return importing(service, f"{kind.name}-{number}", corpus)()
 
     def empty(name: str, service: Service, number: int) -> Measured:
-        target = f"{bucket}-{name}/{number}"
+        target = f"{bucket}-{name.lower()}/{number}"
         done = exporting(service, f"{kind.name}-{number}", f"gs://{target}", corpus)()
         check_export(corpus, work / "buckets" / target)
         return done
 
     for verb, run in (("import", fill), ("export", empty)):
-        _tell(f"{verb} {kind.name}", corpus, [_round(work, sides, number, run) for number in range(rounds)])
+        _tell(f"{verb} {kind.name}", corpus, sides, [_round(work, sides, number, run) for number in range(rounds)])
 
 
 Operation = Callable[[str, Service, int], Measured]
@@ -96,14 +101,15 @@ Operation = Callable[[str, Service, int], Measured]
 
 def _round(work: Path, sides: Sides, number: int, run: Operation) -> dict[str, Measured]:
     found = {}
-    for name, service in sides.in_turn(number):
+    for name, service in list(sides.items())[:: -1 if number % 2 else 1]:
         settle(work)  # or one server would wait for what the other has left unwritten
         found[name] = run(name, service, number)
     return found
 
 
-def _tell(what: str, corpus: Corpus, rounds: list[dict[str, Measured]]) -> None:
-    rates = [median(len(corpus.slices) / each[name].seconds for each in rounds) for name in Sides._fields]
-    rate = median(each["before"].seconds / each["this"].seconds for each in rounds)
-    cpu = median(each["this"].cpu.total / each["before"].cpu.total for each in rounds)
-    print(f"{what:22}{rates[0]:>10,.0f}{rates[1]:>11,.0f}{rate:>8.2f}{cpu:>8.2f}", flush=True)
+def _tell(what: str, corpus: Corpus, names: Iterable[str], rounds: list[dict[str, Measured]]) -> None:
+    first, second = names
+    rates = [median(len(corpus.slices) / each[name].seconds for each in rounds) for name in (first, second)]
+    rate = median(each[second].seconds / each[first].seconds for each in rounds)
+    cpu = median(each[first].cpu.total / each[second].cpu.total for each in rounds)
+    print(f"{what:22}{rates[0]:>14,.0f}{rates[1]:>14,.0f}{rate:>8.2f}{cpu:>8.2f}", flush=True)

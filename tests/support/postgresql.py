@@ -17,7 +17,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -34,7 +34,9 @@ _DRIVER = "postgresql+psycopg"
 _READABLE = "nobody"
 """PostgreSQL does not run as root; this user is on every system."""
 # Tests lose no power. What they change often would be written to the disk else.
-_SETTINGS = ("fsync=off", "full_page_writes=off", "max_connections=60", "shared_buffers=64MB", "listen_addresses=")
+QUICK = ("fsync=off", "full_page_writes=off", "max_connections=60", "shared_buffers=64MB", "listen_addresses=")
+DURABLE = ("listen_addresses=",)
+"""As PostgreSQL is by itself, for benchmarks."""
 _PREFIX = "gantry-pg-"
 _SET_DEATH_SIGNAL = 1  # PR_SET_PDEATHSIG
 _numbers = itertools.count()
@@ -62,7 +64,8 @@ def require() -> None:
 class PostgresServer:
     """A server in a directory of its own, which begins at once, and again after ``kill`` or ``stop`` with ``start``."""
 
-    def __init__(self) -> None:
+    def __init__(self, settings: Sequence[str] = QUICK) -> None:
+        self._settings = settings
         found = find_programs()
         assert found is not None, "see ``require``"
         # Not below pytest's, which another user cannot enter; and the path of a socket has 107 bytes at most.
@@ -82,7 +85,7 @@ class PostgresServer:
         return URL.create(_DRIVER, username="gantry", database="postgres", query=query)
 
     def start(self) -> None:
-        options = [part for each in _SETTINGS for part in ("-c", each)]
+        options = [part for each in self._settings for part in ("-c", each)]
         command = [self._programs / "postgres", "-D", self._data, "-k", self.directory, *options]
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(command, stdout=log, stderr=log, user=self._user, preexec_fn=_end_with_us)
@@ -165,13 +168,13 @@ def _wait(url: URL, process: subprocess.Popen[bytes], log: Path) -> None:
 
 
 @contextmanager
-def running() -> Iterator[URL]:
-    """The address of a server, as GANTRY_TEST_PG_URL says, or of one that runs inside the block."""
+def running(settings: Sequence[str] = QUICK) -> Iterator[URL]:
+    """The address of a server, as GANTRY_TEST_PG_URL says, or of one that runs inside the block with ``settings``."""
     require()
     if given := os.environ.get(VARIABLE):
         yield make_url(given).set(drivername=_DRIVER)
         return
-    server = PostgresServer()
+    server = PostgresServer(settings)
     try:
         yield server.url
     finally:

@@ -1,0 +1,55 @@
+"""``./run bench databases``: imports and exports with the index in PostgreSQL beside SQLite.
+
+PostgreSQL runs on the same machine, with the settings it has by itself: what is committed is on the disk. It is the one
+of a wheel, or of GANTRY_TEST_PG_URL. Its processor time is not in the figures: it would run elsewhere.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from benchmarks.beside import KINDS, Kind, Sides, compare, scaled
+from benchmarks.machine import BenchmarkError, work_directory
+from benchmarks.service import Service
+from tests.support import postgresql
+
+_KINDS = (Kind("tiny", 2_700, 4000), *KINDS)
+
+
+def main(arguments: list[str]) -> int:
+    """0; 1 when the run failed or a result is wrong."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks databases", description=__doc__)
+    parser.add_argument("--rounds", type=int, default=5, help="(%(default)s)")
+    parser.add_argument("--scale", type=float, default=1.0, help="so many times the files (%(default)s)")
+    parser.add_argument("--dir", help="work in a new directory inside this one; it decides the file system")
+    options = parser.parse_args(arguments)
+    try:
+        with work_directory(options.dir) as work, _start(work) as sides:
+            compare(work, sides, scaled(_KINDS, options.scale), options.rounds)
+    except BenchmarkError as error:
+        print(f"benchmark failed: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+@contextmanager
+def _start(work: Path) -> Iterator[Sides]:
+    with postgresql.running(settings=postgresql.DURABLE) as server:
+        databases = postgresql.Databases(server)
+        url = databases.make().set(drivername="postgresql")
+        config = work / "postgresql.toml"
+        config.write_text(f"database = {postgresql.to_text(url)!r}\n", encoding="utf-8")
+        buckets = work / "buckets"
+        try:
+            with (
+                Service(work / "postgresql" / "data", buckets, config=config) as there,
+                Service(work / "sqlite" / "data", buckets) as here,
+            ):
+                yield {"PostgreSQL": there, "SQLite": here}
+        finally:
+            databases.drop(url)
+            databases.close()

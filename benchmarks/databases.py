@@ -12,10 +12,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from tests.support import postgresql
+
 from benchmarks.beside import KINDS, Kind, Sides, compare, scaled
 from benchmarks.machine import BenchmarkError, work_directory
 from benchmarks.service import Service
-from tests.support import postgresql
 
 _KINDS = (Kind("tiny", 2_700, 4000), *KINDS)
 

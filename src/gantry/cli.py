@@ -5,8 +5,12 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+from typing import TYPE_CHECKING
 
 from gantry.client.arguments import parser
+
+if TYPE_CHECKING:
+    from gantry.settings.loading import Settings
 
 
 def main() -> None:
@@ -52,8 +56,21 @@ def _command(args: argparse.Namespace) -> int:
 def serve(args: argparse.Namespace) -> int:
     """Load the settings and run the server until a signal stops it."""
     from gantry.server import serve as serve_until_signal
+
+    serve_until_signal(_load_settings(args))
+    return 0
+
+
+def run_operations(args: argparse.Namespace) -> int:
+    """As ``serve``, for a server that takes no requests."""
+    from gantry.server import serve as serve_until_signal
+
+    serve_until_signal(_load_settings(args), takes_requests=False)
+    return 0
+
+
+def _load_settings(args: argparse.Namespace) -> Settings:
     from gantry.settings.loading import load_settings
 
     flags = {name: value for name, value in vars(args).items() if name not in ("run", "config")}
-    serve_until_signal(load_settings(flags, os.environ, args.config or os.environ.get("GANTRY_CONFIG", "")))
-    return 0
+    return load_settings(flags, os.environ, args.config or os.environ.get("GANTRY_CONFIG", ""))

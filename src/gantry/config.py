@@ -5,6 +5,8 @@ from __future__ import annotations
 import fcntl
 import logging
 import os
+import secrets
+import socket
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -31,6 +33,7 @@ from gantry.iam.roles import Roles
 from gantry.index.checks import ReadOnlyIndex
 from gantry.index.sql import SqlIndex
 from gantry.index_wiring import IndexPlace
+from gantry.membership import Membership, SharedMembership
 from gantry.names import DicomStoreName
 from gantry.seams import MAIN, Blobs, Seams, StoreRecords
 from gantry.settings.directories import check_directories, require_usable
@@ -151,13 +154,24 @@ class DataDirectory:
                 files = files.with_mark(*_find_claim(self, MAIN))
             own = dict.fromkeys((MAIN, *sorted(tiers)), str(self.path / "blobs"))
             self.places = Places({**own, **settings.storage_classes}, own, files)
-            found = FoundIndex(self.index.name, self.index.is_there, self.index.read_generation())
+            found = FoundIndex(self.index.name, self.index.is_there, self.index.read_generation(settings.shares))
             (require_same_mark if rebuilding else require_index)(found, self.places)
             self.places.fetch()
             self.index.keep()
         except BaseException:
             self.close()
             raise
+
+    @property
+    def home(self) -> str:
+        """What names the lock of this directory while the machine runs: who had it before is gone. Where that cannot be
+        told, nobody had it."""
+        try:
+            boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+        except OSError:
+            boot = secrets.token_hex(16)
+        found = os.fstat(self.lock)
+        return f"{boot}:{found.st_dev}:{found.st_ino}"
 
     def close(self) -> None:
         os.close(self.lock)
@@ -303,11 +317,12 @@ def open_seams(settings: Settings, directory: DataDirectory) -> Seams:
     }
     # More workers than a small machine has cores: while one waits for the disk another reads and copies.
     workers = settings.workers or max(4, min(os.cpu_count() or 1, 16))
-    index = directory.index.open()
+    index = directory.index.open(settings.shares)
     if directory.rebuilding:
         mark = find_mark(directory.places, index.generations.get().mark)
         index.generations.begin_rebuilding(mark, *_find_numbers(blobs))
     index.database.witness = join(index.generations, directory.places, str(directory.path))
+    members = _join(settings, directory, index)
     records = _open_records(directory.places, index)
     if not directory.rebuilding:
         for place in directory.places:
@@ -329,17 +344,26 @@ def open_seams(settings: Settings, directory: DataDirectory) -> Seams:
         late_places=tuple(directory.places.remote),
         retention_days=settings.retention_days,
         records=records,
-        is_held=_make_hold(directory, index),
+        is_held=_make_hold(directory, index, members.is_held),
+        members=members,
         buckets=buckets.list,
         kind_of=buckets.kind_of,
     )
 
 
-def _make_hold(directory: DataDirectory, index: SqlIndex) -> Callable[[], bool]:
-    """While a backup is made, and while a copy of this server uses the same bucket: its rows name bytes that have lost
-    theirs here."""
+def _join(settings: Settings, directory: DataDirectory, index: SqlIndex) -> Membership:
+    """This server among those that share the index."""
+    if not settings.shares:
+        return Membership()
+    name, holds = f"{socket.gethostname()}:{os.getpid()}", Hold(directory.path / "hold").is_held
+    return SharedMembership(index.servers, name, directory.home, settings.runner, holds)
+
+
+def _make_hold(directory: DataDirectory, index: SqlIndex, others_hold: Callable[[], bool]) -> Callable[[], bool]:
+    """While a backup is made, here or at another server, and while a copy of this server uses the same bucket: its rows
+    name bytes that have lost theirs here."""
     hold, database = Hold(directory.path / "hold"), index.database
-    return lambda: hold.is_held() or bool(database.witness.trouble)
+    return lambda: hold.is_held() or others_hold() or bool(database.witness.trouble)
 
 
 def make_buckets(settings: Settings) -> Buckets:

@@ -215,6 +215,10 @@ class Interrupted(Unavailable):
     waits_for = Wait.INDEX
 
 
+class Expelled(Interrupted):
+    """This server was taken for dead by those that share its index: it may write nothing any more."""
+
+
 class MustBeRestored(Unavailable):
     """The bytes of an instance are in an archive of the object storage, where nobody can read them before somebody
     restores them."""

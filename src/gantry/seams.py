@@ -13,6 +13,7 @@ from gantry.backoff import Backoff
 from gantry.errors import StatusError, Unavailable
 from gantry.index_protocols import Index
 from gantry.log_entries import LogEntry
+from gantry.membership import Membership
 from gantry.resources import ObjectMeta, Operation, Uids
 from gantry.storage.extents import Entry
 from gantry.storage.uris import BucketKind
@@ -116,8 +117,9 @@ class BlobStore(Protocol):
 
     def delete(self, key: str) -> None: ...
 
-    def delete_prefix(self, prefix: str, start_after: str = "", check: Check | None = None) -> int:
-        """Durable on return. Raises Unavailable where not all objects could be listed, after all others are deleted."""
+    def delete_prefix(self, prefix: str, start_after: str = "", check: Check | None = None, before: str = "") -> int:
+        """Delete what sorts after ``start_after``, and before ``before`` where that is given. Durable on return. Raises
+        Unavailable where not all objects could be listed, after all others are deleted."""
         ...
 
     def flush(self) -> None:
@@ -398,6 +400,7 @@ class Seams:
     finished operations are kept, 0 for ever. ``listener`` gets the entries of error logs once they are committed.
     ``undeletable`` are garbage and deleted stores that could not be removed from the disk. ``left_lots`` are lots of
     uploads, and the numbers of their stores, that nobody uses any more and that could not be ended: they are swept.
+    ``members`` are the servers that share the index.
     ``late_places`` are those where a write may come that was given up (``late_writes``): buckets of a provider.
     """
 
@@ -417,6 +420,7 @@ class Seams:
     records: StoreRecords = NO_RECORDS
     late_places: tuple[str, ...] = ()
     is_held: Callable[[], bool] = lambda: False
+    members: Membership = field(default_factory=Membership)
 
     def place_of(self, storage_class: str) -> str:
         """The place for new bytes of a storage class."""

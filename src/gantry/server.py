@@ -28,10 +28,12 @@ from gantry.api.call import Context
 from gantry.api.forwarded import Proxies
 from gantry.api.intake import Pace
 from gantry.api.logging import JsonLines
+from gantry.api.responses import error_response
 from gantry.config import DataDirectory, open_access, open_seams
 from gantry.connections import make_limited_protocol
 from gantry.console import app as console
 from gantry.console import rendering, sign_in
+from gantry.errors import InvalidArgument, NotFound
 from gantry.heaps import share_heaps
 from gantry.listening import bind, require_certificate
 from gantry.operations.runner import Runner
@@ -82,12 +84,18 @@ class Gantry:
 
     def __init__(self, settings: Settings, seams: Seams, edge: Edge) -> None:
         self.seams = seams
-        self.runner = Runner(seams)
+        self.runner = Runner(seams) if settings.runner else Runner(seams, slots=0)
         self.uploads = Uploads(seams)
         self.app = App(_make_context(settings, self, edge), _PAGES, _FORMS, _INSTANT)
 
     def start(self) -> None:
+        self.seams.members.start(self.runner.describe, _end_expelled)
         self.runner.start()
+
+
+def _end_expelled() -> None:
+    """Others have taken over what this process was doing. A kill loses nothing: it is started again."""
+    os._exit(1)
 
 
 _PIXEL_SECONDS, _CLIENT_SECONDS, _END_SECONDS = 5, 8, 18
@@ -111,6 +119,7 @@ def open_server(settings: Settings, edge: Edge) -> Iterator[Gantry]:
         finally:
             gantry.runner.stop()
             gantry.uploads.close()
+            seams.members.stop()
             REGISTRY.unregister(collector)
             for workers in (seams.pixels, seams.executor):
                 workers.end()
@@ -136,17 +145,23 @@ def _make_context(settings: Settings, gantry: Gantry, edge: Edge) -> Context:
         proxies=edge.proxies,
         accept_without_effect=settings.accept_without_effect,
         sweep=gantry.runner.sweep,
-        waiting=gantry.runner.waits.find,
+        waiting=gantry.runner.find_waiting,
         allowed_origins=settings.allowed_origins,
         looks=readiness.make_looks(gantry.seams),
     )
 
 
-def serve(settings: Settings) -> None:
-    """Serve until SIGTERM or Ctrl-C. Running operations continue at the next start.
+def serve(settings: Settings, takes_requests: bool = True) -> None:
+    """Serve until SIGTERM or Ctrl-C. Running operations continue at the next start, or at once at another server.
+    Without ``takes_requests`` it runs operations that came to others, and answers those alone who look after it.
 
     A start that is refused has opened no index and changed nothing. Raises InvalidArgument, FailedPrecondition.
     """
+    if not takes_requests and not (settings.shares and settings.runner):
+        raise InvalidArgument(
+            "database, blobs: `gantry run` runs the operations of servers that share a database of PostgreSQL and a "
+            "bucket; set both, and runner to true"
+        )
     sys.setswitchinterval(_SWITCH_SECONDS)
     share_heaps()
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
@@ -155,7 +170,7 @@ def serve(settings: Settings) -> None:
     edge = Edge(settings)
     with bind(settings.host, settings.port) as sockets, open_server(settings, edge) as gantry:
         config = uvicorn.Config(
-            _Entry(gantry.app),
+            _Entry(gantry.app) if takes_requests else _Entry(_Looks(gantry.app)),
             log_config=None,
             access_log=False,
             lifespan="off",
@@ -171,10 +186,26 @@ def serve(settings: Settings) -> None:
     print("gantry: stopped", file=sys.stderr)
 
 
+class _Looks:
+    """Answers of a server that takes no requests: whether it is well."""
+
+    _PATHS = ("/healthz", "/readyz", "/metrics")
+
+    def __init__(self, app: App) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and scope["path"] not in self._PATHS:
+            error = NotFound("this server runs operations and takes no requests; send them to another one")
+            await error_response(error)(scope, receive, send)
+            return
+        await self._app(scope, receive, send)
+
+
 class _Entry:
     """The application. A request that is interrupted by the end of the server is logged as a warning."""
 
-    def __init__(self, app: App) -> None:
+    def __init__(self, app: App | _Looks) -> None:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

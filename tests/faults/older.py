@@ -52,7 +52,7 @@ INSERT INTO garbage VALUES ('main/1/7/9.dcm');
 """
 """In columns that every schema has."""
 
-REVISIONS = [f"{number:04d}" for number in range(1, 15)]
+REVISIONS = [f"{number:04d}" for number in range(1, 16)]
 """Every schema before the present one."""
 
 

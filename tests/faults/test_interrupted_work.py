@@ -209,9 +209,9 @@ def test_the_end_of_the_server_is_heard_while_a_deleted_store_is_swept(house: Ho
         def __getattr__(self, name: str) -> Any:
             return getattr(house.seams.blobs, name)
 
-        def delete_prefix(self, prefix: str, start_after: str = "", check: Any = None) -> int:
+        def delete_prefix(self, prefix: str, start_after: str = "", check: Any = None, before: str = "") -> int:
             stopping.set()
-            return house.seams.blobs.delete_prefix(prefix, start_after, check)
+            return house.seams.blobs.delete_prefix(prefix, start_after, check, before)
 
     blobs: Any = Stops()
     before = house.blobs()

@@ -22,7 +22,7 @@ import gantry.index.copy_steps
 import gantry.index_copies
 from gantry.config import hold_alone
 from gantry.errors import DataLoss, FailedPrecondition, Interrupted, InvalidArgument, NotFound, StatusError
-from gantry.index import copy_numbers, copy_rows, postgresql
+from gantry.index import copy_numbers, copy_rows, postgresql_locks
 from gantry.index.copy_ends import End, open_end
 from gantry.index.copy_numbers import read_numbers
 from gantry.index.copy_rows import TABLES
@@ -49,7 +49,7 @@ Contents = dict[str, list[tuple[Any, ...]]]
 def few_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(copy_rows, "ROWS", 3)
     monkeypatch.setattr(copy_rows, "LARGE_ROWS", 2)
-    monkeypatch.setattr(postgresql, "_LOCK_SECONDS", 1)
+    monkeypatch.setattr(postgresql_locks, "_LOCK_SECONDS", 1)
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from sqlalchemy import Connection, create_engine, text
 from sqlalchemy.exc import OperationalError
 
 from gantry.errors import FailedPrecondition, Interrupted
-from gantry.index import postgresql
+from gantry.index import postgresql, postgresql_locks
 from gantry.index.opening import NO_DRIVER
 from gantry.index.refusals import OutcomeUnknown
 from gantry.index.sql import SqlIndex
@@ -137,7 +137,7 @@ def test_patterns_mean_the_same(index: SqlIndex, pattern: str, like: list[str], 
 def test_a_second_server_is_refused_until_the_first_has_ended(
     index: SqlIndex, postgresql_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(postgresql, "_LOCK_SECONDS", 1)
+    monkeypatch.setattr(postgresql_locks, "_LOCK_SECONDS", 1)
     with pytest.raises(FailedPrecondition, match="another server of Gantry uses this database"):
         SqlIndex(postgresql_url)
     index.close()
@@ -317,10 +317,10 @@ def test_where_it_cannot_be_found_out_the_outcome_is_unknown_until_it_is_settled
 def test_the_outcome_is_unknown_while_another_session_has_the_lock(
     index: SqlIndex, postgresql_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(postgresql, "_LOCK_SECONDS", 1)
+    monkeypatch.setattr(postgresql_locks, "_LOCK_SECONDS", 1)
     engine = create_engine(postgresql_url, isolation_level="AUTOCOMMIT")
     with engine.connect() as other:
-        take_lock = text(f"SELECT pg_advisory_lock({postgresql.LOCK})")
+        take_lock = text(f"SELECT pg_advisory_lock({postgresql_locks.LOCK})")
         lossy = Lossy(index, True, meanwhile=lambda: other.execute(take_lock).close())
         patched = mock.patch.object(Connection, "exec_driver_sql", lambda *given: lossy(*given))
         with patched, pytest.raises(OutcomeUnknown):

@@ -203,6 +203,13 @@ class BlobStoreSuite:
         assert store.delete_prefix(prefix, start_after) == len(victims)
         assert keys(store) == [key for key in KEYS if key not in victims]
 
+    @pytest.mark.parametrize("before", ["a/", "a/b", "a/b.dcm", "a0", "é", "~"])
+    def test_a_prefix_is_deleted_up_to_a_key(self, store: BlobStore, before: str) -> None:
+        fill(store)
+        victims = [key for key in KEYS if b"a" < key.encode() < before.encode()]
+        assert store.delete_prefix("", "a", before=before) == len(victims)
+        assert keys(store) == [key for key in KEYS if key not in victims]
+
     # Travelling -------------------------------------------------------------------------------------------------------
 
     def test_a_store_can_be_sent_to_a_worker(self, store: BlobStore) -> None:

@@ -7,146 +7,7 @@ import os
 import sys
 from collections.abc import Callable
 
-_EPILOG = """\
-examples:
-  gantry serve --data ./gantry-data
-  gantry stores create radiology/main
-  gantry import 'gs://incoming/2024/**.dcm' --store radiology/main
-  gantry operations errors 7 --dataset radiology
-  gantry export gs://outgoing/2024 --store radiology/main
-
-exit codes:
-  0    everything succeeded
-  1    the operation finished with an error (some or all objects failed), or the server failed
-  2    the command line, a setting or the request is wrong; nothing was started
-  3    the server cannot be reached
-  130  Ctrl-C; a running operation continues
-
-environment:
-  GANTRY_SERVER, GANTRY_TOKEN, GANTRY_PROJECT, GANTRY_LOCATION, GANTRY_STORE   the defaults of the flags
-  GANTRY_CONFIG, GANTRY_HOST, GANTRY_PORT, GANTRY_DATA, GANTRY_BUCKETS, …      the settings of `gantry serve`
-"""
-
-_SERVE = """\
-A setting may come from a flag, the environment (GANTRY_PORT) or a TOML file (port = 8080); the first of these wins.
-
-examples:
-  gantry serve
-  gantry serve --data /srv/gantry --buckets /srv/buckets --port 9000
-  gantry serve --config /etc/gantry.toml
-"""
-
-_IMPORT = """\
-wildcards, in the object name only; quote the URI, or the shell expands them:
-  *    any characters except /       gs://BUCKET/2024/*.dcm
-  **   any characters, at the end    gs://BUCKET/2024/**   gs://BUCKET/**.dcm
-  ?    one character except /        gs://BUCKET/IM?.dcm
-
-Each object that fails is listed with its reason; the others are imported. It is safe to run an import again.
-
-examples:
-  gantry import 'gs://incoming/**' --store radiology/main
-  gantry import 'gs://incoming/**.dcm' --store radiology/main --storage-class ARCHIVE --async
-"""
-
-_EXPORT = """\
-Each instance becomes gs://BUCKET/DIR/STUDY/SERIES/INSTANCE.dcm, replacing any object there. The bucket must exist.
-
-examples:
-  gantry export gs://outgoing/all --store radiology/main
-  gantry export gs://outgoing/some --store radiology/main --filter gs://outgoing/filter.txt
-"""
-
-_OPERATIONS = """\
-examples:
-  gantry operations list --dataset radiology
-  gantry operations wait 7 --dataset radiology
-  gantry operations errors 7 --dataset radiology --json | jq .jsonPayload.source
-"""
-
-_STORES = """\
-examples:
-  gantry stores create radiology/main
-  gantry stores list
-  gantry stores delete radiology/main --yes
-"""
-
-_VIEWER = """\
-examples:
-  gantry viewer install
-  gantry viewer install --data /srv/gantry --from ohif-app-3.13.2.tgz
-"""
-
-_STORAGE = """\
-A segment is a file that many instances share. A running server rewrites segments that have lost most of their
-instances; files of older versions are moved by `compact`, while no server uses the directory.
-
-examples:
-  gantry storage
-  gantry storage compact --data /srv/gantry
-  gantry storage clear --dry-run --data /srv/gantry
-"""
-
-_CHECK = """\
-Changes nothing. A server may run on the directory meanwhile. Exit code: 0 nothing is wrong, 1 something is, 2 not
-all of it could be checked.
-
-examples:
-  gantry check --data /srv/gantry
-  gantry check --read --json | jq 'select(.kind == "content-wrong")'
-"""
-
-_BUCKETS = """\
-Runs on the machine of the server, as its user and with its settings; no server needs to run. Tries each right and
-names one that is missing. Exit code: 0 all that was tried works, 1 something does not.
-
-examples:
-  gantry buckets check incoming --config /etc/gantry.toml
-  gantry buckets check s3://archive-2024/exports --write
-"""
-
-_REBUILD = """\
-For a server whose index.sqlite is lost, and for an older index that was put back: stop the server, run it, start the
-server. It takes up every instance whose bytes are there, also those of uploads and imports that were interrupted, and
-deletes nothing. It can be interrupted and run again. The exit code is 1 where some could not be taken up.
-
-examples:
-  gantry storage rebuild --data /srv/gantry
-  gantry storage rebuild --store 3=projects/p/locations/us-central1/datasets/d/dicomStores/s
-"""
-
-_INDEX = """\
-Stop the server first. All rows are copied and compared, then the source is given up. It can be interrupted and run
-again. A password is safe in PGPASSWORD or ~/.pgpass. Exit code: 0 all is copied, 1 it is not, 2 refused, 3 a database
-was lost.
-
-example: gantry index copy /srv/gantry postgresql://gantry@db.example.org/gantry
-"""
-
-_MIGRATE = """\
-A start of the server does the same. Exit code: 0 all is up to date, 1 it is not, 2 refused, or not known. With --check
-a server may run meanwhile, and nothing is changed.
-"""
-
-_SERVICE_ACCOUNTS = """\
-examples:
-  gantry service-accounts create pacs --out pacs.json
-  GOOGLE_APPLICATION_CREDENTIALS=pacs.json python import.py
-  gantry service-accounts list
-"""
-
-_DATASETS = """\
-examples:
-  gantry datasets create radiology
-  gantry datasets list --json
-"""
-
-_DEMO = """\
-Starts a server, imports real DICOM files and one broken file, exports them and compares them byte for byte.
-On a terminal the server then runs until Ctrl-C, so that you can look at the result.
-Needs the extra: pip install 'gantry-dicom[demo]'
-With --buckets s3 it also needs: pip install 'gantry-dicom[demo,s3]' 'moto[server,s3]'
-"""
+from gantry.client import help_texts as texts
 
 _CLASSES = ("STANDARD", "NEARLINE", "COLDLINE", "ARCHIVE")
 
@@ -180,13 +41,14 @@ def parser() -> _Parser:
     root = _Parser(
         prog="gantry",
         description="An open DICOM store that speaks the DICOM part of the Cloud Healthcare API.",
-        epilog=_EPILOG,
+        epilog=texts.EPILOG,
         formatter_class=_Format,
         allow_abbrev=False,
     )
     root.add_argument("--version", action=_Version, nargs=0, help="print the version and exit")
     commands = root.add_subparsers(title="commands", metavar="COMMAND", required=True)
     _add_serve(commands)
+    _add_run(commands)
     _add_import(commands)
     _add_export(commands)
     _add_operations(commands)
@@ -198,7 +60,7 @@ def parser() -> _Parser:
     _add_index(commands)
     _add_viewer(commands)
     _add_service_accounts(commands)
-    demo = _add(commands, "demo", "demo:demo", "show an import and an export of real files", _DEMO, remote=False)
+    demo = _add(commands, "demo", "demo:demo", "show an import and an export of real files", texts.DEMO, remote=False)
     demo.add_argument("--data", metavar="DIR", default="demo-data", help="emptied each time (default: ./demo-data)")
     demo.add_argument("--port", metavar="N", type=int, help="port of the server (default: 8080, or a free one)")
     help = "s3: buckets of moto, an emulator of S3 that runs meanwhile (default: directories)"
@@ -274,7 +136,21 @@ def _add_group(commands: _Commands[_Parser], name: str, help: str, epilog: str) 
 
 
 def _add_serve(commands: _Commands[_Parser]) -> None:
-    command = _add(commands, "serve", "cli:serve", "run the server until Ctrl-C or SIGTERM", _SERVE, remote=False)
+    command = _add(commands, "serve", "cli:serve", "run the server until Ctrl-C or SIGTERM", texts.SERVE, remote=False)
+    command.complete = _add_settings
+    command.add_argument("--config", metavar="FILE", help="TOML file of settings (GANTRY_CONFIG)")
+    command.add_argument(
+        "--no-runner",
+        dest="runner",
+        action="store_const",
+        const=False,
+        help="leave operations to the other servers of this database (GANTRY_RUNNER=false)",
+    )
+
+
+def _add_run(commands: _Commands[_Parser]) -> None:
+    what = "run the operations of other servers"
+    command = _add(commands, "run", "cli:run_operations", what, texts.RUN, remote=False)
     command.complete = _add_settings
     command.add_argument("--config", metavar="FILE", help="TOML file of settings (GANTRY_CONFIG)")
 
@@ -298,7 +174,7 @@ def _add_transfer(command: _Parser) -> None:
 
 
 def _add_import(commands: _Commands[_Parser]) -> None:
-    command = _add(commands, "import", "client.transfer:import_", "import objects of a bucket", _IMPORT, json=True)
+    command = _add(commands, "import", "client.transfer:import_", "import objects of a bucket", texts.IMPORT, json=True)
     command.add_argument("uri", metavar="URI", help="gs://BUCKET/OBJECT, wildcards allowed")
     _add_transfer(command)
     command.add_argument(
@@ -307,7 +183,9 @@ def _add_import(commands: _Commands[_Parser]) -> None:
 
 
 def _add_export(commands: _Commands[_Parser]) -> None:
-    command = _add(commands, "export", "client.transfer:export", "export instances to a bucket", _EXPORT, json=True)
+    command = _add(
+        commands, "export", "client.transfer:export", "export instances to a bucket", texts.EXPORT, json=True
+    )
     command.add_argument("uri", metavar="gs://BUCKET/DIR", help="destination of the instances")
     _add_transfer(command)
     command.add_argument("--filter", metavar="gs://B/F", help="a file of paths, /studies/…[/series/…[/instances/…]]")
@@ -315,7 +193,7 @@ def _add_export(commands: _Commands[_Parser]) -> None:
 
 
 def _add_operations(commands: _Commands[_Parser]) -> None:
-    group = _add_group(commands, "operations", "follow imports and exports, and see what failed", _OPERATIONS)
+    group = _add_group(commands, "operations", "follow imports and exports, and see what failed", texts.OPERATIONS)
     listing = _add(group, "list", "client.operations:list_", "list operations, newest first", json=True)
     listing.add_argument("--limit", metavar="N", type=int, default=50, help="at most N; 0: all (default: 50)")
     _add_dataset(listing)
@@ -335,7 +213,7 @@ def _add_dataset(command: _Parser) -> None:
 
 
 def _add_stores(commands: _Commands[_Parser]) -> None:
-    group = _add_group(commands, "stores", "list, create, describe and delete DICOM stores", _STORES)
+    group = _add_group(commands, "stores", "list, create, describe and delete DICOM stores", texts.STORES)
     listing = _add(group, "list", "client.resources:list_stores", "list DICOM stores", json=True)
     listing.add_argument("--dataset", help="default: all datasets")
     for name, help in (
@@ -350,7 +228,7 @@ def _add_stores(commands: _Commands[_Parser]) -> None:
 
 
 def _add_viewer(commands: _Commands[_Parser]) -> None:
-    group = _add_group(commands, "viewer", "look at images in the browser, with OHIF", _VIEWER)
+    group = _add_group(commands, "viewer", "look at images in the browser, with OHIF", texts.VIEWER)
     command = _add(group, "install", "client.viewer:install", "fetch OHIF, for the server to serve", remote=False)
     command.add_argument("--data", metavar="DIR", help="the server's directory (GANTRY_DATA; default: ./gantry-data)")
     command.add_argument("--version", metavar="V", default="3.13.2", help="of @ohif/app (default: 3.13.2)")
@@ -359,14 +237,14 @@ def _add_viewer(commands: _Commands[_Parser]) -> None:
 
 def _add_storage(commands: _Commands[_Parser]) -> None:
     run, help = "client.storage", "show how the bytes of instances lie on the server's disks"
-    storage = _add(commands, "storage", f"{run}:show", help, _STORAGE, remote=False, json=True)
+    storage = _add(commands, "storage", f"{run}:show", help, texts.STORAGE, remote=False, json=True)
     group = storage.add_subparsers(title="commands", metavar="COMMAND")
     show = _add(group, "show", f"{run}:show", "segments, bytes in use and freed, by store", remote=False)
     compact = _add(group, "compact", f"{run}:compact", "move small files of older versions into segments", remote=False)
     clear = _add(group, "clear", f"{run}:clear", "delete files that `gantry check` says nobody names", remote=False)
     clear.add_argument("--dry-run", action="store_true", help="name them, and delete nothing")
     help = "make a lost index again from the stored instances"
-    rebuild = _add(group, "rebuild", "client.rebuild:rebuild", help, _REBUILD, remote=False)
+    rebuild = _add(group, "rebuild", "client.rebuild:rebuild", help, texts.REBUILD, remote=False)
     rebuild.add_argument(
         "--store", metavar="NUMBER=NAME", action="append", help="the name of a store whose name is not known any more"
     )
@@ -384,7 +262,7 @@ def _add_storage(commands: _Commands[_Parser]) -> None:
 
 
 def _add_buckets(commands: _Commands[_Parser]) -> None:
-    group = _add_group(commands, "buckets", "try what the server can do with a bucket", _BUCKETS)
+    group = _add_group(commands, "buckets", "try what the server can do with a bucket", texts.BUCKETS)
     help = "try what can be listed, read and written"
     check = _add(group, "check", "client.buckets:check_bucket", help, remote=False, json=True)
     check.add_argument("bucket", metavar="BUCKET", help="its name (then gs://) or address; a directory may follow")
@@ -396,7 +274,7 @@ def _add_buckets(commands: _Commands[_Parser]) -> None:
 
 def _add_check(commands: _Commands[_Parser]) -> None:
     help = "check that all that is stored agrees with itself"
-    check = _add(commands, "check", "client.check:check_directory", help, _CHECK, remote=False)
+    check = _add(commands, "check", "client.check:check_directory", help, texts.CHECK, remote=False)
     check.add_argument("--json", action="store_true", help="print JSON on stdout, one object per line")
     check.add_argument("--read", action="store_true", help="read all bytes, and compare their checksums")
     check.add_argument("--data", metavar="DIR", help="the server's directory (GANTRY_DATA; default: ./gantry-data)")
@@ -404,19 +282,21 @@ def _add_check(commands: _Commands[_Parser]) -> None:
 
 
 def _add_index(commands: _Commands[_Parser]) -> None:
-    group = _add_group(commands, "index", "move the index of a server to another database", _INDEX)
-    copy = _add(group, "copy", "client.index:copy", "move it to PostgreSQL, or back", _INDEX, remote=False, json=True)
+    group = _add_group(commands, "index", "move the index of a server to another database", texts.INDEX)
+    copy = _add(
+        group, "copy", "client.index:copy", "move it to PostgreSQL, or back", texts.INDEX, remote=False, json=True
+    )
     copy.add_argument("source", metavar="FROM", help="a data directory, or postgresql://USER@HOST/DATABASE")
     copy.add_argument("target", metavar="TO", help="the same; a database must be empty")
     help, run = "bring the tables of the index up to date", "client.index:migrate"
-    migrate = _add(commands, "migrate", run, help, _MIGRATE, remote=False, json=True)
+    migrate = _add(commands, "migrate", run, help, texts.MIGRATE, remote=False, json=True)
     migrate.add_argument("--check", action="store_true", help="say whether it is needed, and change nothing")
     migrate.add_argument("--data", metavar="DIR", help="the server's directory (GANTRY_DATA; default: ./gantry-data)")
     migrate.add_argument("--config", metavar="FILE", help="the server's settings (GANTRY_CONFIG)")
 
 
 def _add_service_accounts(commands: _Commands[_Parser]) -> None:
-    group = _add_group(commands, "service-accounts", "keys for programs that call the server", _SERVICE_ACCOUNTS)
+    group = _add_group(commands, "service-accounts", "keys for programs that call the server", texts.SERVICE_ACCOUNTS)
     run = "client.service_accounts"
     make = _add(group, "create", f"{run}:create", "create a key file for Google's clients", remote=False)
     listing = _add(group, "list", f"{run}:list_", "list service accounts and their keys", remote=False, json=True)
@@ -438,7 +318,7 @@ def _add_service_accounts(commands: _Commands[_Parser]) -> None:
 
 
 def _add_datasets(commands: _Commands[_Parser]) -> None:
-    group = _add_group(commands, "datasets", "list, create and delete datasets", _DATASETS)
+    group = _add_group(commands, "datasets", "list, create and delete datasets", texts.DATASETS)
     _add(group, "list", "client.resources:list_datasets", "list datasets", json=True)
     for name, help in (
         ("create", "create a dataset"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import sqlite3
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from functools import wraps
 from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
@@ -42,7 +42,7 @@ logger = logging.getLogger(__name__)
 
 READERS = 10  # connections; each may fill its cache of 16 MiB
 WAIT = 30  # seconds that a call waits for its turn to write, or to read, or for a lock of another process
-SCHEMA_VERSION = "0015"
+SCHEMA_VERSION = "0016"
 _COUNT = "UPDATE generation SET commits = commits + 1 WHERE id = 1"
 _READ_COUNT = "SELECT commits FROM generation WHERE id = 1"
 _MIGRATIONS = Path(__file__).parent / "migrations"
@@ -52,8 +52,12 @@ class Database:
     """``read`` sees a snapshot per statement, ``write`` is one serialised, durable transaction.
 
     Writers take turns at one connection and never hold one of the readers', so that reads go on while they wait.
-    ``url`` may be the path of a file. ``now`` reads the clock: microseconds since 1970 UTC.
+    ``url`` may be the path of a file. ``now`` reads the clock: microseconds since 1970 UTC. ``shares``: other servers
+    may use the database, too; ``member`` is what this one is called among them, "" where it is alone.
     """
+
+    shares = False
+    member = ""
 
     def __init__(self, url: str | Path, now: Callable[[], int] = read_clock) -> None:
         self.now = now
@@ -93,10 +97,15 @@ class Database:
         with self._translated(), self.engine.connect() as connection, throw_away_damaged(connection):
             yield connection
 
+    def pulse(self) -> AbstractContextManager[Connection]:
+        """A connection for signs of life alone, which waits for no other."""
+        return self.read()
+
     @contextmanager
-    def write(self) -> Iterator[Connection]:
-        """Raises Interrupted where it is not this thread's turn in time, or SQLite cannot write; then nothing was
-        written. Raises OutcomeUnknown where that is not certain: see ``settle``."""
+    def write(self, is_member: bool = True) -> Iterator[Connection]:
+        """``is_member``: the server was let in among those that share the database. Raises Interrupted where it is not
+        this thread's turn in time, or SQLite cannot write; then nothing was written. Raises OutcomeUnknown where that
+        is not certain: see ``settle``."""
         with self._queue.take_turn(WAIT) as mine:
             if not mine:
                 raise Interrupted("the index is too busy right now: other writers are waiting; try again")

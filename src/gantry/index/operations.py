@@ -14,8 +14,8 @@ hidden     done, and ``dataset_id`` is that of no dataset: nothing finds it, and
 call               from → to                               else
 =================  ======================================  ===================================================
 create_operation   — → waiting                             NotFound, ResourceExhausted: no row
-claim_operation    waiting, or running of another runner   None: nothing changes; one's own is not claimed again
-                   → running, one ``attempt`` more
+claim_operation    waiting, or running of a runner that    None: nothing changes; one's own is not claimed again
+                   is gone → running, one ``attempt`` more
 commit_batch       running → running                       TakenOver, unless it is this runner's own
 request_cancel     waiting → done, running → stopping      NotFound; done: nothing changes
 claim_again        running → running, one ``attempt`` more  None: it is not this runner's own any more
@@ -26,7 +26,8 @@ purge_operation    hidden → —                              False: none is hi
 =================  ======================================  ===================================================
 
 A dataset's creation and the deletion of a study or series are done when they are created. A process that ends leaves
-its operations running; the next one has another name, and claims them.
+its operations running; the next one has another name, and claims them. Where several servers share the index, those
+that are alive have a row (``index.servers``), and nobody claims what is theirs.
 """
 
 from __future__ import annotations
@@ -64,7 +65,7 @@ from gantry.index.replacement import replace_instances
 from gantry.index.resource_rows import get_dataset_row, get_store_row
 from gantry.index.sound_rows import write_sound
 from gantry.index.statements import Statement
-from gantry.index.tables import dicom_store, operation, progress, selection
+from gantry.index.tables import dicom_store, operation, progress, selection, server
 from gantry.log_entries import Severity
 from gantry.names import DatasetName, OperationName, parse_dicom_store_name
 from gantry.resources import CANCELLED, Batch, Committed, Failure, Instance, Method, Operation, Replacement
@@ -105,7 +106,8 @@ class Operations(Part):
             return get_operation(connection, OperationName(parent, row["id"]))
 
     def claim_operation(self, runner: str) -> Operation | None:
-        query = select(operation.c.id).where(operation.c.end_time.is_(None), operation.c.runner != runner)
+        left = operation.c.runner != runner, operation.c.runner.not_in(select(server.c.id))
+        query = select(operation.c.id).where(operation.c.end_time.is_(None), *left)
         query = query.order_by(operation.c.id).limit(1)
         while True:
             with self.database.read() as connection:  # a runner without work writes nothing

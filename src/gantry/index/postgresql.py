@@ -1,15 +1,20 @@
 """The index in a database of PostgreSQL. A commit is on the disk of its server before it returns.
 
-Whoever writes holds the database for itself: the one connection that writes has a lock of its session, and there is no
-other way to write. So a second server of Gantry is refused, and once the lock can be had again after a connection was
-lost, all that went over it has either been committed or is gone.
+Whoever writes holds the database for itself. A server that is alone has a lock of the session that writes, and there is
+no other way to write. So a second server of Gantry is refused, and once the lock can be had again after a connection
+was lost, all that went over it has either been committed or is gone.
+
+Servers that share a database take turns (``postgresql_locks``), which says the same of a connection that was lost. At
+its end a transaction looks whether the server is still among those that are alive: one that was taken for dead writes
+nothing.
 """
 
 from __future__ import annotations
 
 import logging
+import secrets
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import psycopg
@@ -18,24 +23,23 @@ from psycopg.types.string import StrDumperUnknown
 from sqlalchemy import URL, Connection, Engine, create_engine, event
 from sqlalchemy.exc import DBAPIError, StatementError
 
-from gantry.errors import FailedPrecondition, Interrupted, StatusError, retry_later
+from gantry.errors import Expelled, FailedPrecondition, Interrupted, StatusError
 from gantry.index.clock import read_clock
 from gantry.index.commits import replace_connection
 from gantry.index.copy_marks import refuse_copy
 from gantry.index.database import READERS, WAIT, Database, NoWitness, Witness, is_current, read_version, upgrade_schema
 from gantry.index.generations import Generation
-from gantry.index.refusals import RETRY_SECONDS, OutcomeUnknown, describe_server_error, translated
+from gantry.index.postgresql_locks import TAKE_TURN, Taken, be_alone, share_lock, take_lock
+from gantry.index.refusals import OutcomeUnknown, describe_server_error, translated
 from gantry.index.server_address import name_server, parse_server
+from gantry.index.servers import GONE
 from gantry.index.writer_queue import WriterQueue
 
 logger = logging.getLogger(__name__)
 
-LOCK = 0x67616E747279
-"""The key of the advisory lock: "gantry"."""
 OLDEST = 130_000
 """PostgreSQL 13 is the first that normalizes texts and tells the outcome of a transaction."""
 
-_LOCK_SECONDS = 10  # for the end of an earlier connection
 _CONNECT_SECONDS = 10
 _CONNECTION = {
     "connect_timeout": _CONNECT_SECONDS,
@@ -54,20 +58,23 @@ _BEGIN_SESSION = (
 # A server whose client is gone without a word ends its transaction, and gives its lock up, in a minute.
 _NOTICE_LOSS = "SET tcp_keepalives_idle = 20; SET tcp_keepalives_interval = 10; SET tcp_keepalives_count = 3"
 _COUNT = (
-    "UPDATE generation SET commits = commits + 1 WHERE id = 1 RETURNING commits, CAST(pg_current_xact_id() AS text)"
+    "UPDATE generation SET commits = commits + 1 WHERE id = 1 AND (%s = '' OR EXISTS (SELECT 1 FROM server "
+    "WHERE server.id = %s)) RETURNING commits, CAST(pg_current_xact_id() AS text)"
 )
+"""With the name of the server, where it must be one of those that are alive."""
 _OUTCOME = "SELECT pg_xact_status(CAST(%s AS xid8))"
 
 
 class PostgresDatabase(Database):
     """The same promises as SQLite's. ``url`` begins with ``postgresql://``."""
 
-    def __init__(self, url: str, now: Callable[[], int] = read_clock) -> None:
-        self.now = now
+    def __init__(self, url: str, now: Callable[[], int] = read_clock, shares: bool = False) -> None:
+        self.now, self.shares = now, shares
+        self.member = secrets.token_hex(8) if shares else ""
         self.witness: Witness = NoWitness()
         self._url, self._name = parse_server(url), name_server(url)
-        self.engine, self.writer = open_engine(self._url, READERS), open_engine(self._url, 1)
-        event.listen(self.writer, "connect", _take_lock)
+        self.engine, self.writer, self._pulse = (open_engine(self._url, most) for most in (READERS, 1, 1))
+        event.listen(self.writer, "connect", share_lock if shares else take_lock)
         self._queue = WriterQueue()
         self._certain = True
         try:
@@ -81,19 +88,28 @@ class PostgresDatabase(Database):
             with self.writer.connect() as connection:  # from here on the database is ours
                 _require_ability(connection, self._name)
                 refuse_copy(connection, self._name)
-                if not has_table(connection, "alembic_version") or not is_current(connection):
-                    upgrade_schema(self._url, self._name)
+                if not _is_current(connection):
+                    with be_alone(connection) if self.shares else nullcontext():
+                        if not _is_current(connection):  # another server may have done it meanwhile
+                            upgrade_schema(self._url, self._name)
+                if not self.shares:
+                    connection.exec_driver_sql("DELETE FROM server").close()  # they were killed
         except DBAPIError as error:
             raise FailedPrecondition(
                 f"{self._name} cannot be used as an index: {describe_server_error(error)}"
             ) from None
-        except _Taken as error:
+        except Taken as error:
             raise FailedPrecondition(f"{self._name} cannot be used as an index: {error.what}") from None
 
     def close(self) -> None:
-        for engine in (self.engine, self.writer):
+        for engine in (self.engine, self.writer, self._pulse):
             engine.dispose()
         self.witness.close()
+
+    @contextmanager
+    def pulse(self) -> Iterator[Connection]:
+        with translated(), self._pulse.connect() as connection:
+            yield connection
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
@@ -102,20 +118,28 @@ class PostgresDatabase(Database):
             yield connection
 
     @contextmanager
-    def write(self) -> Iterator[Connection]:
+    def write(self, is_member: bool = True) -> Iterator[Connection]:
         with self._queue.take_turn(WAIT) as mine:
             if not mine:
                 raise Interrupted("the index is too busy right now: other writers are waiting; try again")
             with translated(), self.writer.connect() as connection:
-                connection.exec_driver_sql("BEGIN")
+                connection.exec_driver_sql(f"BEGIN; {TAKE_TURN}" if self.shares else "BEGIN").close()
                 try:
                     yield connection
-                    number, transaction = connection.exec_driver_sql(_COUNT).one()
+                    number, transaction = self._count(connection, is_member)
                 except BaseException:
                     _roll_back(connection)
                     raise
                 self._commit(connection, transaction)
             self.witness.note(number)
+
+    def _count(self, connection: Connection, is_member: bool) -> tuple[int, str]:
+        """Count this transaction: how many there are with it, and what it is called. Raises Expelled."""
+        member = self.member if is_member else ""
+        counted = connection.exec_driver_sql(_COUNT, (member, member)).first()
+        if counted is None:
+            raise Expelled(GONE)
+        return counted[0], counted[1]
 
     def _commit(self, connection: Connection, transaction: str) -> None:
         try:
@@ -127,9 +151,11 @@ class PostgresDatabase(Database):
         self._certain = True
 
     def _find_outcome(self, connection: Connection, transaction: str, error: BaseException) -> str:
-        """On a new connection, which begins when the transaction has ended: see ``_take_lock``."""
+        """On a new connection, which begins when the transaction has ended: see ``take_lock``."""
         replace_connection(connection)
         try:
+            if self.shares:  # its session may still be there, and has its turn until it ends
+                connection.exec_driver_sql(f"BEGIN; {TAKE_TURN}; COMMIT").close()
             found = connection.exec_driver_sql(_OUTCOME, (transaction,)).scalar()
         except (StatementError, StatusError) as again:
             replace_connection(connection)
@@ -169,10 +195,6 @@ class PostgresDatabase(Database):
         return [self.witness.trouble] if self.witness.trouble else []
 
 
-class _Taken(Interrupted):
-    """Somebody else has the lock."""
-
-
 class _TextDumper(StrDumperUnknown):
     """PostgreSQL has no U+0000 in a text, so it is left out."""
 
@@ -209,27 +231,17 @@ def open_server_alone(url: str) -> Engine:
     """For one connection, which has the lock: no server uses the database meanwhile. Raises DBAPIError, Interrupted,
     FailedPrecondition."""
     engine = open_engine(parse_server(url), 1)
-    event.listen(engine, "connect", _take_lock)
+    event.listen(engine, "connect", take_lock)
     with engine.connect() as connection:
         _require_ability(connection, name_server(url))
     return engine
 
 
-def _take_lock(connection: psycopg.Connection[Any], _record: Any) -> None:
-    """Raises Interrupted while a session of this server or of another one has it."""
-    connection.execute(f"SET lock_timeout = '{_LOCK_SECONDS}s'")
-    try:
-        connection.execute("SELECT pg_advisory_lock(%s)", (LOCK,))
-    except psycopg.errors.LockNotAvailable:
-        error = _Taken("another server of Gantry uses this database; stop it first")
-        raise retry_later(error, RETRY_SECONDS) from None
-    connection.execute(f"SET lock_timeout = '{WAIT}s'")
-
-
-def read_generation(url: str) -> Generation | None:
-    """That of an index which is not open; None in a database without one. Raises FailedPrecondition."""
+def read_generation(url: str, shares: bool = False) -> Generation | None:
+    """That of an index which is not open, unless servers share it; None in a database without one. Raises
+    FailedPrecondition."""
     engine = open_engine(parse_server(url), 1)
-    event.listen(engine, "connect", _take_lock)
+    event.listen(engine, "connect", share_lock if shares else take_lock)
     try:
         with engine.connect() as connection:
             refuse_copy(connection, name_server(url))
@@ -245,7 +257,7 @@ def read_generation(url: str) -> Generation | None:
         raise FailedPrecondition(
             f"{name_server(url)} cannot be used as an index: {describe_server_error(error)}"
         ) from None
-    except _Taken as error:
+    except Taken as error:
         raise FailedPrecondition(f"{name_server(url)} cannot be used as an index: {error.what}") from None
     finally:
         engine.dispose()
@@ -265,6 +277,10 @@ def read_schema(url: str) -> str:
         ) from None
     finally:
         engine.dispose()
+
+
+def _is_current(connection: Connection) -> bool:
+    return has_table(connection, "alembic_version") and is_current(connection)
 
 
 def has_table(connection: Connection, name: str) -> bool:

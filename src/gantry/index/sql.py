@@ -23,15 +23,17 @@ from gantry.index.saved_searches import SavedSearches
 from gantry.index.searching import Search
 from gantry.index.segments import Segments
 from gantry.index.selections import Selections
+from gantry.index.servers import Servers
 from gantry.index.uploads import Uploads
 
 
 class SqlIndex:
     """Everything Gantry knows, in a database. Safe to use from many threads. Promises: ``index_protocols.Index``."""
 
-    def __init__(self, url: str | Path, now: Callable[[], int] = read_clock) -> None:
-        """``now`` reads the clock: microseconds since 1970 UTC."""
-        self.database = open_database(url, now)
+    def __init__(self, url: str | Path, now: Callable[[], int] = read_clock, shares: bool = False) -> None:
+        """``now`` reads the clock: microseconds since 1970 UTC. ``shares``: others may use the database as well, which
+        must be PostgreSQL's."""
+        self.database = open_database(url, now, shares)
         self.resources = Resources(self.database)
         self.access = Access(self.database)
         self.operations = Operations(self.database)
@@ -49,6 +51,7 @@ class SqlIndex:
         self.restoration = Restoration(self.database)
         self.generations = Generations(self.database)
         self.description = Descriptions(self.database)
+        self.servers = Servers(self.database)
 
     def settle(self) -> None:
         self.database.settle()

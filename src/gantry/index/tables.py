@@ -322,13 +322,30 @@ selection = Table(
 # Blobs that a transaction gave up, until the sweeper has deleted them.
 garbage = Table("garbage", metadata, Column("blob_key", TEXT, primary_key=True), sqlite_with_rowid=False)
 
-# Where uploads under way write to; see ``studies.uploads``.
+# Where uploads under way write to; see ``studies.uploads``. ``server`` is the one that they came to.
 upload = Table(
     "upload",
     metadata,
     Column("id", _Id, primary_key=True),
     Column("store_id", _Id, nullable=False),
+    _text("server"),
     sqlite_autoincrement=True,
+)
+
+# Servers that share the index, as long as they are alive; see ``index.servers``. ``home`` is that of the data
+# directory, ``place`` the one in the order in which they came, ``state`` what the others must know of it (JSON). Empty
+# where one server has the index for itself.
+server = Table(
+    "server",
+    metadata,
+    Column("id", TEXT, primary_key=True),
+    Column("home", TEXT, nullable=False),
+    Column("name", TEXT, nullable=False),
+    Column("runs", Boolean, nullable=False),
+    Column("place", BigInteger, nullable=False),
+    _count("beats"),
+    Column("state", TEXT, nullable=False, server_default="{}"),
+    sqlite_with_rowid=False,
 )
 
 # What a store has gained and lost on a day (since 1970, UTC); sums of all days are what it holds.

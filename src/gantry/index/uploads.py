@@ -18,7 +18,7 @@ from gantry.index.refusals import BadValue
 from gantry.index.replacement import replace_instances
 from gantry.index.shared_transactions import SharedTransactions
 from gantry.index.statements import Statement
-from gantry.index.tables import dicom_store, instance, segment, upload
+from gantry.index.tables import dicom_store, instance, segment, server, upload
 from gantry.resources import Failure, Instance, Replacement, Uids
 from gantry.storage.extents import SUFFIX
 
@@ -75,7 +75,9 @@ class Uploads(Part):
     def begin_upload(self, store_id: int) -> int:
         with self.database.write() as connection:
             _require_store(connection, store_id)
-            found: Any = connection.execute(insert(upload), {"store_id": store_id}).inserted_primary_key
+            found: Any = connection.execute(
+                insert(upload), {"store_id": store_id, "server": self.database.member}
+            ).inserted_primary_key
             return int(found[0])
 
     def end_upload(self, number: int, segments: Sequence[str] = ()) -> None:
@@ -91,7 +93,8 @@ class Uploads(Part):
 
     def list_uploads(self) -> list[tuple[int, int]]:
         with self.database.read() as connection:
-            return [(row.id, row.store_id) for row in connection.execute(select(upload))]
+            gone = upload.c.server.not_in(select(server.c.id))
+            return [(row.id, row.store_id) for row in connection.execute(select(upload).where(gone))]
 
 
 def _find_own(connection: Connection, keys: Sequence[str]) -> set[str]:

@@ -17,6 +17,7 @@ from gantry.index_protocols.resources import AccessIndex, ResourceIndex
 from gantry.index_protocols.restoration import RestorationIndex
 from gantry.index_protocols.searches import MetricsIndex, SavedSearchIndex, SearchIndex
 from gantry.index_protocols.segments import SegmentIndex
+from gantry.index_protocols.servers import ServerIndex
 
 
 class Index(Protocol):
@@ -73,6 +74,9 @@ class Index(Protocol):
 
     @property
     def restoration(self) -> RestorationIndex: ...
+
+    @property
+    def servers(self) -> ServerIndex: ...
 
     def settle(self) -> None:
         """Return once it is certain what earlier calls have written, those that raised an error included, and all of

@@ -113,7 +113,7 @@ class UploadIndex(Protocol):
         ...
 
     def list_uploads(self) -> list[tuple[int, int]]:
-        """(lot, store id) of all lots."""
+        """(lot, store id) of all lots of servers that are gone; where one server has the index for itself, of all."""
         ...
 
 

@@ -31,7 +31,8 @@ class OperationIndex(Protocol):
         ...
 
     def claim_operation(self, runner: str) -> Operation | None:
-        """Claim the oldest unfinished operation that this runner has not claimed; None when there is none."""
+        """Claim the oldest unfinished operation that this runner has not claimed, nor a server that is alive; None when
+        there is none."""
         ...
 
     def claim_again(self, value: Operation, runner: str) -> Operation | None:

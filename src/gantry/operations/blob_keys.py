@@ -55,6 +55,11 @@ def attempt_prefix(operation: Operation) -> str:
     return f"{operation_prefix(operation)}{format_sortable(operation.attempt)}-"
 
 
+def _next_attempt(operation: Operation) -> str:
+    """What no blob of this attempt, and of those before it, sorts behind."""
+    return f"{operation_prefix(operation)}{format_sortable(operation.attempt + 1)}-"
+
+
 def batch_prefix(operation: Operation, number: int) -> str:
     return f"{attempt_prefix(operation)}{format_sortable(number // _BATCHES)}/{number % _BATCHES:03d}"
 
@@ -122,7 +127,9 @@ def _sweep(
             if operation.attempt > _OLD_ATTEMPTS and _parse_old_position(operation, committed):
                 _sweep_old(seams, operation, f"{place}/", prefix, committed, check)
             else:
-                seams.blobs.delete_prefix(*make_rest(place, prefix, committed), check)
+                # Nothing of a later attempt: another server may have taken the operation over, and have committed.
+                before = f"{place}/{_next_attempt(operation)}"
+                seams.blobs.delete_prefix(*make_rest(place, prefix, committed), check, before)
         except Cancelled:
             raise
         except StatusError as error:

@@ -9,16 +9,18 @@ import time
 from contextlib import suppress
 
 from gantry.errors import Internal, StatusError, TakenOver, Wait
+from gantry.membership import State
 from gantry.operations.attempt import run_operation
 from gantry.operations.commits import Totals, cancel
 from gantry.operations.sweeps import Sweeps, make_chores
-from gantry.operations.waits import Waits
-from gantry.resources import Method, Operation
+from gantry.operations.waits import Waits, from_json, to_json
+from gantry.resources import Method, Operation, Waiting
 from gantry.seams import SILENT_SECONDS, Seams
 
 logger = logging.getLogger(__name__)
 
 _LOOK_SECONDS = 5  # between two looks for operations that came without ``notify``
+_SHARED_LOOK_SECONDS = 1  # where they come to other servers
 _WAIT_SECONDS = 0.5  # between two looks at waiting operations: a cancel takes effect within a second
 _HANG_SECONDS = 5.0
 """Without a sign of life, until a cancel is carried out without the thread that runs the operation."""
@@ -32,11 +34,12 @@ class Runner:
     """Runs operations and sweeps in threads of its own, ``slots`` operations at a time, from ``start`` to ``stop``.
 
     An operation that is running at ``stop`` stays claimed; the next runner continues it at its checkpoint. One that
-    waits takes no slot.
+    waits takes no slot. With 0 slots other servers run all operations.
     """
 
     def __init__(self, seams: Seams, slots: int = 4) -> None:
-        self.id = secrets.token_hex(8)
+        self.id = seams.members.id or secrets.token_hex(8)
+        self._look_seconds = _SHARED_LOOK_SECONDS if seams.members.is_shared else _LOOK_SECONDS
         self.totals = Totals()
         self.waits = Waits()
         self._active: dict[int, Operation] = {}
@@ -62,6 +65,17 @@ class Runner:
 
     def _list_running(self) -> list[int]:
         return list(self._active)
+
+    def describe(self) -> State:
+        """What other servers must know of this one."""
+        waiting = {each.name.id: self.waits.find(each.name.id) for each in self.waits.list_waiting()}
+        running = {number: self.waits.find(number) for number in list(self._active)}
+        operations = {number: to_json(waits) for number, waits in (waiting | running).items()}
+        return State(self._list_busy_stores(), operations)
+
+    def find_waiting(self, number: int) -> Waiting | None:
+        """What an operation waits for, here or at another server."""
+        return self.waits.find(number) or from_json(self._seams.members.find_state(number))
 
     @property
     def running(self) -> int:
@@ -110,7 +124,7 @@ class Runner:
                 logger.warning("operations wait: %s", error.message)
             except Exception:
                 logger.exception("an unexpected error in a runner; it continues")
-            self._wake.acquire(timeout=_LOOK_SECONDS)
+            self._wake.acquire(timeout=self._look_seconds)
 
     def _is_surplus(self) -> bool:
         """Whether a thread that hung is back, and another one works in its stead."""

@@ -116,6 +116,7 @@ def sweep_stores(seams: Seams, stopping: threading.Event, busy: set[int]) -> Non
     for store_id in deleted:
         with suppress(StatusError):  # a full disk holds up no deletion
             seams.records.forget(store_id)
+    busy = busy | seams.members.find_busy_stores(deleted)
     for store_id in deleted:
         if seams.is_held():
             return

@@ -7,7 +7,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 from gantry.errors import StatusError
@@ -49,16 +49,54 @@ def make_chores(
 ) -> list[Chore]:
     """All chores. ``busy`` returns the ids of the stores that operations are writing to, ``running`` the numbers of the
     operations."""
-    seams.left_lots[:] = seams.index.uploads.list_uploads()  # read before this process begins any upload
+    if not seams.members.is_shared:  # read before this process begins any upload
+        seams.left_lots[:] = seams.index.uploads.list_uploads()
+    shared = _make_shared(seams, stopping, busy, running)
+    return [*_make_own(seams, stopping), *(_for_all(seams, each) for each in shared)]
+
+
+def _make_own(seams: Seams, stopping: threading.Event) -> list[Chore]:
+    """What each server does for itself."""
     return [
         Chore("room for the index", seams.index.keep_reserve, 10),
+        Chore("examination of the index", seams.index.examine, 5, long=True),
+        Chore("uploads", partial(_sweep_uploads, seams, stopping), 5),
+    ]
+
+
+def _sweep_uploads(seams: Seams, stopping: threading.Event) -> None:
+    if seams.members.is_shared and seams.members.is_keeper:
+        seams.left_lots.extend([each for each in seams.index.uploads.list_uploads() if each not in seams.left_lots])
+    sweep_uploads(seams, seams.left_lots, stopping)
+
+
+def _for_all(seams: Seams, chore: Chore) -> Chore:
+    """One server does it for all that share the index."""
+
+    def run() -> None:
+        if not seams.members.is_keeper:
+            raise _NotMine
+        chore.function()
+
+    return replace(chore, function=run)
+
+
+class _NotMine(Exception):
+    """Another server does it."""
+
+
+def _make_shared(
+    seams: Seams, stopping: threading.Event, busy: Callable[[], set[int]], running: Callable[[], Collection[int]]
+) -> list[Chore]:
+    def list_running() -> set[int]:
+        return {*running(), *seams.members.list_running()}
+
+    return [
         Chore("garbage", partial(sweep_garbage, seams, stopping), 5, woken=True),
         Chore("deleted stores", lambda: sweep_stores(seams, stopping, busy()), 5, woken=True),
         Chore("old operations", partial(sweep_operations, seams, stopping), 60, woken=True),
-        Chore("uploads", partial(sweep_uploads, seams, seams.left_lots, stopping), 5),
-        Chore("unfinished exports", partial(sweep_unfinished, seams, stopping, running), 5, long=True),
+        Chore("unfinished exports", partial(sweep_unfinished, seams, stopping, list_running), 5, long=True),
         Chore("late writes", LateSweeps(seams, stopping).run, 60, long=True),
-        Chore("examination of the index", seams.index.examine, 5, long=True),
         Chore("sparse segments", partial(_compact, seams, stopping), 600, long=True),
         Chore("descriptions", partial(_describe, seams, stopping), 0, long=True),
     ]
@@ -114,7 +152,7 @@ class Sweeps:
         """Run a chore; False where it must be tried again."""
         try:
             chore.function()
-        except Stopping:
+        except (Stopping, _NotMine):
             return False
         except StatusError as error:
             logger.warning("the background work %r is tried again: %s", chore.name, error.message)

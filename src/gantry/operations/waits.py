@@ -9,6 +9,7 @@ import random
 import threading
 import time
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
@@ -129,3 +130,23 @@ def _describe(old: _Entry | None, cause: Wait, message: str, at: datetime | None
     """It waits since it began to wait for this."""
     since = old.waiting.since if old is not None and old.waiting.cause is cause else datetime.now(UTC)
     return Waiting(cause, since, at, f"{message}; {_GO_ON[cause]}, or cancel it")
+
+
+def to_json(value: Waiting | None) -> dict[str, str] | None:
+    """For other servers."""
+    if value is None:
+        return None
+    next_attempt = "" if value.next_attempt is None else value.next_attempt.isoformat()
+    return {
+        "cause": value.cause.value,
+        "since": value.since.isoformat(),
+        "next": next_attempt,
+        "message": value.message,
+    }
+
+
+def from_json(value: Mapping[str, str] | None) -> Waiting | None:
+    if value is None:
+        return None
+    next_attempt = datetime.fromisoformat(value["next"]) if value["next"] else None
+    return Waiting(Wait(value["cause"]), datetime.fromisoformat(value["since"]), next_attempt, value["message"])

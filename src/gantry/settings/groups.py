@@ -98,6 +98,13 @@ class ServerSettings:
         absent="one per core, at least 4 and at most 16",
         flag=True,
     )
+    runner: bool = setting(
+        True,
+        readers.TRUTH,
+        "Run operations. false: other servers that share the database run those that come to this one.",
+        "false",
+        more="See [scale-out.md](howto/scale-out.md).",
+    )
     log_json: bool = setting(
         False,
         readers.TRUTH,

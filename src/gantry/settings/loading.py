@@ -13,7 +13,7 @@ from typing import Any
 
 from gantry.access.addresses import LOOPBACK
 from gantry.errors import InvalidArgument
-from gantry.settings.groups import AccessSettings, ApiSettings, OidcSettings, ServerSettings, StorageSettings
+from gantry.settings.groups import SQLITE, AccessSettings, ApiSettings, OidcSettings, ServerSettings, StorageSettings
 from gantry.settings.own_bucket import OwnBucket, check_own_bucket, find_own_bucket
 from gantry.settings.setting import read_value, settings_of
 from gantry.system_errors import describe_os_error
@@ -42,6 +42,11 @@ class Settings(OidcSettings, AccessSettings, ApiSettings, StorageSettings, Serve
         """What ``blobs`` names; None where the instances lie in directories. Raises InvalidArgument."""
         return find_own_bucket(self.blobs, self.storage_tiers, self.remote_buckets)
 
+    @property
+    def shares(self) -> bool:
+        """Whether other servers may use the same index: what they store must not lie in directories of this one."""
+        return self.database != SQLITE and bool(self.blobs) and not self.storage_classes
+
 
 def load_settings(flags: Mapping[str, Any], environ: Mapping[str, str], file: str = "") -> Settings:
     """Flags win over the environment, the environment over the file. Raises InvalidArgument naming the setting."""
@@ -56,6 +61,7 @@ def load_settings(flags: Mapping[str, Any], environ: Mapping[str, str], file: st
     _check_access(settings)
     _check_addresses(settings)
     _check_files(settings)
+    _check_runner(settings)
     check_own_bucket(settings.own_bucket, settings.storage_classes, settings.layout)
     return settings
 
@@ -107,6 +113,14 @@ def _check_addresses(settings: Settings) -> None:
         )
     if bool(settings.tls_cert) != bool(settings.tls_key):
         raise InvalidArgument("tls_cert, tls_key: are needed together")
+
+
+def _check_runner(settings: Settings) -> None:
+    if not settings.runner and not settings.shares:
+        raise InvalidArgument(
+            "runner: is false, and no other server could run the operations of this one: that needs database, the "
+            "address of a database of PostgreSQL, and blobs, a bucket for all storage classes"
+        )
 
 
 def _require_readable(name: str, path: str) -> None:

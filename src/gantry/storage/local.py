@@ -211,12 +211,12 @@ class LocalBlobStore:
             while name := name.rpartition(b"/")[0]:
                 self._in_directory(name, os.rmdir)
 
-    def delete_prefix(self, prefix: str, start_after: str = "", check: Check | None = None) -> int:
-        """Remove every object below ``prefix`` whose key sorts after ``start_after``, durably. Returns their number.
+    def delete_prefix(self, prefix: str, start_after: str = "", check: Check | None = None, before: str = "") -> int:
+        """Returns the number of objects.
 
         Raises the error of one that cannot be removed, after all others are.
         """
-        return delete_each(self, prefix, start_after, check)
+        return delete_each(self, prefix, start_after, check, before)
 
     def sync_removed(self, directories: set[str]) -> None:
         """What was removed from a bucket, and comes back, is no loss."""

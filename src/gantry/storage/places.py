@@ -81,13 +81,13 @@ class PlacedBlobStore:
         for place, store in self._places.items():
             store.sync_removed({each for each in directories if each.partition("/")[0] == place})
 
-    def delete_prefix(self, prefix: str, start_after: str = "", check: Check | None = None) -> int:
+    def delete_prefix(self, prefix: str, start_after: str = "", check: Check | None = None, before: str = "") -> int:
         """Delete by prefix; a prefix that contains no place applies to all of them."""
         store = self._places.get(prefix.partition("/")[0]) if "/" in prefix else None
         return (
-            delete_each(self, prefix, start_after, check)
+            delete_each(self, prefix, start_after, check, before)
             if store is None
-            else store.delete_prefix(prefix, start_after, check)
+            else store.delete_prefix(prefix, start_after, check, before)
         )
 
     def require_mounted(self) -> None:

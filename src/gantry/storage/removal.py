@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
+from itertools import takewhile
 from typing import Protocol
 
 from gantry.errors import StatusError, Unavailable
@@ -24,11 +26,11 @@ class Removable(Protocol):
     def require_mounted(self) -> None: ...
 
 
-def delete_each(store: Removable, prefix: str, start_after: str, check: Check | None) -> int:
+def delete_each(store: Removable, prefix: str, start_after: str, check: Check | None, before: str) -> int:
     """``delete_prefix`` of a store: what cannot be removed, or listed, hinders nothing beside it."""
     count, failed = 0, None
     changed: set[str] = set()
-    found = without_gaps(store.list(prefix, start_after, check=check))
+    found = without_gaps(stop_before(store.list(prefix, start_after, check=check), before))
     try:
         for entry in found:
             if check is not None:
@@ -48,3 +50,9 @@ def delete_each(store: Removable, prefix: str, start_after: str, check: Check | 
         raise failed
     store.require_mounted()
     return count
+
+
+def stop_before(found: Iterator[ObjectMeta], key: str) -> Iterator[ObjectMeta]:
+    """Those of a listing that sort before a key; all where it is empty."""
+    last = os.fsencode(key)
+    return takewhile(lambda each: os.fsencode(each.key) < last, found) if key else found

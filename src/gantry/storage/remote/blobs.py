@@ -209,10 +209,11 @@ class RemoteBlobs:
         objects = [key for key in keys if not parse_extent(key) and not key.endswith(SUFFIX)]
         return failed | self._bucket.delete_all(objects)
 
-    def delete_prefix(self, prefix: str, start_after: str = "", check: Check | None = None) -> int:
+    def delete_prefix(self, prefix: str, start_after: str = "", check: Check | None = None, before: str = "") -> int:
         above = self._bucket.prefix
         with self._bucket.marked(), self._bucket.deleting(prefix):
-            return self._remote.delete_prefix(above + prefix, above + start_after if start_after else "", check)
+            first, last = (above + each if each else "" for each in (start_after, before))
+            return self._remote.delete_prefix(above + prefix, first, check, last)
 
     def sync_removed(self, directories: set[str]) -> None:
         """Nothing is left to do: an object that was deleted does not come back."""

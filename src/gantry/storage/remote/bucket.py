@@ -32,6 +32,7 @@ from gantry.storage.remote.place import RemotePlace
 from gantry.storage.remote.reading import RemoteObject
 from gantry.storage.remote.unsorted import sort_all
 from gantry.storage.remote.writing import copy_object, drop_unnamed, write_object
+from gantry.storage.removal import stop_before
 from gantry.storage.uris import MAX_KEY_BYTES, is_text, measure_key
 
 logger = logging.getLogger(__name__)
@@ -151,9 +152,9 @@ class RemoteBucket:
         if self._is_key(key):
             self.client.delete(key)
 
-    def delete_prefix(self, prefix: str, start_after: str = "", check: Check | None = None) -> int:
+    def delete_prefix(self, prefix: str, start_after: str = "", check: Check | None = None, before: str = "") -> int:
         """Raises the error of an object that could not be deleted, after all others are."""
-        found = self.list(prefix, start_after, check=check)
+        found = stop_before(self.list(prefix, start_after, check=check), before)
         count, failed, first = 0, 0, ""
         while some := list(islice(found, MOST_KEYS)):
             errors: dict[str, StatusError] = {

@@ -1,0 +1,151 @@
+"""What the help of each command says below its flags."""
+
+from __future__ import annotations
+
+EPILOG = """\
+examples:
+  gantry serve --data ./gantry-data
+  gantry stores create radiology/main
+  gantry import 'gs://incoming/2024/**.dcm' --store radiology/main
+  gantry operations errors 7 --dataset radiology
+  gantry export gs://outgoing/2024 --store radiology/main
+
+exit codes:
+  0    everything succeeded
+  1    the operation finished with an error (some or all objects failed), or the server failed
+  2    the command line, a setting or the request is wrong; nothing was started
+  3    the server cannot be reached
+  130  Ctrl-C; a running operation continues
+
+environment:
+  GANTRY_SERVER, GANTRY_TOKEN, GANTRY_PROJECT, GANTRY_LOCATION, GANTRY_STORE   the defaults of the flags
+  GANTRY_CONFIG, GANTRY_HOST, GANTRY_PORT, GANTRY_DATA, GANTRY_BUCKETS, …      the settings of `gantry serve`
+"""
+
+SERVE = """\
+A setting may come from a flag, the environment (GANTRY_PORT) or a TOML file (port = 8080); the first of these wins.
+
+examples:
+  gantry serve
+  gantry serve --data /srv/gantry --buckets /srv/buckets --port 9000
+  gantry serve --config /etc/gantry.toml
+"""
+
+RUN = """\
+For servers that share a database of PostgreSQL and a bucket: this one takes no requests, and runs the operations that
+came to the others. It answers /healthz, /readyz and /metrics alone. The settings are those of `gantry serve`.
+
+example: gantry run --config /etc/gantry.toml
+"""
+
+IMPORT = """\
+wildcards, in the object name only; quote the URI, or the shell expands them:
+  *    any characters except /       gs://BUCKET/2024/*.dcm
+  **   any characters, at the end    gs://BUCKET/2024/**   gs://BUCKET/**.dcm
+  ?    one character except /        gs://BUCKET/IM?.dcm
+
+Each object that fails is listed with its reason; the others are imported. It is safe to run an import again.
+
+examples:
+  gantry import 'gs://incoming/**' --store radiology/main
+  gantry import 'gs://incoming/**.dcm' --store radiology/main --storage-class ARCHIVE --async
+"""
+
+EXPORT = """\
+Each instance becomes gs://BUCKET/DIR/STUDY/SERIES/INSTANCE.dcm, replacing any object there. The bucket must exist.
+
+examples:
+  gantry export gs://outgoing/all --store radiology/main
+  gantry export gs://outgoing/some --store radiology/main --filter gs://outgoing/filter.txt
+"""
+
+OPERATIONS = """\
+examples:
+  gantry operations list --dataset radiology
+  gantry operations wait 7 --dataset radiology
+  gantry operations errors 7 --dataset radiology --json | jq .jsonPayload.source
+"""
+
+STORES = """\
+examples:
+  gantry stores create radiology/main
+  gantry stores list
+  gantry stores delete radiology/main --yes
+"""
+
+VIEWER = """\
+examples:
+  gantry viewer install
+  gantry viewer install --data /srv/gantry --from ohif-app-3.13.2.tgz
+"""
+
+STORAGE = """\
+A segment is a file that many instances share. A running server rewrites segments that have lost most of their
+instances; files of older versions are moved by `compact`, while no server uses the directory.
+
+examples:
+  gantry storage
+  gantry storage compact --data /srv/gantry
+  gantry storage clear --dry-run --data /srv/gantry
+"""
+
+CHECK = """\
+Changes nothing. A server may run on the directory meanwhile. Exit code: 0 nothing is wrong, 1 something is, 2 not
+all of it could be checked.
+
+examples:
+  gantry check --data /srv/gantry
+  gantry check --read --json | jq 'select(.kind == "content-wrong")'
+"""
+
+BUCKETS = """\
+Runs on the machine of the server, as its user and with its settings; no server needs to run. Tries each right and
+names one that is missing. Exit code: 0 all that was tried works, 1 something does not.
+
+examples:
+  gantry buckets check incoming --config /etc/gantry.toml
+  gantry buckets check s3://archive-2024/exports --write
+"""
+
+REBUILD = """\
+For a server whose index.sqlite is lost, and for an older index that was put back: stop the server, run it, start the
+server. It takes up every instance whose bytes are there, also those of uploads and imports that were interrupted, and
+deletes nothing. It can be interrupted and run again. The exit code is 1 where some could not be taken up.
+
+examples:
+  gantry storage rebuild --data /srv/gantry
+  gantry storage rebuild --store 3=projects/p/locations/us-central1/datasets/d/dicomStores/s
+"""
+
+INDEX = """\
+Stop the server first. All rows are copied and compared, then the source is given up. It can be interrupted and run
+again. A password is safe in PGPASSWORD or ~/.pgpass. Exit code: 0 all is copied, 1 it is not, 2 refused, 3 a database
+was lost.
+
+example: gantry index copy /srv/gantry postgresql://gantry@db.example.org/gantry
+"""
+
+MIGRATE = """\
+A start of the server does the same. Exit code: 0 all is up to date, 1 it is not, 2 refused, or not known. With --check
+a server may run meanwhile, and nothing is changed.
+"""
+
+SERVICE_ACCOUNTS = """\
+examples:
+  gantry service-accounts create pacs --out pacs.json
+  GOOGLE_APPLICATION_CREDENTIALS=pacs.json python import.py
+  gantry service-accounts list
+"""
+
+DATASETS = """\
+examples:
+  gantry datasets create radiology
+  gantry datasets list --json
+"""
+
+DEMO = """\
+Starts a server, imports real DICOM files and one broken file, exports them and compares them byte for byte.
+On a terminal the server then runs until Ctrl-C, so that you can look at the result.
+Needs the extra: pip install 'gantry-dicom[demo]'
+With --buckets s3 it also needs: pip install 'gantry-dicom[demo,s3]' 'moto[server,s3]'
+"""

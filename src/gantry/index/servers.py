@@ -1,0 +1,57 @@
+"""Servers that share an index in PostgreSQL. A server is alive while it has a row, and only then it can write: see
+``PostgresDatabase``. Whoever has a row counts up its ``beats`` again and again."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from sqlalchemy import Row, delete, func, insert, select, update
+
+from gantry.errors import Expelled
+from gantry.index.database import Part
+from gantry.index.tables import server
+from gantry.live_servers import LiveServer
+
+GONE = "this server was silent for too long, so that others have taken over its work; it has to start again"
+
+
+class Servers(Part):
+    """Promises: ``index_protocols.ServerIndex``."""
+
+    def join(self, name: str, home: str, runs: bool) -> str:
+        row = {"id": self.database.member, "home": home, "name": name, "runs": runs}
+        with self.database.write(is_member=False) as connection:
+            connection.execute(delete(server).where(server.c.home == home))
+            last = connection.execute(select(func.max(server.c.place))).scalar() or 0
+            connection.execute(insert(server), row | {"place": last + 1})
+        return self.database.member
+
+    def beat(self, state: Mapping[str, Any]) -> list[LiveServer]:
+        mine = update(server).where(server.c.id == self.database.member)
+        with self.database.pulse() as connection:
+            done = connection.execute(mine.values(beats=server.c.beats + 1, state=json.dumps(dict(state))))
+            if not done.rowcount:
+                raise Expelled(GONE)
+            return [_to_server(row) for row in connection.execute(_IN_ORDER)]
+
+    def expel(self, value: LiveServer) -> bool:
+        same = server.c.id == value.id, server.c.beats == value.beats
+        with self.database.write() as connection:
+            return bool(connection.execute(delete(server).where(*same)).rowcount)
+
+    def leave(self) -> None:
+        with self.database.write(is_member=False) as connection:
+            connection.execute(delete(server).where(server.c.id == self.database.member))
+
+    def list_live(self) -> list[LiveServer]:
+        with self.database.read() as connection:
+            return [_to_server(row) for row in connection.execute(_IN_ORDER)]
+
+
+_IN_ORDER = select(server).order_by(server.c.place)
+
+
+def _to_server(row: Row[Any]) -> LiveServer:
+    return LiveServer(row.id, row.name, row.runs, row.beats, json.loads(row.state))

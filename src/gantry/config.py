@@ -366,8 +366,9 @@ def _open_remote(
 
 
 def _open_records(places: Places, index: SqlIndex) -> StoreRecords:
-    records = LocalStoreRecords(places, index.segments.find_names)
-    return CopiedStoreRecords(records, places, places.remote) if places.remote else records
+    names = index.segments.find_names
+    records = LocalStoreRecords(places, names)
+    return CopiedStoreRecords(records, places, places.remote, names) if places.remote else records
 
 
 def _find_numbers(blobs: Mapping[str, Blobs]) -> tuple[int, int]:

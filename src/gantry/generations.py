@@ -134,7 +134,9 @@ def join(generations: Generations, places: Places, data: str) -> Witness:
     for place in found.places - places.keys():  # ``keep_places`` has seen that it is empty
         generations.remove_place(place)
     writer = MarkWriter(places, data)
-    return _Witnesses(writer, GenerationCopies(places.remote, found.mark)) if places.remote else writer
+    if not places.remote:
+        return writer
+    return _Witnesses(writer, GenerationCopies(places.remote, found.mark, lambda: generations.get().commits))
 
 
 class _Witnesses:

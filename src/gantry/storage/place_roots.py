@@ -96,10 +96,15 @@ class Places(Mapping[str, str]):
                 merge_records(self[place], place, text)
 
     def publish_mark(self, place: str, mark: Mark) -> None:
-        """Where the blobs lie in a bucket it gets the mark too. Raises FailedPrecondition."""
+        """Where the blobs lie in a bucket it gets the mark too, unless it says more. Raises FailedPrecondition."""
         files = self.remote.get(place)
-        if files is not None:
-            name = mark_path("", place).name
-            text = mark.format()
-            if files.read(name) != text:
-                files.ask(lambda: files.write(name, text))
+        if files is None:
+            return
+        name = mark_path("", place).name
+
+        def change(text: str | None) -> str | None:
+            there = None if text is None else parse_mark(text, f"{files.address}/{name}")
+            says_more = there is not None and there.mark == mark.mark and there.commits >= mark.commits
+            return None if says_more else mark.format()
+
+        files.ask(partial(files.update, name, change))

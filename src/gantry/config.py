@@ -25,7 +25,7 @@ from gantry.errors import FailedPrecondition, NotFound, StatusError, Unavailable
 from gantry.executors import WorkerPool
 from gantry.findings import Finding, Kind
 from gantry.generation_checks import find_missing_names, find_wrong_generations
-from gantry.generations import FoundIndex, find_mark, join, require_index, require_same_mark
+from gantry.generations import FoundIndex, Others, find_mark, join, require_index, require_same_mark
 from gantry.iam.policies import Binding, Policy, check_bindings
 from gantry.iam.roles import Roles
 from gantry.index.checks import ReadOnlyIndex
@@ -42,8 +42,8 @@ from gantry.storage.place_marks import find_wrong_marks, keep_places, read_recor
 from gantry.storage.place_roots import Places
 from gantry.storage.places import PlacedBlobStore
 from gantry.storage.remote.blobs import RemoteBlobs
-from gantry.storage.remote.place_claims import mark_name
-from gantry.storage.remote.place_files import NAME
+from gantry.storage.remote.place_claims import SharedIndex, has_claims, mark_name
+from gantry.storage.remote.place_files import NAME, PlaceFiles
 from gantry.storage.remote.store_names import CopiedStoreRecords
 from gantry.storage.store_records import LocalStoreRecords, read_records
 from gantry.system_errors import describe_os_error
@@ -126,12 +126,14 @@ def open_service_accounts(data: Path, url: str = "") -> ServiceAccounts:
 class DataDirectory:
     """The directory of one server: index, blobs, buckets. One process and its workers lock it at a time.
 
-    Of blobs in a bucket the files about them are here, and copies in the bucket."""
+    Of blobs in a bucket the files about them are here, and copies in the bucket. Where the index is in PostgreSQL too,
+    other servers may share both, each with a directory of its own."""
 
-    def __init__(self, settings: Settings, rebuilding: bool = False) -> None:
-        """``rebuilding``: the index may be missing, and with blobs in a bucket the whole directory. Raises
-        FailedPrecondition, InvalidArgument."""
+    def __init__(self, settings: Settings, rebuilding: bool = False, alone: bool = False) -> None:
+        """``rebuilding``: the index may be missing, and with blobs in a bucket the whole directory. ``alone``: while no
+        other server uses the index. Raises FailedPrecondition, InvalidArgument."""
         self.path, self.rebuilding = Path(settings.data).absolute(), rebuilding
+        self.shares = settings.shares and not (rebuilding or alone)
         self.index = IndexPlace(self.path, settings.database)
         check_directories(self.path, settings.buckets_path, settings.storage_classes)
         try:
@@ -146,18 +148,40 @@ class DataDirectory:
             require_usable(self.path / "blobs")
             self.index.require()
             files, tiers = open_place_files(settings), settings.storage_tiers
-            self.marks = keep_places(self.path, settings.storage_classes, files, tiers, rebuilding)
+            shared = self._find_shared(files) if settings.shares and files is not None and not rebuilding else None
+            self.marks = keep_places(self.path, settings.storage_classes, files, tiers, rebuilding, shared)
             if files is not None:
                 files = files.with_mark(*_find_claim(self, MAIN))
             own = dict.fromkeys((MAIN, *sorted(tiers)), str(self.path / "blobs"))
             self.places = Places({**own, **settings.storage_classes}, own, files)
-            found = FoundIndex(self.index.name, self.index.is_there, self.index.read_generation())
-            (require_same_mark if rebuilding else require_index)(found, self.places)
+            self._require_index()
             self.places.fetch()
             self.index.keep()
         except BaseException:
             self.close()
             raise
+
+    def _find_shared(self, files: PlaceFiles) -> SharedIndex | None:
+        """The index that this directory is to share. The first start makes it before the bucket is marked, because
+        its mark is that of the bucket: so of several first starts none takes another one for a stranger."""
+        found = self.index.read_generation(self.shares)
+        if not (found and found.mark) and read_record(self.path).is_new:
+            if not has_claims(files):
+                self.index.open(self.shares).close()
+            found = self.index.read_generation(self.shares)  # who has marked the bucket had an index by then
+        return SharedIndex(found.mark, found.places) if found and found.mark else None
+
+    def _require_index(self) -> None:
+        """What does not fit is looked at again where another server has written to the index meanwhile."""
+        require = require_same_mark if self.rebuilding else require_index
+        found = self.index.read_generation(self.shares)
+        while True:
+            try:
+                return require(FoundIndex(self.index.name, self.index.is_there, found), self.places)
+            except FailedPrecondition:
+                before, found = found, self.index.read_generation(self.shares) if self.shares else found
+                if before is found or (before and found and found._replace(commits=before.commits) == before):
+                    raise
 
     def close(self) -> None:
         os.close(self.lock)
@@ -247,7 +271,7 @@ def _read_places(data: Path, settings: Settings | None) -> Places:
             advice="name the settings file of the server with --config",
         )
     directories = dict.fromkeys((MAIN, *record.in_bucket), here) | dict(record.directories)
-    return Places(directories, record.in_bucket, files)
+    return Places(directories, record.in_bucket, files, settings is not None and settings.shares)
 
 
 def _list_marks(
@@ -292,8 +316,14 @@ def read_store_names(directory: DataDirectory) -> dict[int, DicomStoreName | Non
     return found
 
 
-def open_seams(settings: Settings, directory: DataDirectory) -> Seams:
-    """One machine: SQLite or PostgreSQL, directories or a bucket, a process pool."""
+def open_seams(
+    settings: Settings,
+    directory: DataDirectory,
+    list_others: Others = list,
+    others_hold: Callable[[], bool] = lambda: False,
+) -> Seams:
+    """One machine: SQLite or PostgreSQL, directories or a bucket, a process pool. ``list_others`` names the other
+    servers that use the index now, ``others_hold`` says whether one of them keeps bytes from being deleted."""
     uploads = OwnUploads(directory.path)
     blobs: dict[str, Blobs] = {
         place: _open_remote(settings, place, str(uploads.directory), _find_claim(directory, place))
@@ -303,11 +333,15 @@ def open_seams(settings: Settings, directory: DataDirectory) -> Seams:
     }
     # More workers than a small machine has cores: while one waits for the disk another reads and copies.
     workers = settings.workers or max(4, min(os.cpu_count() or 1, 16))
-    index = directory.index.open()
-    if directory.rebuilding:
-        mark = find_mark(directory.places, index.generations.get().mark)
-        index.generations.begin_rebuilding(mark, *_find_numbers(blobs))
-    index.database.witness = join(index.generations, directory.places, str(directory.path))
+    index = directory.index.open(directory.shares)
+    try:
+        if directory.rebuilding:
+            mark = find_mark(directory.places, index.generations.get().mark)
+            index.generations.begin_rebuilding(mark, *_find_numbers(blobs))
+        index.database.witness = join(index.generations, directory.places, str(directory.path), list_others)
+    except BaseException:
+        index.close()
+        raise
     records = _open_records(directory.places, index)
     if not directory.rebuilding:
         for place in directory.places:
@@ -329,17 +363,31 @@ def open_seams(settings: Settings, directory: DataDirectory) -> Seams:
         late_places=tuple(directory.places.remote),
         retention_days=settings.retention_days,
         records=records,
-        is_held=_make_hold(directory, index),
+        is_held=_make_hold(make_own_hold(directory, index), others_hold),
         buckets=buckets.list,
         kind_of=buckets.kind_of,
     )
 
 
-def _make_hold(directory: DataDirectory, index: SqlIndex) -> Callable[[], bool]:
+def make_own_hold(directory: DataDirectory, index: SqlIndex) -> Callable[[], bool]:
     """While a backup is made, and while a copy of this server uses the same bucket: its rows name bytes that have lost
-    theirs here."""
+    theirs here. What other servers of the index must hear of this one: it says nothing of them."""
     hold, database = Hold(directory.path / "hold"), index.database
     return lambda: hold.is_held() or bool(database.witness.trouble)
+
+
+def _make_hold(own: Callable[[], bool], others_hold: Callable[[], bool]) -> Callable[[], bool]:
+    """One server's hold keeps the bytes of all: the index that its backup is of names them. Where nobody can say now,
+    they stay: what is deleted does not come back."""
+
+    def is_held() -> bool:
+        try:
+            return own() or others_hold()
+        except StatusError as error:
+            logger.warning("bytes of what is deleted stay: other servers cannot be asked: %s", error.what)
+            return True
+
+    return is_held
 
 
 def make_buckets(settings: Settings) -> Buckets:

@@ -89,13 +89,14 @@ class IndexPlace:
             return ""
         return read_schema(self._database if self.is_server else self.file)
 
-    def read_generation(self) -> Generation | None:
-        """None where there is no index yet. Raises FailedPrecondition."""
-        return read_server_generation(self._database) if self.is_server else read_generation(self.file)
+    def read_generation(self, shares: bool = False) -> Generation | None:
+        """None where there is no index yet. ``shares``: other servers may use it. Raises FailedPrecondition."""
+        return read_server_generation(self._database, shares) if self.is_server else read_generation(self.file)
 
     def open_read_only(self, is_used: bool) -> ReadOnlyIndex:
         """``is_used``: a server may write to it meanwhile. Raises FailedPrecondition."""
         return ReadOnlyIndex(open_read_only(self._database if self.is_server else self.file, is_used))
 
-    def open(self) -> SqlIndex:
-        return SqlIndex(self._database if self.is_server else self.file)
+    def open(self, shares: bool = False) -> SqlIndex:
+        """``shares``: beside other servers, in PostgreSQL. Raises FailedPrecondition."""
+        return SqlIndex(self._database if self.is_server else self.file, shares=shares)

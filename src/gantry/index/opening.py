@@ -16,19 +16,20 @@ from gantry.index.server_address import is_server
 NO_DRIVER = "an index in PostgreSQL needs a driver that is not installed: `pip install 'gantry-dicom[postgresql]'`"
 
 
-def open_database(url: str | Path, now: Callable[[], int]) -> Database:
-    """The path of a file, or an address: ``sqlite:///FILE``, ``postgresql://USER@HOST/DATABASE``. Raises
-    FailedPrecondition."""
-    return _open_server(str(url), now) if is_server(url) else Database(url, now)
+def open_database(url: str | Path, now: Callable[[], int], shares: bool = False) -> Database:
+    """The path of a file, or an address: ``sqlite:///FILE``, ``postgresql://USER@HOST/DATABASE``. ``shares``: beside
+    other servers, in PostgreSQL. Raises FailedPrecondition."""
+    return _open_server(str(url), now, shares) if is_server(url) else Database(url, now)
 
 
-def read_server_generation(url: str) -> Generation | None:
-    """That of an index in PostgreSQL which is not open; None in a database without one. Raises FailedPrecondition."""
+def read_server_generation(url: str, shares: bool = False) -> Generation | None:
+    """That of an index in PostgreSQL which is not open, or which other servers use; None in a database without one.
+    Raises FailedPrecondition."""
     try:
         from gantry.index.postgresql import read_generation
     except ImportError:
         raise FailedPrecondition(NO_DRIVER) from None
-    return read_generation(url)
+    return read_generation(url, shares)
 
 
 def read_schema(url: str | Path) -> str:
@@ -65,9 +66,9 @@ def open_alone(url: str | Path) -> Engine:
     return open_server_alone(str(url))
 
 
-def _open_server(url: str, now: Callable[[], int]) -> Database:
+def _open_server(url: str, now: Callable[[], int], shares: bool) -> Database:
     try:
         from gantry.index.postgresql import PostgresDatabase
     except ImportError:
         raise FailedPrecondition(NO_DRIVER) from None
-    return PostgresDatabase(url, now)
+    return PostgresDatabase(url, now, shares)

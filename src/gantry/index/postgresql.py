@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, LiteralString
 
 import psycopg
 from psycopg.types.numeric import IntLoader
@@ -62,12 +62,13 @@ _OUTCOME = "SELECT pg_xact_status(CAST(%s AS xid8))"
 class PostgresDatabase(Database):
     """The same promises as SQLite's. ``url`` begins with ``postgresql://``."""
 
-    def __init__(self, url: str, now: Callable[[], int] = read_clock) -> None:
+    def __init__(self, url: str, now: Callable[[], int] = read_clock, shares: bool = False) -> None:
+        """``shares``: beside other servers."""
         self.now = now
         self.witness: Witness = NoWitness()
         self._url, self._name = parse_server(url), name_server(url)
         self.engine, self.writer = open_engine(self._url, READERS), open_engine(self._url, 1)
-        event.listen(self.writer, "connect", _take_lock)
+        event.listen(self.writer, "connect", _share_lock if shares else _take_lock)
         self._queue = WriterQueue()
         self._certain = True
         try:
@@ -215,21 +216,27 @@ def open_server_alone(url: str) -> Engine:
     return engine
 
 
-def _take_lock(connection: psycopg.Connection[Any], _record: Any) -> None:
+def _share_lock(connection: psycopg.Connection[Any], record: Any) -> None:
+    """Raises Interrupted while somebody has it alone."""
+    _take_lock(connection, record, "pg_advisory_lock_shared")
+
+
+def _take_lock(connection: psycopg.Connection[Any], _record: Any, function: LiteralString = "pg_advisory_lock") -> None:
     """Raises Interrupted while a session of this server or of another one has it."""
     connection.execute(f"SET lock_timeout = '{_LOCK_SECONDS}s'")
     try:
-        connection.execute("SELECT pg_advisory_lock(%s)", (LOCK,))
+        connection.execute(f"SELECT {function}(%s)", (LOCK,))
     except psycopg.errors.LockNotAvailable:
         error = _Taken("another server of Gantry uses this database; stop it first")
         raise retry_later(error, RETRY_SECONDS) from None
     connection.execute(f"SET lock_timeout = '{WAIT}s'")
 
 
-def read_generation(url: str) -> Generation | None:
-    """That of an index which is not open; None in a database without one. Raises FailedPrecondition."""
+def read_generation(url: str, shares: bool = False) -> Generation | None:
+    """That of an index which is not open, or which other servers use; None in a database without one. Raises
+    FailedPrecondition."""
     engine = open_engine(parse_server(url), 1)
-    event.listen(engine, "connect", _take_lock)
+    event.listen(engine, "connect", _share_lock if shares else _take_lock)
     try:
         with engine.connect() as connection:
             refuse_copy(connection, name_server(url))

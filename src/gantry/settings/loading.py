@@ -13,7 +13,7 @@ from typing import Any
 
 from gantry.access.addresses import LOOPBACK
 from gantry.errors import InvalidArgument
-from gantry.settings.groups import AccessSettings, ApiSettings, OidcSettings, ServerSettings, StorageSettings
+from gantry.settings.groups import SQLITE, AccessSettings, ApiSettings, OidcSettings, ServerSettings, StorageSettings
 from gantry.settings.own_bucket import OwnBucket, check_own_bucket, find_own_bucket
 from gantry.settings.setting import read_value, settings_of
 from gantry.system_errors import describe_os_error
@@ -41,6 +41,12 @@ class Settings(OidcSettings, AccessSettings, ApiSettings, StorageSettings, Serve
     def own_bucket(self) -> OwnBucket | None:
         """What ``blobs`` names; None where the instances lie in directories. Raises InvalidArgument."""
         return find_own_bucket(self.blobs, self.storage_tiers, self.remote_buckets)
+
+    @property
+    def shares(self) -> bool:
+        """Whether several servers may use the index and the stored instances: both are where each of them comes to.
+        Raises InvalidArgument."""
+        return self.database != SQLITE and self.own_bucket is not None and not self.storage_classes
 
 
 def load_settings(flags: Mapping[str, Any], environ: Mapping[str, str], file: str = "") -> Settings:

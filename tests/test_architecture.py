@@ -29,12 +29,12 @@ LAYERS = {
             "moments",
             "header_packs",
         ),
-        *("checkpoints", "checksums", "findings", "rests", "late_writes", "short_members"),
+        *("checkpoints", "checksums", "findings", "rests", "late_writes", "live_servers", "short_members"),
         *("counters", "json_patch", "json_text", "operation_state", "sizes", "whole_numbers"),
         *("storage.uris", "storage.extents", "dicom.forms", "iam."),
     ),
     "ports": (
-        *("seams", "backoff", "beats", "calls_ahead", "calls_that_hang", "index_protocols.", "pauses"),
+        *("seams", "backoff", "membership", "beats", "calls_ahead", "calls_that_hang", "index_protocols.", "pauses"),
         *("durable_files", "system_errors"),
     ),
     "dicom": ("dicom.",),
@@ -105,7 +105,7 @@ NEED_EXTRAS = {
     *(f"storage.remote.gcs{part}" for part in ("", "_credentials", "_errors", "_http", "_machine", "_uploads")),
     *(f"storage.remote.azure{part}" for part in ("", "_credentials", "_digests", "_requests", "_tokens")),
     *(f"access.{name}" for name in ("endpoint", "issuer", "oidc", "service_accounts", "sign_in", "signed_tokens")),
-    *("index.postgresql", "index.postgresql_reading"),
+    *("index.postgresql", "index.postgresql_locks", "index.postgresql_reading"),
 }
 EXTRAS = (
     "psycopg",

@@ -33,7 +33,7 @@ from gantry.iam.roles import Roles
 from gantry.index.checks import ReadOnlyIndex
 from gantry.index.sql import SqlIndex
 from gantry.index_wiring import IndexPlace
-from gantry.membership import Membership, SharedMembership
+from gantry.membership import Membership, SharedMembership, find_alive
 from gantry.names import DicomStoreName
 from gantry.seams import MAIN, Blobs, Seams, StoreRecords
 from gantry.settings.directories import check_directories, require_usable
@@ -45,8 +45,8 @@ from gantry.storage.place_marks import find_wrong_marks, keep_places, read_recor
 from gantry.storage.place_roots import Places
 from gantry.storage.places import PlacedBlobStore
 from gantry.storage.remote.blobs import RemoteBlobs
-from gantry.storage.remote.place_claims import mark_name
-from gantry.storage.remote.place_files import NAME
+from gantry.storage.remote.place_claims import SharedIndex, has_claims, mark_name
+from gantry.storage.remote.place_files import NAME, PlaceFiles
 from gantry.storage.remote.store_names import CopiedStoreRecords
 from gantry.storage.store_records import LocalStoreRecords, read_records
 from gantry.system_errors import describe_os_error
@@ -129,12 +129,14 @@ def open_service_accounts(data: Path, url: str = "") -> ServiceAccounts:
 class DataDirectory:
     """The directory of one server: index, blobs, buckets. One process and its workers lock it at a time.
 
-    Of blobs in a bucket the files about them are here, and copies in the bucket."""
+    Of blobs in a bucket the files about them are here, and copies in the bucket. Where the index is in PostgreSQL too,
+    other servers may share both, each with a directory of its own."""
 
-    def __init__(self, settings: Settings, rebuilding: bool = False) -> None:
-        """``rebuilding``: the index may be missing, and with blobs in a bucket the whole directory. Raises
-        FailedPrecondition, InvalidArgument."""
+    def __init__(self, settings: Settings, rebuilding: bool = False, alone: bool = False) -> None:
+        """``rebuilding``: the index may be missing, and with blobs in a bucket the whole directory. ``alone``: while no
+        other server uses the index. Raises FailedPrecondition, InvalidArgument."""
         self.path, self.rebuilding = Path(settings.data).absolute(), rebuilding
+        self.shares = settings.shares and not (rebuilding or alone)
         self.index = IndexPlace(self.path, settings.database)
         check_directories(self.path, settings.buckets_path, settings.storage_classes)
         try:
@@ -149,13 +151,13 @@ class DataDirectory:
             require_usable(self.path / "blobs")
             self.index.require()
             files, tiers = open_place_files(settings), settings.storage_tiers
-            self.marks = keep_places(self.path, settings.storage_classes, files, tiers, rebuilding)
+            shared = self._find_shared(files) if settings.shares and files is not None and not rebuilding else None
+            self.marks = keep_places(self.path, settings.storage_classes, files, tiers, rebuilding, shared)
             if files is not None:
                 files = files.with_mark(*_find_claim(self, MAIN))
             own = dict.fromkeys((MAIN, *sorted(tiers)), str(self.path / "blobs"))
             self.places = Places({**own, **settings.storage_classes}, own, files)
-            found = FoundIndex(self.index.name, self.index.is_there, self.index.read_generation(settings.shares))
-            (require_same_mark if rebuilding else require_index)(found, self.places)
+            self._require_index()
             self.places.fetch()
             self.index.keep()
         except BaseException:
@@ -172,6 +174,28 @@ class DataDirectory:
             boot = secrets.token_hex(16)
         found = os.fstat(self.lock)
         return f"{boot}:{found.st_dev}:{found.st_ino}"
+
+    def _find_shared(self, files: PlaceFiles) -> SharedIndex | None:
+        """The index that this directory is to share. The first start makes it before the bucket is marked, because
+        its mark is that of the bucket: so of several first starts none takes another one for a stranger."""
+        found = self.index.read_generation(self.shares)
+        if not (found and found.mark) and read_record(self.path).is_new:
+            if not has_claims(files):
+                self.index.open(self.shares).close()
+            found = self.index.read_generation(self.shares)  # who has marked the bucket had an index by then
+        return SharedIndex(found.mark, found.places) if found and found.mark else None
+
+    def _require_index(self) -> None:
+        """What does not fit is looked at again where another server has written to the index meanwhile."""
+        require = require_same_mark if self.rebuilding else require_index
+        found = self.index.read_generation(self.shares)
+        while True:
+            try:
+                return require(FoundIndex(self.index.name, self.index.is_there, found), self.places)
+            except FailedPrecondition:
+                before, found = found, self.index.read_generation(self.shares) if self.shares else found
+                if before is found or (before and found and found._replace(commits=before.commits) == before):
+                    raise
 
     def close(self) -> None:
         os.close(self.lock)
@@ -261,7 +285,7 @@ def _read_places(data: Path, settings: Settings | None) -> Places:
             advice="name the settings file of the server with --config",
         )
     directories = dict.fromkeys((MAIN, *record.in_bucket), here) | dict(record.directories)
-    return Places(directories, record.in_bucket, files)
+    return Places(directories, record.in_bucket, files, settings is not None and settings.shares)
 
 
 def _list_marks(
@@ -307,7 +331,7 @@ def read_store_names(directory: DataDirectory) -> dict[int, DicomStoreName | Non
 
 
 def open_seams(settings: Settings, directory: DataDirectory) -> Seams:
-    """One machine: SQLite or PostgreSQL, directories or a bucket, a process pool."""
+    """SQLite or PostgreSQL, directories or a bucket, a process pool."""
     uploads = OwnUploads(directory.path)
     blobs: dict[str, Blobs] = {
         place: _open_remote(settings, place, str(uploads.directory), _find_claim(directory, place))
@@ -317,12 +341,17 @@ def open_seams(settings: Settings, directory: DataDirectory) -> Seams:
     }
     # More workers than a small machine has cores: while one waits for the disk another reads and copies.
     workers = settings.workers or max(4, min(os.cpu_count() or 1, 16))
-    index = directory.index.open(settings.shares)
-    if directory.rebuilding:
-        mark = find_mark(directory.places, index.generations.get().mark)
-        index.generations.begin_rebuilding(mark, *_find_numbers(blobs))
-    index.database.witness = join(index.generations, directory.places, str(directory.path))
-    members = _join(settings, directory, index)
+    index = directory.index.open(directory.shares)
+    try:
+        if directory.rebuilding:
+            mark = find_mark(directory.places, index.generations.get().mark)
+            index.generations.begin_rebuilding(mark, *_find_numbers(blobs))
+        find_others = partial(find_alive, index.servers)
+        index.database.witness = join(index.generations, directory.places, str(directory.path), find_others)
+        members = _join(settings, directory, index)
+    except BaseException:
+        index.close()
+        raise
     records = _open_records(directory.places, index)
     if not directory.rebuilding:
         for place in directory.places:
@@ -344,7 +373,7 @@ def open_seams(settings: Settings, directory: DataDirectory) -> Seams:
         late_places=tuple(directory.places.remote),
         retention_days=settings.retention_days,
         records=records,
-        is_held=_make_hold(directory, index, members.is_held),
+        is_held=_make_hold(make_own_hold(directory, index), members.is_held),
         members=members,
         buckets=buckets.list,
         kind_of=buckets.kind_of,
@@ -353,17 +382,22 @@ def open_seams(settings: Settings, directory: DataDirectory) -> Seams:
 
 def _join(settings: Settings, directory: DataDirectory, index: SqlIndex) -> Membership:
     """This server among those that share the index."""
-    if not settings.shares:
+    if not directory.shares:
         return Membership()
-    name, holds = f"{socket.gethostname()}:{os.getpid()}", Hold(directory.path / "hold").is_held
+    name, holds = f"{socket.gethostname()}:{os.getpid()}", make_own_hold(directory, index)
     return SharedMembership(index.servers, name, directory.home, settings.runner, holds)
 
 
-def _make_hold(directory: DataDirectory, index: SqlIndex, others_hold: Callable[[], bool]) -> Callable[[], bool]:
-    """While a backup is made, here or at another server, and while a copy of this server uses the same bucket: its rows
-    name bytes that have lost theirs here."""
+def make_own_hold(directory: DataDirectory, index: SqlIndex) -> Callable[[], bool]:
+    """While a backup is made, and while a copy of this server uses the same bucket: its rows name bytes that have lost
+    theirs here. What other servers of the index must hear of this one: it says nothing of them."""
     hold, database = Hold(directory.path / "hold"), index.database
-    return lambda: hold.is_held() or others_hold() or bool(database.witness.trouble)
+    return lambda: hold.is_held() or bool(database.witness.trouble)
+
+
+def _make_hold(own: Callable[[], bool], others_hold: Callable[[], bool]) -> Callable[[], bool]:
+    """One server's hold keeps the bytes of all: the index that its backup is of names them."""
+    return lambda: own() or others_hold()
 
 
 def make_buckets(settings: Settings) -> Buckets:
@@ -390,8 +424,9 @@ def _open_remote(
 
 
 def _open_records(places: Places, index: SqlIndex) -> StoreRecords:
-    records = LocalStoreRecords(places, index.segments.find_names)
-    return CopiedStoreRecords(records, places, places.remote) if places.remote else records
+    names = index.segments.find_names
+    records = LocalStoreRecords(places, names)
+    return CopiedStoreRecords(records, places, places.remote, names) if places.remote else records
 
 
 def _find_numbers(blobs: Mapping[str, Blobs]) -> tuple[int, int]:

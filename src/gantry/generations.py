@@ -7,7 +7,7 @@ has fewer was put back from a backup, beside blobs that it does not know. They s
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 from gantry.errors import FailedPrecondition
@@ -23,6 +23,9 @@ logger = logging.getLogger(__name__)
 
 UNREPORTED = 1000
 """More transactions in which an attempt begins than a mark can miss: it is on the disk some seconds after them."""
+
+Others = Callable[[], Sequence[str]]
+"""The names of other servers that use the same index now."""
 
 REBUILD = "`gantry storage rebuild` makes a new one from the stored instances"
 
@@ -105,14 +108,16 @@ def find_mark(places: Places, own: str) -> str:
     return next(iter(marks), "")
 
 
-def join(generations: Generations, places: Places, data: str) -> Witness:
+def join(generations: Generations, places: Places, data: str, list_others: Others = list) -> Witness:
     """Give the mark of the index to places that have none, and go on with an older index. ``data`` is the directory of
     the index. Returns what tells the places of transactions. Raises FailedPrecondition."""
-    found = generations.get()
     marked = {**places, INDEX: data}
     marks = {place: read_mark(root, place) for place, root in marked.items()}
-    commits = max(found.commits, _find_commits(found, marks, places))
+    found = generations.get()  # after the marks: what other servers write meanwhile makes no index look older
+    reached = _find_commits(found, marks, places)
+    commits = max(found.commits, reached)
     is_older = commits > found.commits
+    _require_alone(found, places, is_older, list_others)
     if is_older:
         logger.warning(
             "the index is older than the blobs beside it: it has %d of %d transactions. Instances that were stored "
@@ -129,12 +134,32 @@ def join(generations: Generations, places: Places, data: str) -> Witness:
     for place in places.remote:
         places.publish_mark(place, Mark(found.mark, commits))
     if is_older:
-        generations.follow(commits, _prefix_of)
+        generations.follow(commits, _prefix_of, reached)
     generations.add_places(places.keys() - found.places)
     for place in found.places - places.keys():  # ``keep_places`` has seen that it is empty
         generations.remove_place(place)
     writer = MarkWriter(places, data)
-    return _Witnesses(writer, GenerationCopies(places.remote, found.mark)) if places.remote else writer
+    if not places.remote:
+        return writer
+    return _Witnesses(writer, GenerationCopies(places.remote, found.mark, lambda: generations.get().commits))
+
+
+def _require_alone(found: Generation, places: Places, is_older: bool, list_others: Others) -> None:
+    """Raises FailedPrecondition where other servers would be hurt by what this start must do."""
+    is_changed = bool(found.places) and found.places != places.keys()
+    if not (is_older or is_changed) or not (others := list_others()):
+        return
+    running = f"while other servers use it ({', '.join(others)})"
+    if is_older:
+        raise FailedPrecondition(
+            f"the index is older than the blobs beside it, and cannot go on {running}",
+            advice="stop all servers, put back the newest database, and start one of them before the others",
+        )
+    raise FailedPrecondition(
+        f"storage_tiers: the index has the places {', '.join(sorted(found.places))}, not {', '.join(sorted(places))}, "
+        f"and that cannot be changed {running}",
+        advice="give all servers the same storage_tiers; to change them, stop all servers first",
+    )
 
 
 class _Witnesses:

@@ -98,5 +98,5 @@ class IndexPlace:
         return ReadOnlyIndex(open_read_only(self._database if self.is_server else self.file, is_used))
 
     def open(self, shares: bool = False) -> SqlIndex:
-        """``shares``: other servers may use it as well."""
+        """``shares``: beside other servers, in PostgreSQL. Raises FailedPrecondition."""
         return SqlIndex(self._database if self.is_server else self.file, shares=shares)

@@ -53,6 +53,9 @@ class Membership:
     def start(self, describe: Callable[[], State], end: Callable[[], None]) -> None:
         """``describe`` is what the others must know, ``end`` is called once this server was taken for dead."""
 
+    def beat(self) -> None:
+        """Give a sign of life now, and look at those of the others. Raises Expelled, Interrupted."""
+
     def tell(self) -> None:
         """What the others must know has changed."""
 
@@ -158,7 +161,6 @@ class SharedMembership(Membership):
             self._wake.clear()
 
     def beat(self) -> None:
-        """Give a sign of life now, and look at those of the others. Raises Expelled, Interrupted."""
         self._live = self._index.beat(self._describe().to_json() | {"holds": self._holds()})
         now = time.monotonic()
         if now - self._heard > _DEAF_SECONDS:
@@ -172,3 +174,13 @@ class SharedMembership(Membership):
     def _look_at(self, server: LiveServer, now: float) -> tuple[int, float]:
         beats, since = self._seen.get(server.id, (-1, now))
         return (beats, since) if beats == server.beats else (server.beats, now)
+
+
+def find_alive(index: ServerIndex) -> list[str]:
+    """The names of servers that give signs of life now, before this one is among them. Where there are rows it takes
+    some time: a database that was put back from a backup has those of servers that ran then."""
+    before = {each.id: each.beats for each in index.list_live()}
+    if not before:
+        return []
+    time.sleep(GONE_SECONDS)
+    return [each.name for each in index.list_live() if each.beats != before.get(each.id)]

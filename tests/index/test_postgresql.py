@@ -194,7 +194,7 @@ def test_an_operation_and_its_store_are_locked_while_a_batch_is_committed(
 def test_numbers_go_on_far_behind_those_that_another_index_may_have_given(index: SqlIndex, store: DicomStore) -> None:
     """An index that was put back, or is made again, does not give a number twice."""
     other = replace(STORE, store="other")
-    index.generations.follow(1000, lambda *numbers: "/".join(map(str, numbers)))
+    index.generations.follow(1000, lambda *numbers: "/".join(map(str, numbers)), 1000)
     index.resources.create_dicom_store(DicomStore(other))
     followed = index.resources.get_dicom_store(other).id
     assert followed > store.id + 1000 and index.uploads.begin_upload(store.id) > 1000

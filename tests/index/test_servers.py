@@ -105,7 +105,7 @@ def test_who_is_silent_for_too_long_is_gone(pair: Pair, store: DicomStore) -> No
     b.beat()
     again = pair.b.operations.claim_operation(b.id)
     assert again is not None and again.attempt == mine.attempt + 1
-    with pytest.raises(Expelled):
+    with pytest.raises(TakenOver):
         pair.a.operations.commit_batch(mine, pair.a.database.member, Batch("x", (item(1),)))
     with pytest.raises(Expelled):
         pair.a.servers.beat({})

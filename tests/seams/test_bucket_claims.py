@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
+from itertools import count
+
 import pytest
 
 from gantry.errors import DiskAway, FailedPrecondition
@@ -88,10 +92,10 @@ def test_a_server_that_ignores_the_condition_has_the_mark_of_the_last_one(
     monkeypatch.setattr(type(bucket.client), "create", type(bucket.client).put)
     place_claims.claim(files, ["main"], ONE)
     early = files.with_mark(NAME, ONE)
-    early.write("main.stores", "1")
+    early.update("main.stores", lambda _: "1")
     files.create(NAME, OTHER)
     with pytest.raises(DiskAway, match="its mark is that of another server"):
-        early.write("main.stores", "2")
+        early.update("main.stores", lambda _: "2")
     assert files.read("main.stores") == "1"
 
     def create_then_other(self: PlaceFiles, name: str, text: str) -> None:
@@ -120,3 +124,64 @@ def test_who_writes_at_the_same_time_as_another_one_asks_again(bucket: RemoteBuc
         files.create(NAME, ONE)
     assert rule.failed == 1
     assert files.read(NAME) == OTHER
+
+
+def test_of_two_who_change_a_file_at_once_neither_undoes_the_other(files: PlaceFiles) -> None:
+    """Also where there was none yet; and where another one has removed it."""
+    asked: list[str | None] = []
+
+    def between(act: Callable[[], None], line: str) -> Callable[[str | None], str]:
+        def change(text: str | None) -> str:
+            asked.append(text)
+            if len(asked) % 2:
+                act()
+            return f"{text or ''}{line}"
+
+        return change
+
+    add = partial(files.update, "main.stores")
+    add(between(lambda: add(lambda text: f"{text or ''}a"), "b"))
+    assert files.read("main.stores") == "ab"
+    add(between(lambda: add(lambda text: f"{text or ''}c"), "d"))
+    assert files.read("main.stores") == "abcd"
+    add(between(lambda: files.remove("main.stores"), "e"))
+    assert files.read("main.stores") == "e"
+    assert asked == [None, "a", "ab", "abc", "abcd", None]
+
+
+def test_a_file_that_stays_as_it_is_is_not_written(bucket: RemoteBucket, s3: S3Server) -> None:
+    files = PlaceFiles(bucket.place, "own/", "s3://b/own")
+    files.create(NAME, ONE)
+    s3.reset_counts()
+    files.update(NAME, lambda text: None)
+    assert set(s3.requests.operations) == {"HeadObject", "GetObject"}
+
+
+@pytest.mark.parametrize("fault", ["501 NotImplemented", "400 InvalidArgument"])
+def test_a_server_that_refuses_the_condition_of_a_change_is_asked_without_it(
+    bucket: RemoteBucket, s3: S3Server, fault: str
+) -> None:
+    files = PlaceFiles(bucket.place, "own/", "s3://b/own")
+    files.create("main.stores", "1")
+    with s3.fail(fault, methods=["PUT"], times=1) as rule:
+        files.update("main.stores", lambda text: f"{text}2")
+    assert (rule.failed, files.read("main.stores")) == (1, "12")
+
+
+def test_a_change_whose_answer_is_lost_is_made_once(bucket: RemoteBucket, s3: S3Server) -> None:
+    files = PlaceFiles(bucket.place, "own/", "s3://b/own")
+    files.create("main.stores", "1")
+    with s3.fail("reset after", methods=["PutObject"], times=1) as rule:
+        files.update("main.stores", lambda text: f"{text}2" if text == "1" else None)
+    assert (rule.failed, files.read("main.stores")) == (1, "12")
+
+
+def test_a_file_that_another_one_writes_all_the_time_is_given_up(files: PlaceFiles) -> None:
+    numbers = count()
+
+    def change(text: str | None) -> str:
+        files.update("main.stores", lambda _: str(next(numbers)))
+        return "mine"
+
+    with pytest.raises(DiskAway, match=r"others write main\.stores all the time"):
+        files.update("main.stores", change)

@@ -53,7 +53,7 @@ class Database:
 
     Writers take turns at one connection and never hold one of the readers', so that reads go on while they wait.
     ``url`` may be the path of a file. ``now`` reads the clock: microseconds since 1970 UTC. ``shares``: other servers
-    may use the database, too; ``member`` is what this one is called among them, "" where it is alone.
+    may use the database, too; ``member`` is what this one is called among them once it has joined them.
     """
 
     shares = False
@@ -102,10 +102,9 @@ class Database:
         return self.read()
 
     @contextmanager
-    def write(self, is_member: bool = True) -> Iterator[Connection]:
-        """``is_member``: the server was let in among those that share the database. Raises Interrupted where it is not
-        this thread's turn in time, or SQLite cannot write; then nothing was written. Raises OutcomeUnknown where that
-        is not certain: see ``settle``."""
+    def write(self) -> Iterator[Connection]:
+        """Raises Interrupted where it is not this thread's turn in time, or SQLite cannot write; then nothing was
+        written. Raises OutcomeUnknown where that is not certain: see ``settle``."""
         with self._queue.take_turn(WAIT) as mine:
             if not mine:
                 raise Interrupted("the index is too busy right now: other writers are waiting; try again")

@@ -112,8 +112,10 @@ class Generations(Part):
             if values:
                 connection.execute(update(generation).values(values))
 
-    def follow(self, commits: int, prefix_of: PrefixOf) -> None:
+    def follow(self, commits: int, prefix_of: PrefixOf, reached: int) -> None:
         """Go on beside blobs that ``commits`` transactions have written, of which this index does not know all.
+        ``reached`` are those that are known of: where the index has come so far, another server has done this at the
+        same moment, and nothing is left to give up.
 
         What it has not finished may have been finished by those. So it gives up the right to delete what it does not
         know: uploads and operations that are not done begin behind everything that may be there. And the numbers of
@@ -121,11 +123,13 @@ class Generations(Part):
         same copy of an index is put back again.
         """
         with self.database.write() as connection:
-            connection.execute(delete(upload))
-            _restart_operations(connection, commits, prefix_of)
-            for table in (dicom_store, upload):
-                _jump(connection, table.name)
-            connection.execute(update(generation).values(commits=commits + 1))
+            now = connection.execute(select(generation.c.commits)).scalar_one()
+            if now < reached:
+                connection.execute(delete(upload))
+                _restart_operations(connection, commits, prefix_of)
+                for table in (dicom_store, upload):
+                    _jump(connection, table.name)
+            connection.execute(update(generation).values(commits=max(now, commits) + 1))
 
 
 def _restart_operations(connection: Connection, commits: int, prefix_of: PrefixOf) -> None:

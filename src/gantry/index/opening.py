@@ -17,13 +17,14 @@ NO_DRIVER = "an index in PostgreSQL needs a driver that is not installed: `pip i
 
 
 def open_database(url: str | Path, now: Callable[[], int], shares: bool = False) -> Database:
-    """The path of a file, or an address: ``sqlite:///FILE``, ``postgresql://USER@HOST/DATABASE``. Raises
-    FailedPrecondition."""
+    """The path of a file, or an address: ``sqlite:///FILE``, ``postgresql://USER@HOST/DATABASE``. ``shares``: beside
+    other servers, in PostgreSQL. Raises FailedPrecondition."""
     return _open_server(str(url), now, shares) if is_server(url) else Database(url, now)
 
 
 def read_server_generation(url: str, shares: bool = False) -> Generation | None:
-    """That of an index in PostgreSQL which is not open; None in a database without one. Raises FailedPrecondition."""
+    """That of an index in PostgreSQL which is not open, or which other servers use; None in a database without one.
+    Raises FailedPrecondition."""
     try:
         from gantry.index.postgresql import read_generation
     except ImportError:

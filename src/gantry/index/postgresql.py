@@ -12,7 +12,6 @@ nothing.
 from __future__ import annotations
 
 import logging
-import secrets
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from typing import Any
@@ -70,7 +69,6 @@ class PostgresDatabase(Database):
 
     def __init__(self, url: str, now: Callable[[], int] = read_clock, shares: bool = False) -> None:
         self.now, self.shares = now, shares
-        self.member = secrets.token_hex(8) if shares else ""
         self.witness: Witness = NoWitness()
         self._url, self._name = parse_server(url), name_server(url)
         self.engine, self.writer, self._pulse = (open_engine(self._url, most) for most in (READERS, 1, 1))
@@ -118,7 +116,7 @@ class PostgresDatabase(Database):
             yield connection
 
     @contextmanager
-    def write(self, is_member: bool = True) -> Iterator[Connection]:
+    def write(self) -> Iterator[Connection]:
         with self._queue.take_turn(WAIT) as mine:
             if not mine:
                 raise Interrupted("the index is too busy right now: other writers are waiting; try again")
@@ -126,17 +124,16 @@ class PostgresDatabase(Database):
                 connection.exec_driver_sql(f"BEGIN; {TAKE_TURN}" if self.shares else "BEGIN").close()
                 try:
                     yield connection
-                    number, transaction = self._count(connection, is_member)
+                    number, transaction = self._count(connection)
                 except BaseException:
                     _roll_back(connection)
                     raise
                 self._commit(connection, transaction)
             self.witness.note(number)
 
-    def _count(self, connection: Connection, is_member: bool) -> tuple[int, str]:
+    def _count(self, connection: Connection) -> tuple[int, str]:
         """Count this transaction: how many there are with it, and what it is called. Raises Expelled."""
-        member = self.member if is_member else ""
-        counted = connection.exec_driver_sql(_COUNT, (member, member)).first()
+        counted = connection.exec_driver_sql(_COUNT, (self.member, self.member)).first()
         if counted is None:
             raise Expelled(GONE)
         return counted[0], counted[1]

@@ -56,7 +56,7 @@ class ReadOnlyDatabase(Database):
             yield connection
 
     @contextmanager
-    def write(self, is_member: bool = True) -> Iterator[Connection]:
+    def write(self) -> Iterator[Connection]:
         raise FailedPrecondition("this index is only read")
         yield
 

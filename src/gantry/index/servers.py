@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import secrets
 from collections.abc import Mapping
 from typing import Any
 
@@ -21,12 +22,14 @@ class Servers(Part):
     """Promises: ``index_protocols.ServerIndex``."""
 
     def join(self, name: str, home: str, runs: bool) -> str:
-        row = {"id": self.database.member, "home": home, "name": name, "runs": runs}
-        with self.database.write(is_member=False) as connection:
+        member = secrets.token_hex(8)
+        row = {"id": member, "home": home, "name": name, "runs": runs}
+        with self.database.write() as connection:
             connection.execute(delete(server).where(server.c.home == home))
             last = connection.execute(select(func.max(server.c.place))).scalar() or 0
             connection.execute(insert(server), row | {"place": last + 1})
-        return self.database.member
+        self.database.member = member
+        return member
 
     def beat(self, state: Mapping[str, Any]) -> list[LiveServer]:
         mine = update(server).where(server.c.id == self.database.member)
@@ -42,7 +45,7 @@ class Servers(Part):
             return bool(connection.execute(delete(server).where(*same)).rowcount)
 
     def leave(self) -> None:
-        with self.database.write(is_member=False) as connection:
+        with self.database.pulse() as connection:
             connection.execute(delete(server).where(server.c.id == self.database.member))
 
     def list_live(self) -> list[LiveServer]:

@@ -31,8 +31,7 @@ class SqlIndex:
     """Everything Gantry knows, in a database. Safe to use from many threads. Promises: ``index_protocols.Index``."""
 
     def __init__(self, url: str | Path, now: Callable[[], int] = read_clock, shares: bool = False) -> None:
-        """``now`` reads the clock: microseconds since 1970 UTC. ``shares``: others may use the database as well, which
-        must be PostgreSQL's."""
+        """``now`` reads the clock: microseconds since 1970 UTC. ``shares``: beside other servers, in PostgreSQL."""
         self.database = open_database(url, now, shares)
         self.resources = Resources(self.database)
         self.access = Access(self.database)

@@ -44,8 +44,9 @@ class Settings(OidcSettings, AccessSettings, ApiSettings, StorageSettings, Serve
 
     @property
     def shares(self) -> bool:
-        """Whether other servers may use the same index: what they store must not lie in directories of this one."""
-        return self.database != SQLITE and bool(self.blobs) and not self.storage_classes
+        """Whether several servers may use the index and the stored instances: both are where each of them comes to.
+        Raises InvalidArgument."""
+        return self.database != SQLITE and self.own_bucket is not None and not self.storage_classes
 
 
 def load_settings(flags: Mapping[str, Any], environ: Mapping[str, str], file: str = "") -> Settings:

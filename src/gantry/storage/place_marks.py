@@ -22,6 +22,7 @@ from gantry.seams import MAIN
 from gantry.storage.generation_marks import holds_blobs
 from gantry.storage.owners import Owner, find_owner
 from gantry.storage.remote import place_claims
+from gantry.storage.remote.place_claims import SharedIndex
 from gantry.storage.remote.place_files import PlaceFiles
 from gantry.system_errors import describe_os_error
 
@@ -54,10 +55,12 @@ def keep_places(
     files: PlaceFiles | None = None,
     tiers: Collection[str] = (),
     rebuilding: bool = False,
+    shared: SharedIndex | None = None,
 ) -> dict[str, tuple[str, str]]:
     """Record ``wanted`` (storage class → directory) as the places of the server whose data directory is ``data``, and
     mark ``data/blobs`` as its own. Place → path of its mark, and what stands in it. ``files`` are those in the bucket
     that holds the blobs of all other classes, where one does; those of ``tiers`` are places of their own there.
+    ``shared`` is the index of several servers, where ``data`` belongs to one of them.
 
     New directories are made. Raises FailedPrecondition where blobs could no longer be found.
     """
@@ -68,7 +71,7 @@ def keep_places(
     _require_same_bucket(data, record, files)
     remote = (MAIN, *sorted(tiers)) if files is not None else ()
     if files is not None:
-        mark = place_claims.find_mark(files, record.mark, record.is_new, remote, record.in_bucket, rebuilding)
+        mark = place_claims.find_mark(files, record.mark, record.is_new, remote, record.in_bucket, rebuilding, shared)
         record = record._replace(mark=mark)
         place_claims.require_empty(files, set(record.in_bucket) - set(remote))
     gone = record.directories.keys() - wanted.keys()
@@ -93,7 +96,7 @@ def keep_places(
     _write_record(data / _RECORD, Record(record.mark, wanted, True, bucket, tuple(sorted(tiers))))
     for storage_class in gone:
         _mark_path(storage_class, record.directories[storage_class]).unlink(missing_ok=True)
-    if files is not None:
+    if files is not None and shared is None:  # others may still name a place that this one does not
         place_claims.release(files, set(record.in_bucket) - set(remote))
     places = {MAIN: str(main), **dict.fromkeys(remote, str(main)), **wanted}
     return {place: (str(_mark_path(place, root)), record.mark) for place, root in places.items()}

@@ -15,12 +15,16 @@ from gantry.storage.store_records import merge_records, parse_records, read_reco
 
 class Places(Mapping[str, str]):
     """Place → the directory with the files about it. ``files`` are those in the bucket with the blobs of ``remote``;
-    those of the other places lie in ``DIRECTORY/PLACE``."""
+    those of the other places lie in ``DIRECTORY/PLACE``. ``shares``: other servers write about the same places."""
 
     def __init__(
-        self, directories: Mapping[str, str], remote: Collection[str] = (), files: PlaceFiles | None = None
+        self,
+        directories: Mapping[str, str],
+        remote: Collection[str] = (),
+        files: PlaceFiles | None = None,
+        shares: bool = False,
     ) -> None:
-        self._directories = dict(directories)
+        self._directories, self._shares = dict(directories), shares
         self.remote: Mapping[str, PlaceFiles] = dict.fromkeys(remote, files) if files is not None else {}
 
     def __getitem__(self, place: str) -> str:
@@ -77,11 +81,14 @@ class Places(Mapping[str, str]):
         return [*found]
 
     def name_sources(self, place: str) -> list[tuple[str, Callable[[], Mapping[int, DicomStoreName | None]]]]:
-        """The same of the names of stores."""
-        found = [(str(records_path(self[place], place)), partial(read_records, self[place], place))]
-        if (files := self.remote.get(place)) is not None:
+        """The same of the names of stores. A directory need not know the stores that other servers have made."""
+        files = self.remote.get(place)
+        found: list[tuple[str, Callable[[], Mapping[int, DicomStoreName | None]]]] = []
+        if files is None or not self._shares:
+            found.append((str(records_path(self[place], place)), partial(read_records, self[place], place)))
+        if files is not None:
             found.append((f"{files.address}/{records_name(place)}", partial(self._read_names_there, place)))
-        return [*found]
+        return found
 
     def _read_names_there(self, place: str) -> dict[int, DicomStoreName | None]:
         return parse_records(self.remote[place].read(records_name(place)) or "")
@@ -96,10 +103,15 @@ class Places(Mapping[str, str]):
                 merge_records(self[place], place, text)
 
     def publish_mark(self, place: str, mark: Mark) -> None:
-        """Where the blobs lie in a bucket it gets the mark too. Raises FailedPrecondition."""
+        """Where the blobs lie in a bucket it gets the mark too, unless it says more. Raises FailedPrecondition."""
         files = self.remote.get(place)
-        if files is not None:
-            name = mark_path("", place).name
-            text = mark.format()
-            if files.read(name) != text:
-                files.ask(lambda: files.write(name, text))
+        if files is None:
+            return
+        name = mark_path("", place).name
+
+        def change(text: str | None) -> str | None:
+            there = None if text is None else parse_mark(text, f"{files.address}/{name}")
+            says_more = there is not None and there.mark == mark.mark and there.commits >= mark.commits
+            return None if says_more else mark.format()
+
+        files.ask(partial(files.update, name, change))

@@ -68,6 +68,14 @@ def merge_records(root: str, place: str, text: str) -> None:
         raise FailedPrecondition(f"{records_path(root, place)} cannot be written: {error.what}") from None
 
 
+def add_records(text: str, new: Mapping[int, DicomStoreName | None]) -> str:
+    """``text`` with lines for what it does not say of ``new``; the others stay, which may be another server's."""
+    known = parse_records(text)
+    return text + _format(
+        [_record(number, name) for number, name in new.items() if number not in known or known[number] != name]
+    )
+
+
 def _record(store_id: int, name: DicomStoreName | None) -> dict[str, object]:
     return {"store": store_id, "deleted": True} if name is None else {"store": store_id, "name": str(name)}
 
@@ -122,10 +130,14 @@ class LocalStoreRecords:
             self._synced.add(place)
 
 
+def _format(records: list[dict[str, object]]) -> str:
+    """A line that was cut by a crash must not swallow the next one, so each begins with the end of a line."""
+    return "".join(f"\n{json.dumps(record)}" for record in records) + "\n" * bool(records)
+
+
 def _append(root: str, place: str, records: list[dict[str, object]]) -> None:
     path = records_path(root, place)
-    # A line that was cut by a crash must not swallow the next one, so each begins with the end of a line.
-    data = "".join(f"\n{json.dumps(record)}" for record in records) + "\n" * bool(records)
+    data = _format(records)
     disk = Disk(f"the directory of {place} blobs", os.fsencode(root))
     try:
         if not mark_path(root, place).exists():

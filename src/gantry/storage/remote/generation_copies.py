@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 
 from gantry.errors import FailedPrecondition, StatusError
@@ -26,13 +26,14 @@ _COPIED = (
 
 class GenerationCopies:
     """Writes the number of the last transaction into the bucket, in a thread of its own: a bucket that hangs holds
-    nobody up. ``remote`` are the places with their blobs there, ``mark`` is that of the index.
+    nobody up. ``remote`` are the places with their blobs there, ``mark`` is that of the index. ``read_commits`` asks
+    the index how many transactions it has: other servers that use it write there too. The number never goes down.
 
     ``trouble``: a number stands there that this index has not reached. So a copy of this server, which has its mark,
     writes to the same bucket, and rows that this one does not know name bytes there."""
 
-    def __init__(self, remote: Mapping[str, PlaceFiles], mark: str) -> None:
-        self._remote, self._mark = remote, mark
+    def __init__(self, remote: Mapping[str, PlaceFiles], mark: str, read_commits: Callable[[], int]) -> None:
+        self._remote, self._mark, self._read_commits = remote, mark, read_commits
         self._commits = self._written = 0
         self._wake, self._closing = threading.Event(), threading.Event()
         self._failed: set[str] = set()
@@ -63,40 +64,53 @@ class GenerationCopies:
         self._write()
 
     def _write(self) -> None:
-        commits = self._commits
-        if commits == self._written:
+        own = self._commits
+        if own == self._written:
             return
-        written = [self._write_one(place, files, Mark(self._mark, commits)) for place, files in self._remote.items()]
+        commits = self._find_commits(own)  # of other servers too: they need not write them then
+        written = [self._write_one(place, files, own, commits) for place, files in self._remote.items()]
         if all(written):
-            self._written = commits
+            self._written = own
         else:
             self._wake.set()  # again, after the rest
 
-    def _write_one(self, place: str, files: PlaceFiles, mark: Mark) -> bool:
-        name = mark_path("", place).name
+    def _find_commits(self, least: int) -> int:
+        """How many transactions there are now; the index is closed before this is."""
+        if not self._closing.is_set():
+            with suppress(StatusError):
+                return max(least, self._read_commits())
+        return least
+
+    def _write_one(self, place: str, files: PlaceFiles, own: int, commits: int) -> bool:
+        name, new, found = mark_path("", place).name, Mark(self._mark, commits).format(), 0
+
+        def change(text: str | None) -> str | None:
+            nonlocal found
+            there = _parse(text)
+            found = there.commits if there is not None and there.mark == self._mark else 0
+            return None if found >= own else new
+
         try:
-            if self._is_overtaken(files, name, mark):
-                return True
-            files.write(name, mark.format())
+            files.update(name, change)
         except StatusError as error:
             if place not in self._failed:  # once, until it can be written again
                 logger.warning("%s/%s cannot be written: %s", files.address, name, error.what)
             self._failed.add(place)
             return False
         self._failed.discard(place)
+        if found > commits:
+            self._look_for_copy(f"{files.address}/{name}", found)
         return True
 
-    def _is_overtaken(self, files: PlaceFiles, name: str, mark: Mark) -> bool:
-        """Whether an index with this mark has come further. Its number stays: the next start here is told by it. Raises
-        FailedPrecondition."""
-        there = _parse(files.read(name))
-        if there is None or there.mark != mark.mark or there.commits <= mark.commits:
-            return False
-        if not self.trouble:
-            self.trouble = _COPIED
-            where = f"{files.address}/{name}"
-            logger.error("%s says %d transactions, not %d: %s", where, there.commits, mark.commits, _COPIED)
-        return True
+    def _look_for_copy(self, where: str, there: int) -> None:
+        """Whether an index with this mark has come further than this one has by now. The number there stays: the next
+        start here is told by it."""
+        if self.trouble or self._closing.is_set():
+            return
+        with suppress(StatusError):
+            if there > (commits := self._read_commits()):
+                self.trouble = _COPIED
+                logger.error("%s says %d transactions, not %d: %s", where, there, commits, _COPIED)
 
 
 def _parse(text: str | None) -> Mark | None:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
 from functools import partial
+from typing import NamedTuple
 
 from gantry.errors import FailedPrecondition
 from gantry.resources import BlobStorageClass
 from gantry.seams import MAIN
+from gantry.storage.generation_marks import mark_path, parse_mark
 from gantry.storage.owners import Owner, find_owner
 from gantry.storage.remote.place_files import PlaceFiles
 
@@ -16,22 +18,44 @@ _ANOTHER = "choose another bucket, or another prefix"
 REBUILD = "`gantry storage rebuild` makes the data directory again from what lies in the bucket"
 
 
+class SharedIndex(NamedTuple):
+    """The index that several servers use, each with a data directory of its own: its mark, and the places that have
+    blobs as far as it knows."""
+
+    mark: str
+    places: Collection[str] = ()
+
+
 def mark_name(place: str) -> str:
     return f"{place}.gantry"
 
 
+def has_claims(files: PlaceFiles) -> bool:
+    """Whether any server has marked the bucket. Raises FailedPrecondition."""
+    return any(files.read(mark_name(place)) is not None for place in _PLACES)
+
+
 def find_mark(
-    files: PlaceFiles, own: str, is_new: bool, wanted: Collection[str], known: Collection[str], rebuilding: bool
+    files: PlaceFiles,
+    own: str,
+    is_new: bool,
+    wanted: Collection[str],
+    known: Collection[str],
+    rebuilding: bool,
+    shared: SharedIndex | None = None,
 ) -> str:
     """The mark that the bucket's places have or shall have; changes nothing. ``own`` is that of the data directory,
-    which ``is_new`` where it has none yet; ``known`` are the places that have blobs there as far as it knows.
+    which ``is_new`` where it has none yet; ``known`` are the places that have blobs there as far as it knows. A new
+    one takes the mark of the bucket where that belongs to the index which it is to share.
 
     Raises FailedPrecondition where another server's blobs lie there, or blobs that nobody could find any more.
     """
     files.require_bucket()
     found = {place: text for place in _PLACES if (text := files.read(mark_name(place))) is not None}
+    if is_new and shared is not None:
+        own, known = shared.mark, {*known, *shared.places} & {*wanted}
     if is_new and found:
-        own = _adopt(files, found, rebuilding)
+        own = _adopt(files, found, rebuilding, shared)
     for place in sorted({*wanted, *known}):
         _require_own(files, place, found.get(place), own, place in known, rebuilding)
     for place in found.keys() - {*wanted, *known}:
@@ -43,8 +67,11 @@ def find_mark(
     return own
 
 
-def _adopt(files: PlaceFiles, found: Mapping[str, str], rebuilding: bool) -> str:
-    """The mark of a bucket, for a data directory that has none: it was lost, or it is the wrong one."""
+def _adopt(files: PlaceFiles, found: Mapping[str, str], rebuilding: bool, shared: SharedIndex | None) -> str:
+    """The mark of a bucket, for a data directory that has none: it is another server's of the same index, or it was
+    lost, or it is the wrong one."""
+    if shared is not None:
+        return _join(files, found, shared.mark)
     if not rebuilding:
         raise FailedPrecondition(
             f"blobs: {files.address} holds the blobs of a server, and the data directory is not the one that belongs "
@@ -54,6 +81,23 @@ def _adopt(files: PlaceFiles, found: Mapping[str, str], rebuilding: bool) -> str
     if len(set(found.values())) > 1:
         raise FailedPrecondition(f"blobs: {files.address} holds the blobs of several servers", advice=_ANOTHER)
     return next(iter(found.values()))
+
+
+def _join(files: PlaceFiles, found: Mapping[str, str], index: str) -> str:
+    """The mark is that of the index where its servers had no directories before, else any that stands beside it."""
+    marks = set(found.values())
+    if marks == {index} or (len(marks) == 1 and _read_indexes(files, found) == {index}):
+        return marks.pop()
+    raise FailedPrecondition(
+        f"blobs: {files.address} holds the blobs of another index than the one that database names",
+        advice=f"name the database that belongs to them; or {_ANOTHER}; or {REBUILD}",
+    )
+
+
+def _read_indexes(files: PlaceFiles, places: Collection[str]) -> set[str]:
+    """The marks of the indexes that the blobs of these places belong to."""
+    names = [mark_path("", place).name for place in places]
+    return {parse_mark(text, f"{files.address}/{name}").mark for name in names if (text := files.read(name))}
 
 
 def _require_own(

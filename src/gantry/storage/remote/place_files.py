@@ -12,7 +12,7 @@ from contextlib import suppress
 from functools import partial
 from typing import TypeVar
 
-from gantry.errors import Aborted, FailedPrecondition, NotFound, StatusError
+from gantry.errors import Aborted, DiskAway, FailedPrecondition, NotFound, StatusError, Unimplemented
 from gantry.storage.remote.blob_bucket import BlobBucket
 from gantry.storage.remote.bucket import RemoteBucket
 from gantry.storage.remote.place import RemotePlace
@@ -22,7 +22,11 @@ NAME = "the bucket of stored instances"
 
 _MOST_BYTES = 1 << 30
 """Of a file of names: a hundred bytes for each store."""
+_TRIES = 20
+"""Of a read or a write that another server comes between: each of them writes a file every ten seconds at most."""
 Out = TypeVar("Out")
+Change = Callable[[str | None], str | None]
+"""From what stands in a file, None where there is none, to what shall stand there; None to leave it as it is."""
 
 
 class PlaceFiles:
@@ -46,6 +50,17 @@ class PlaceFiles:
         return self.ask(partial(self._read, name))
 
     def _read(self, name: str) -> str | None:
+        found = self._find(name)
+        return None if found is None else found[0]
+
+    def _find(self, name: str) -> tuple[str, str] | None:
+        """The text, and the tag of the version that it is of."""
+        for _ in range(_TRIES - 1):
+            with suppress(Aborted):  # another server has written it just now
+                return self._find_version(name)
+        return self._find_version(name)
+
+    def _find_version(self, name: str) -> tuple[str, str] | None:
         try:
             found = self.bucket.head(self.prefix + name)
         except NotFound:
@@ -53,12 +68,36 @@ class PlaceFiles:
         if found.size > _MOST_BYTES:
             raise FailedPrecondition(f"{name} has {found.size} bytes, which no file of this server has")
         with self.bucket.open_found(found) as opened:
-            return b"".join(opened.chunks()).decode("utf-8", "replace")
+            return b"".join(opened.chunks()).decode("utf-8", "replace"), found.tag
 
-    def write(self, name: str, text: str) -> None:
-        """Durable on return. Raises DiskAway: it is a part of this server, as a disk of its own is."""
-        with self._blobs.marked(), self._blobs.writing():
-            self.bucket.put(self.prefix + name, [text.encode()])
+    def update(self, name: str, change: Change) -> None:
+        """Write what ``change`` makes of a file in the place of the version that it was given, and of no other: where
+        another server is sooner it is asked again. Durable on return. Raises DiskAway: the bucket is a part of this
+        server, as a disk of its own is; and what ``change`` raises. A server that does not know the condition puts it
+        in the place of any."""
+        for _ in range(_TRIES):
+            with self._blobs.marked():
+                with self._blobs.writing():
+                    found = self._find(name)
+                text = change(None if found is None else found[0])
+                if text is None:
+                    return None
+                with self._blobs.writing(), suppress(Aborted):
+                    return self._replace(self.prefix + name, text.encode(), None if found is None else found[1])
+        raise DiskAway(f"{NAME} cannot be written: others write {name} all the time", advice="try again")
+
+    def _replace(self, key: str, data: bytes, tag: str | None) -> None:
+        """Raises Aborted where another version is there than that of ``tag``, or any where that is None; this may have
+        written it, where an answer was lost."""
+        client = self.bucket.client
+        if tag is None:
+            return client.create(key, data)
+        try:
+            return client.replace(key, data, tag)
+        except NotFound as gone:
+            raise Aborted(gone.what) from None
+        except (FailedPrecondition, Unimplemented):  # of a server that refuses the condition
+            return client.put(key, data)
 
     def create(self, name: str, text: str) -> None:
         """Write a file that is not there. Whoever comes second changes nothing, but on a server that does not know the

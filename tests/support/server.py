@@ -28,6 +28,7 @@ _NO_TLS = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 
 class GantryServer:
     """``python -m gantry serve`` on ``data`` and ``buckets``; the constructor returns when it is ready.
+    ``command``: with more flags, or another command that serves.
 
     ``restart`` starts again on the same directories and, if it is still free, the same port. ``prepared``: the process
     may be a copy of one that has imported all modules (`tests.support.prepared`).
@@ -44,11 +45,12 @@ class GantryServer:
         python: Path | str = sys.executable,
         log: Path | None = None,
         prepared: bool = True,
+        command: tuple[str, ...] = ("serve",),
     ) -> None:
         self.data, self.buckets = Path(data), Path(buckets)
         self.log = log or self.data.parent / f"{self.data.name}.log"
         self.port, self.workers, self.env = port, workers, env or {}
-        self.python = str(python)
+        self.python, self.command = str(python), command
         self._popen = Popen if prepared else subprocess.Popen
         self.buckets.mkdir(parents=True, exist_ok=True)
         self.start()
@@ -96,7 +98,8 @@ class GantryServer:
         return self.log.read_text(errors="replace")
 
     def _spawn(self) -> None:
-        command = [self.python, "-m", "gantry", "serve", "--port", str(self.port), "--workers", str(self.workers)]
+        command = [self.python, "-m", "gantry", *self.command, "--port", str(self.port)]
+        command += ["--workers", str(self.workers)]
         command += ["--data", str(self.data), "--buckets", str(self.buckets)]
         environ = {key: value for key, value in os.environ.items() if not key.startswith("GANTRY_")}
         with self.log.open("ab") as log:

@@ -75,10 +75,23 @@ def test_a_cancel_at_one_replica_ends_what_came_to_the_other(
     store = web[0].create_store("d", "cancelled")
     with cluster.s3.fail("503 SlowDown", methods=["ListObjectsV2"]):
         name = web[0].import_(store, f"{cluster.fill(make_objects())}/**")
-        web[1].wait_until(lambda: "waiting" in web[1].operation(name)["metadata"])
+        cluster.await_runner(name, web[1])
         web[1].call("POST", f"v1/{name}:cancel")
         done = web[0].wait(name)
     assert done["error"]["code"] == 1
+
+
+@pytest.mark.slow
+def test_what_an_operation_waits_for_is_told_by_every_replica(
+    cluster: Cluster, web: tuple[GantryServer, GantryServer]
+) -> None:
+    store = web[0].create_store("d", "waits")
+    with cluster.s3.fail("503 SlowDown", methods=["ListObjectsV2"]):
+        name = web[0].import_(store, f"{cluster.fill(make_objects())}/**")
+        for each in web:
+            each.wait_until(lambda: "waiting" in web[1].operation(name)["metadata"])
+    assert counts(web[1].wait(name)) == (COUNT, 0)
+    assert "waiting" not in web[0].operation(name)["metadata"]
 
 
 @pytest.mark.parametrize("end", ["SIGKILL", "SIGTERM"])
@@ -108,7 +121,8 @@ def test_a_runner_that_was_frozen_changes_nothing(cluster: Cluster, web: tuple[G
     frozen.process.send_signal(signal.SIGCONT)
     assert frozen.process.wait(30) == 1
     assert "it has to start again" in frozen.log_text()
-    assert web[0].operation(name) == done
+    after = web[1].operation(name)
+    assert after == done
     frozen.start()
     assert web[0].call("GET", f"v1/{store}/dicomWeb/studies")[0]["00201208"]["Value"] == [3000]
 

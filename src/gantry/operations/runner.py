@@ -229,6 +229,7 @@ class Runner:
             logger.error("operation %s: attempt %d failed", operation.name, operation.attempt, exc_info=error)
             error = Internal("an internal error; the server's log has the details")
         seconds = self.waits.begin(operation, error, error.waits_for or Wait.INDEX)
+        self._seams.members.tell()
         logger.warning(
             "operation %s: attempt %d interrupted, the next one is in %.0f s: %s",
             *(operation.name, operation.attempt, seconds, error.message),

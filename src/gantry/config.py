@@ -251,7 +251,7 @@ def open_checked(data: Path, reads: bool = False, settings: Settings | None = No
     where one does. Raises NotFound, FailedPrecondition."""
     kept = IndexPlace(data, settings.database if settings is not None else SQLITE)
     kept.require_kept()
-    with _hold_still(data) as is_used:
+    with _hold_still(data) as is_here:
         places, mark = _read_places(data, settings), read_record(data).mark
         blobs = PlacedBlobStore(
             {
@@ -261,11 +261,13 @@ def open_checked(data: Path, reads: bool = False, settings: Settings | None = No
                 for place, root in places.items()
             }
         )
-        index = kept.open_read_only(is_used)
+        index = kept.open_read_only(is_here)
         try:
             marks = _list_marks(data, kept.name, index, places, blobs)
-            checked = Checked(index, blobs, tuple(places), is_used, reads, marks)
-            if MAIN in places.remote:
+            has_servers = index.has_servers()
+            checked = Checked(index, blobs, tuple(places), is_here or has_servers, reads, marks)
+            # What other servers send now stands in notes of theirs, so nobody here can tell whether it was left.
+            if MAIN in places.remote and not (has_servers and settings is not None and settings.shares):
                 main = _open_remote(settings, MAIN, mark=(mark_name(MAIN), mark))
                 checked.list_left_uploads = partial(main.find_left_uploads, data / "uploads")
                 checked.end_upload = main.end_upload

@@ -4,6 +4,7 @@ for."""
 from __future__ import annotations
 
 import shutil
+from argparse import Namespace
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import replace
@@ -15,6 +16,7 @@ import pytest
 from sqlalchemy import NullPool, create_engine, make_url
 
 from gantry import config
+from gantry.client.storage import clear
 from gantry.config import DataDirectory, open_checked, open_seams
 from gantry.errors import FailedPrecondition
 from gantry.findings import Finding
@@ -388,3 +390,51 @@ def test_what_one_server_holds_all_hold(cluster: Cluster) -> None:
         for each in (two, one):
             each.members.beat()
         assert not one.is_held() and not two.is_held()
+
+
+# --- commands
+
+
+def test_a_check_knows_of_servers_with_other_directories(cluster: Cluster) -> None:
+    """What they are sending in parts just now is not called left."""
+    cluster.start("two")
+    client = cluster.bucket.buckets.client  # type: ignore[attr-defined]
+    key = f"{cluster.bucket.prefix}main/1/stow/1/0000-0123456789abcdef.dcm"
+    client.create_multipart_upload(Bucket=cluster.bucket.bucket.removeprefix("s3://"), Key=key)
+    data, settings = cluster.home / "two", cluster.load("two")
+    with cluster.opened("one"), open_checked(data, settings=settings) as checked:
+        assert (checked.is_used, checked.list_left_uploads()) == (True, set())
+    with open_checked(data, settings=settings) as checked:
+        assert not checked.is_used and len(checked.list_left_uploads()) == 1
+
+
+def test_who_must_be_alone_is_refused_beside_others(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gantry.index.postgresql_locks._LOCK_SECONDS", 1)
+    cluster.start("two")
+    for how in ({"alone": True}, {"rebuilding": True}):
+        with (
+            cluster.opened("one"),
+            pytest.raises(FailedPrecondition, match="another server of Gantry uses this database"),
+        ):
+            DataDirectory(cluster.load("two"), **how)
+        DataDirectory(cluster.load("two"), **how).close()
+
+
+def test_what_another_server_has_named_meanwhile_is_not_cleared(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It was stored when nobody named it, and its server ended before this one had the index for itself."""
+    cluster.start("two")
+    named, left = (f"main/1/stow/1/{number:04d}-0123456789abcdef.dcm" for number in range(2))
+    for key in (named, left):
+        cluster.bucket.put(key, b"bytes")
+
+    def open_late(settings: Settings, directory: DataDirectory) -> Seams:
+        cluster.run(f"INSERT INTO garbage (blob_key) VALUES ('{named}')")  # names it as a row of an instance does
+        return open_seams(settings, directory)
+
+    monkeypatch.setattr("gantry.client.storage.open_seams", open_late)
+    monkeypatch.setenv("GANTRY_DATABASE", cluster.database)
+    assert clear(Namespace(data=str(cluster.home / "two"), config=str(cluster.bucket.config), dry_run=False)) == 0
+    assert list(cluster.bucket.blobs()) == [named]
+    assert left in capsys.readouterr().out

@@ -57,7 +57,7 @@ def compact(args: argparse.Namespace) -> int:
     settings = _load(args)
     _require_data(settings)
     never = threading.Event()
-    with closing(DataDirectory(settings)) as directory:
+    with closing(DataDirectory(settings, alone=True)) as directory:
         seams = open_seams(settings, directory)
         try:
             if settings.layout == "files":
@@ -83,13 +83,15 @@ def clear(args: argparse.Namespace) -> int:
     nobody continues. Raises FailedPrecondition while a server uses the directory, and where the index is damaged."""
     settings = _load(args)
     data = _require_data(settings)
-    with closing(DataDirectory(settings)) as directory, open_checked(data, settings=settings) as checked:
+    with closing(DataDirectory(settings, alone=True)) as directory, open_checked(data, settings=settings) as checked:
         _require_sound(checked)
         unknown, uploads = list(_find_unknown(checked)), sorted(checked.list_left_uploads())
         if args.dry_run:
             return _tell_unknown([*unknown, *map(_name_upload, uploads)], {}, "nobody names it")
         seams = open_seams(settings, directory)
         try:
+            # Of several servers another one may have stored it, and named it before it ended.
+            unknown = [found.resource for found in check_unnamed(checked, unknown)] if unknown else []
             failed = {key: error.message for key, error in seams.blobs.delete_all(unknown).items()}
             failed |= _end_uploads(checked, uploads)
         finally:

@@ -136,5 +136,9 @@ class ReadOnlyIndex:
         self.garbage = Garbage(database)
         self.generations = Generations(database)
 
+    def has_servers(self) -> bool:
+        """Whether a server uses it that the lock of the data directory need not tell of. Raises Unavailable."""
+        return self.database.has_servers()
+
     def close(self) -> None:
         self.database.engine.dispose()

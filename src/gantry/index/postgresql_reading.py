@@ -14,12 +14,18 @@ from gantry.errors import FailedPrecondition, Unavailable
 from gantry.index.clock import read_clock
 from gantry.index.copy_marks import refuse_copy
 from gantry.index.database import read_version
-from gantry.index.postgresql import has_table, open_engine
+from gantry.index.postgresql import LOCK, has_table, open_engine
 from gantry.index.read_only import ReadOnlyDatabase
 from gantry.index.refusals import describe_server_error
 from gantry.index.server_address import name_server, parse_server
 
 _READERS = 4
+# How an advisory lock stands there: https://www.postgresql.org/docs/current/view-pg-locks.html
+_IS_LOCKED = """
+    SELECT EXISTS (SELECT FROM pg_locks JOIN pg_database ON pg_database.oid = database
+    WHERE datname = current_database() AND locktype = 'advisory' AND granted
+    AND CAST(classid AS bigint) = %s AND CAST(objid AS bigint) = %s AND objsubid = 1)
+"""
 
 
 class ReadOnlyPostgres(ReadOnlyDatabase):
@@ -43,6 +49,11 @@ class ReadOnlyPostgres(ReadOnlyDatabase):
         except Unavailable as error:
             raise FailedPrecondition(f"{name} cannot be read as an index: {error.what}") from None
         self._require_version(name, found)
+
+    def has_servers(self) -> bool:
+        """Of any data directory. Raises Unavailable."""
+        with self.read() as connection:
+            return bool(connection.exec_driver_sql(_IS_LOCKED, (LOCK >> 32, LOCK & 0xFFFFFFFF)).scalar())
 
     @contextmanager
     def read(self) -> Iterator[Connection]:

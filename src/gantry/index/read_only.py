@@ -40,6 +40,10 @@ class ReadOnlyDatabase(Database):
                 advice="run `gantry migrate`, or check it with the version that has written it",
             )
 
+    def has_servers(self) -> bool:
+        """Whether a server uses it that the lock of the data directory need not tell of. Raises Unavailable."""
+        return False
+
     @contextmanager
     def read(self) -> Iterator[Connection]:
         """Raises Unavailable."""

@@ -8,7 +8,8 @@ from gantry.durable_files import remove_file, replace_file
 from gantry.errors import FailedPrecondition, NotFound
 from gantry.index.checks import ReadOnlyIndex
 from gantry.index.generations import Generation, read_generation
-from gantry.index.opening import open_read_only, read_schema, read_server_generation
+from gantry.index.keys import Keys
+from gantry.index.opening import open_beside_servers, open_read_only, read_schema, read_server_generation
 from gantry.index.server_address import name_server
 from gantry.index.sql import SqlIndex
 from gantry.settings.groups import SQLITE
@@ -96,6 +97,10 @@ class IndexPlace:
     def open_read_only(self, is_used: bool) -> ReadOnlyIndex:
         """``is_used``: a server may write to it meanwhile. Raises FailedPrecondition."""
         return ReadOnlyIndex(open_read_only(self._database if self.is_server else self.file, is_used))
+
+    def open_keys(self) -> Keys:
+        """Of an index in PostgreSQL, whatever else uses it. Raises FailedPrecondition."""
+        return Keys(open_beside_servers(self._database))
 
     def open(self) -> SqlIndex:
         return SqlIndex(self._database if self.is_server else self.file)

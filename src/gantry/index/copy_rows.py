@@ -10,15 +10,18 @@ from sqlalchemy import ColumnClause, Connection, LargeBinary, Select, TableClaus
 
 from gantry.index.dialect import is_sqlite
 from gantry.index.statements import Statement, inserting
-from gantry.index.tables import metadata, study_text
+from gantry.index.tables import account_key, metadata, study_text, token_secret
 
 Row = tuple[Any, ...]
 
 ROWS, LARGE_ROWS = 2000, 64
 """Read and written at a time: of rows with bytes in them, of which one may have a MiB, fewer."""
 
-TABLES: tuple[TableClause, ...] = (*metadata.sorted_tables, study_text)
-"""Those that others refer to come before them."""
+TABLES: tuple[TableClause, ...] = (
+    *(each for each in metadata.sorted_tables if each not in (account_key, token_secret)),
+    study_text,
+)
+"""Those that others refer to come before them. Keys are not among them: beside SQLite they are files."""
 
 
 def read_rows(connection: Connection, table: TableClause, last: Row | None = None) -> Iterator[list[Row]]:

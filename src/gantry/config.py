@@ -32,7 +32,10 @@ from gantry.iam.policies import Binding, Policy, check_bindings
 from gantry.iam.roles import Roles
 from gantry.index.checks import ReadOnlyIndex
 from gantry.index.sql import SqlIndex
+from gantry.index_protocols import Index
+from gantry.index_protocols.keys import KeyStore
 from gantry.index_wiring import IndexPlace
+from gantry.key_wiring import LateKeys, make_key_files, open_keys
 from gantry.membership import Membership, SharedMembership, find_alive
 from gantry.names import DicomStoreName
 from gantry.seams import MAIN, Blobs, Seams, StoreRecords
@@ -72,7 +75,8 @@ def open_access(settings: Settings) -> Access | None:
     attempts = FailedAttempts(settings.failed_sign_ins_per_minute, Proxies(settings.trusted_proxies).client)
     verifiers: list[Verifier] = [StaticTokens(settings.tokens_file)] if settings.tokens_file else []
     try:
-        accounts = open_service_accounts(Path(settings.data).absolute(), settings.url)
+        store, begin = _choose_keys(settings)
+        accounts = _make_service_accounts(store, settings.url)
     except FailedPrecondition:
         if settings.oidc_issuer or not verifiers:
             raise
@@ -91,7 +95,17 @@ def open_access(settings: Settings) -> Access | None:
         TokenEndpoint(accounts, tokens),
         _make_sign_in(settings, issuer) if issuer is not None and settings.oidc_client_id else None,
         settings.session_hours,
+        begin=begin,
     )
+
+
+def _choose_keys(settings: Settings) -> tuple[KeyStore, Callable[[Index], None]]:
+    """The keys of a server, and what is to be done once its index is open."""
+    data = Path(settings.data).absolute()
+    if settings.database == SQLITE:
+        return make_key_files(data), lambda index: None
+    late = LateKeys(data)
+    return late, late.begin
 
 
 def _make_issuer(settings: Settings) -> Issuer:
@@ -115,15 +129,22 @@ def _make_oidc_tokens(settings: Settings, issuer: Issuer, audience: str) -> Oidc
     return OidcTokens(issuer, audience, names)
 
 
-def open_service_accounts(data: Path, url: str = "") -> ServiceAccounts:
-    """The accounts in a data directory. Raises FailedPrecondition where the libraries for it are not installed."""
+@contextmanager
+def open_service_accounts(settings: Settings) -> Iterator[ServiceAccounts]:
+    """Those of the servers with these settings, which may run meanwhile. Raises FailedPrecondition."""
+    with open_keys(settings) as keys:
+        yield _make_service_accounts(keys)
+
+
+def _make_service_accounts(keys: KeyStore, url: str = "") -> ServiceAccounts:
+    """Raises FailedPrecondition where the libraries for it are not installed."""
     try:
         from gantry.access.service_accounts import ServiceAccounts
     except ImportError:
         raise FailedPrecondition(
             "service accounts and OpenID Connect need a library: pip install 'gantry-dicom[auth]'"
         ) from None
-    return ServiceAccounts(data / "service-accounts", (url, f"{url}/", f"{url}/token") if url else ())
+    return ServiceAccounts(keys, (url, f"{url}/", f"{url}/token") if url else ())
 
 
 class DataDirectory:

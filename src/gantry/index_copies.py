@@ -12,8 +12,10 @@ from gantry.errors import FailedPrecondition, InvalidArgument, NotFound
 from gantry.index.copy_ends import End, open_end
 from gantry.index.copy_marks import CopyState
 from gantry.index.copy_steps import Copied, Copy, Tell
+from gantry.index.keys import read_ring
 from gantry.index.refusals import translated
 from gantry.index_wiring import COPYING, MOVED, IndexPlace
+from gantry.key_wiring import write_key_files
 from gantry.settings.readers import DATABASE
 from gantry.storage.generation_marks import INDEX as OF_INDEX
 from gantry.storage.generation_marks import read_mark
@@ -79,6 +81,7 @@ def _copy_down(url: str, data: Path, tell: Tell) -> Copied | None:
                 copy.give_up_source()
                 copy.let_target_go()
         if file != place.file:
+            write_key_files(data, read_ring(source.connection))
             _rename(file, place.file)
         place.leave()
     return copied

@@ -8,7 +8,8 @@ from gantry.durable_files import remove_file, replace_file
 from gantry.errors import FailedPrecondition, NotFound
 from gantry.index.checks import ReadOnlyIndex
 from gantry.index.generations import Generation, read_generation
-from gantry.index.opening import open_read_only, read_schema, read_server_generation
+from gantry.index.keys import Keys
+from gantry.index.opening import open_beside_servers, open_read_only, read_schema, read_server_generation
 from gantry.index.server_address import name_server
 from gantry.index.sql import SqlIndex
 from gantry.settings.groups import SQLITE
@@ -100,3 +101,7 @@ class IndexPlace:
     def open(self, shares: bool = False) -> SqlIndex:
         """``shares``: beside other servers, in PostgreSQL. Raises FailedPrecondition."""
         return SqlIndex(self._database if self.is_server else self.file, shares=shares)
+
+    def open_keys(self) -> Keys:
+        """Of an index in PostgreSQL, whatever else uses it. Raises FailedPrecondition."""
+        return Keys(open_beside_servers(self._database))

@@ -109,6 +109,8 @@ def open_server(settings: Settings, edge: Edge) -> Iterator[Gantry]:
     directory = DataDirectory(settings)
     try:
         seams = open_seams(settings, directory)
+        if edge.access is not None:
+            edge.access.begin(seams.index)
         if settings.log_json:
             seams = replace(seams, listener=JsonLines(sys.stdout))
         gantry = Gantry(settings, seams, edge)

@@ -13,6 +13,7 @@ import jwt
 import pytest
 
 from gantry.access import reloading
+from gantry.access.key_files import KeyFiles
 from gantry.access.service_accounts import ServiceAccounts
 from gantry.errors import InvalidArgument, NotFound, Unauthenticated
 
@@ -27,7 +28,7 @@ def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def accounts(tmp_path: Path) -> ServiceAccounts:
-    return ServiceAccounts(tmp_path / "accounts", (URL, f"{URL}/", f"{URL}/token"))
+    return ServiceAccounts(KeyFiles(tmp_path / "accounts"), (URL, f"{URL}/", f"{URL}/token"))
 
 
 @pytest.fixture
@@ -159,8 +160,8 @@ def test_a_key_that_is_deleted_takes_its_tokens_with_it(accounts: ServiceAccount
 
 def test_tokens_outlive_the_process(accounts: ServiceAccounts, key: Key, tmp_path: Path) -> None:
     token = accounts.exchange(signed(key))["access_token"]
-    assert ServiceAccounts(tmp_path / "accounts").authenticate(token) is not None
-    other = ServiceAccounts(tmp_path / "elsewhere")
+    assert ServiceAccounts(KeyFiles(tmp_path / "accounts")).authenticate(token) is not None
+    other = ServiceAccounts(KeyFiles(tmp_path / "elsewhere"))
     with pytest.raises(Unauthenticated):
         other.authenticate(token)
 

@@ -549,6 +549,13 @@ def test_static_files_are_kept_by_browsers(gantry: Gantry) -> None:
         assert answer.status_code == 200 and "immutable" in answer.headers["cache-control"]
 
 
+def test_a_static_file_of_another_version_is_not_kept(gantry: Gantry) -> None:
+    """Its page is by another server behind the same address, which is being upgraded."""
+    address = re.findall(r'(?:src|href)="/static/[^/"]+/([^"]+)"', text_of(gantry, ""))[0]
+    answer = gantry.request("GET", f"/static/{'0' * 12}/{address}")
+    assert answer.status_code == 200 and answer.headers["cache-control"] == "no-store"
+
+
 @pytest.mark.parametrize(
     "name",
     [

@@ -52,7 +52,7 @@ INSERT INTO garbage VALUES ('main/1/7/9.dcm');
 """
 """In columns that every schema has."""
 
-REVISIONS = [f"{number:04d}" for number in range(1, 16)]
+REVISIONS = [f"{number:04d}" for number in range(1, 17)]
 """Every schema before the present one."""
 
 
@@ -64,7 +64,7 @@ def fill_older(index: sqlite3.Connection) -> None:
 def make_unmarked(path: Path) -> None:
     """An index as a version without marks has written it."""
     with closing(sqlite3.connect(path)) as index, index:
-        for table in ("generation", "generation_place", "trail", "series_request"):
+        for table in ("generation", "generation_place", "trail", "series_request", "account_key", "token_secret"):
             index.execute(f"DROP TABLE {table}")
         index.execute("DROP INDEX series_start")
         for table, column in (("series", "start_time"), ("operation", "transferred_bytes"), ("operation", "unchecked")):

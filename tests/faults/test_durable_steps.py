@@ -90,8 +90,9 @@ def test_a_new_directory_and_all_above_it_have_their_names(watched: Watched) -> 
 
 ACCOUNTS = """
 from pathlib import Path
+from gantry.access.key_files import KeyFiles
 from gantry.access.service_accounts import ServiceAccounts
-accounts = ServiceAccounts(Path('accounts').absolute())
+accounts = ServiceAccounts(KeyFiles(Path('accounts').absolute()))
 """
 
 

@@ -1,34 +1,30 @@
 """Service accounts of this server: key files in the format of Google's clients, and the tokens given for them.
 
-The server keeps the public half of each key in a file and never stores the private one. When a key is deleted, the
-tokens given for it stop working.
+The server keeps the public half of each key and never stores the private one. When a key is deleted, the tokens given
+for it stop working. Servers that share their keys give tokens that are valid at each of them.
 """
 
 from __future__ import annotations
 
-import json
-import logging
 import math
 import re
 import secrets
-import threading
 import time
-from collections.abc import Iterable
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from collections.abc import Callable, Iterable
+from typing import Any, TypeVar
 
 import jwt
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 
-from gantry.access.reloading import Reloaded
+from gantry.access.reloading import Recent
 from gantry.access.signed_tokens import LEEWAY, Claims, read_unverified, verify
-from gantry.durable_files import make_directory, remove_file, replace_file
-from gantry.errors import InvalidArgument, NotFound, Unauthenticated
+from gantry.errors import InvalidArgument, NotFound, Unauthenticated, Unavailable
+from gantry.iam.account_keys import AccountKey, KeyRing
 from gantry.iam.policies import Principal, principal
+from gantry.index_protocols.keys import KeyStore
 
-logger = logging.getLogger(__name__)
+Made = TypeVar("Made")
 
 LIFETIME = 3600  # seconds, as Google's access tokens
 GOOGLE_TOKEN_URIS = ("https://oauth2.googleapis.com/token", "https://www.googleapis.com/oauth2/v4/token")
@@ -41,25 +37,14 @@ _KEY_ID = re.compile(r"[0-9a-f]{40}")
 _HEALTHCARE = re.compile(r"https://healthcare\.[a-z0-9.-]+/?")
 
 
-@dataclass(frozen=True, slots=True)
-class AccountKey:
-    """``public_key`` in PEM. ``created`` is in seconds since 1970."""
-
-    id: str
-    email: str
-    public_key: str
-    created: int
-
-
 class ServiceAccounts:
-    """The keys in a directory. Safe to use from many threads; changes by other processes count within a second."""
+    """The keys in a store. Safe to use from many threads; changes by other processes count within a second, and a new
+    key at once."""
 
-    def __init__(self, directory: Path, audiences: Iterable[str] = ()) -> None:
-        self._directory = directory
+    def __init__(self, store: KeyStore, audiences: Iterable[str] = ()) -> None:
+        self._store = store
         self._audiences = frozenset(audiences)
-        self._known = Reloaded(directory, self._load)
-        self._lock = threading.Lock()
-        self._secret = b""
+        self._known = Recent(store.read)
 
     # Keys -------------------------------------------------------------------------------------------------------------
 
@@ -71,8 +56,8 @@ class ServiceAccounts:
         public = private.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode()
         email = f"{name}@{project}.iam.gantry"
         key = AccountKey(secrets.token_hex(20), email, public, int(time.time()))
-        kept = {"email": email, "public_key": public, "created": key.created}
-        self._write(f"{key.id}.json", json.dumps(kept).encode())
+        self._store.add_key(key)
+        self._known.forget()
         return {
             "type": "service_account",
             "project_id": project,
@@ -86,37 +71,37 @@ class ServiceAccounts:
         }
 
     def list(self) -> list[AccountKey]:
-        return sorted(self._keys.values(), key=lambda key: (key.email, key.created, key.id))
+        return sorted(self._known.get().keys.values(), key=lambda key: (key.email, key.created, key.id))
 
     def delete(self, key_id: str) -> None:
         """The key is good for nothing from now on, also after a crash of the system. Raises NotFound."""
-        if not _KEY_ID.fullmatch(key_id) or not (self._directory / f"{key_id}.json").is_file():
+        if not _KEY_ID.fullmatch(key_id) or not self._store.remove_key(key_id):
             raise NotFound(f"there is no key {key_id[:50]!r}; gantry service-accounts list shows all keys")
-        remove_file(self._directory / f"{key_id}.json")
+        self._known.forget()
 
-    @property
-    def _keys(self) -> dict[str, AccountKey]:
-        return self._known.get()
+    def _find_key(self, key_id: Any) -> AccountKey | None:
+        if not isinstance(key_id, str) or not _KEY_ID.fullmatch(key_id):
+            return None  # of another issuer
+        return self._known.get().keys.get(key_id) or self._known.look_again().keys.get(key_id)
 
-    def _load(self) -> dict[str, AccountKey]:
-        keys = {}
-        for path in self._directory.glob("*.json") if self._directory.is_dir() else ():
-            try:
-                value = json.loads(path.read_text(encoding="utf-8"))
-                keys[path.stem] = AccountKey(path.stem, value["email"], value["public_key"], int(value["created"]))
-            except (OSError, ValueError, KeyError, TypeError) as error:
-                logger.error("%s is not a key of a service account: %s", path, error)
-        return keys
-
-    def _write(self, name: str, data: bytes) -> None:
-        make_directory(self._directory, 0o700)
-        replace_file(self._directory / name, self._directory / f".{name}.{secrets.token_hex(4)}", data, 0o600)
+    def _with_keys(self, use: Callable[[KeyRing], Made]) -> Made:
+        """Use the keys that are known, and those that there are by now where these do not suffice: the key may be new,
+        or the token by another server. Raises Unauthenticated."""
+        known = self._known.get()
+        try:
+            return use(known)
+        except Unauthenticated:
+            newer = self._known.look_again()
+            if newer == known:
+                raise
+        return use(newer)
 
     # Tokens -----------------------------------------------------------------------------------------------------------
 
     def exchange(self, assertion: str) -> dict[str, Any]:
         """A token for a signed assertion (RFC 7523 §2.1). Raises Unauthenticated."""
-        key, _ = self._verify_assertion(assertion, (*GOOGLE_TOKEN_URIS, *self._audiences), required=True)
+        audiences = (*GOOGLE_TOKEN_URIS, *self._audiences)
+        key, _ = self._with_keys(lambda ring: self._verify_assertion(ring, assertion, audiences, required=True))
         return self._make_token({"sub": f"serviceAccount:{key.email}", "key": key.id})
 
     def issue_for(self, who: Principal) -> dict[str, Any]:
@@ -128,7 +113,7 @@ class ServiceAccounts:
     def _make_token(self, claims: dict[str, Any]) -> dict[str, Any]:
         now = int(time.time())
         claims = claims | {"iss": _OWN, "aud": _OWN, "iat": now, "exp": now + LIFETIME}
-        token = jwt.encode(claims, self._own_secret(), _OWN_ALGORITHM, headers={"kid": _OWN})
+        token = jwt.encode(claims, self._signing_secret(), _OWN_ALGORITHM, headers={"kid": _OWN})
         return {"access_token": token, "expires_in": LIFETIME, "token_type": "Bearer"}
 
     def authenticate(self, token: str) -> Principal | None:
@@ -140,36 +125,27 @@ class ServiceAccounts:
         if unverified is None:
             return None
         if unverified.kid == _OWN and unverified.header.get("alg") == _OWN_ALGORITHM:
-            return self._verify_own(token)
-        if unverified.kid not in self._keys:
+            return self._with_keys(lambda ring: _verify_own(ring, token))
+        if self._find_key(unverified.kid) is None:
             return None
-        key, claims = self._verify_assertion(token, self._audiences, required=False)
+        key, claims = self._with_keys(lambda ring: self._verify_assertion(ring, token, self._audiences, required=False))
         return _of_key(key, claims["exp"])
 
     def recheck(self, credential: str) -> Principal | None:
         """The account of a credential's key, if the key still exists."""
         kind, _, key_id = credential.partition(":")
-        key = self._keys.get(key_id) if kind == _KIND else None
+        key = self._find_key(key_id) if kind == _KIND else None
         return None if key is None else _of_key(key)
 
-    def _verify_own(self, token: str) -> Principal:
-        claims = verify(
-            token, self._own_secret(), _OWN_ALGORITHM, required=("exp", "iat", "sub"), audience=_OWN, issuer=_OWN
-        )
-        if "key" in claims:
-            key = self._keys.get(claims["key"])
-            if key is None or f"serviceAccount:{key.email}" != claims["sub"]:
-                raise Unauthenticated("the key that this token was given for has been deleted; use another key")
-            return _of_key(key, claims["exp"])
-        return principal(claims["sub"], claims.get("groups", ()), ends=claims["exp"])
-
-    def _verify_assertion(self, token: str, audiences: Iterable[str], required: bool) -> tuple[AccountKey, Claims]:
+    def _verify_assertion(
+        self, ring: KeyRing, token: str, audiences: Iterable[str], required: bool
+    ) -> tuple[AccountKey, Claims]:
         """The key that has signed an assertion, and its claims. Raises Unauthenticated."""
         unverified = read_unverified(token)
         if unverified is None:
             raise Unauthenticated("this is not a signed token (RFC 7519)")
         email = str(unverified.claims.get("iss", ""))
-        keys = [key for key in self._keys.values() if key.email == email and unverified.kid in (None, key.id)]
+        keys = [key for key in ring.keys.values() if key.email == email and unverified.kid in (None, key.id)]
         if not keys:
             raise Unauthenticated(f"service account {email[:100]!r} has no key that could have signed this token")
         failure = Unauthenticated("")
@@ -197,14 +173,34 @@ class ServiceAccounts:
     def _is_ours(self, audience: str, audiences: frozenset[str], required: bool) -> bool:
         return audience in audiences or (not required and _HEALTHCARE.fullmatch(audience) is not None)
 
-    def _own_secret(self) -> bytes:
-        with self._lock:
-            if not self._secret:
-                path = self._directory / "secret"
-                if not path.is_file():
-                    self._write("secret", secrets.token_bytes(32))
-                self._secret = path.read_bytes()
-            return self._secret
+    def _signing_secret(self) -> bytes:
+        if not self._known.get().secrets:
+            self._store.keep_secret(secrets.token_bytes(32))
+            self._known.forget()
+        if not (found := self._known.get().secrets):
+            raise Unavailable("this server gives no tokens: its secret cannot be read; the server's log has the reason")
+        return found[0]
+
+
+def _verify_own(ring: KeyRing, token: str) -> Principal:
+    claims = _read_own(ring, token)
+    if "key" in claims:
+        key = ring.keys.get(claims["key"])
+        if key is None or f"serviceAccount:{key.email}" != claims["sub"]:
+            raise Unauthenticated("the key that this token was given for has been deleted; use another key")
+        return _of_key(key, claims["exp"])
+    return principal(claims["sub"], claims.get("groups", ()), ends=claims["exp"])
+
+
+def _read_own(ring: KeyRing, token: str) -> Claims:
+    """The claims of a token that one of our secrets has signed. Raises Unauthenticated."""
+    failure = Unauthenticated("this server has given no tokens yet")
+    for secret in reversed(ring.secrets):  # what is wrong is said by the one that signs
+        try:
+            return verify(token, secret, _OWN_ALGORITHM, required=("exp", "iat", "sub"), audience=_OWN, issuer=_OWN)
+        except Unauthenticated as error:
+            failure = error
+    raise failure
 
 
 def _of_key(key: AccountKey, ends: float = math.inf) -> Principal:

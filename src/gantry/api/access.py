@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Protocol
@@ -16,6 +16,7 @@ from gantry.iam.conditions import Facts
 from gantry.iam.policies import Principal
 from gantry.iam.roles import PREDEFINED, Roles
 from gantry.iam.sessions import Session
+from gantry.index_protocols import Index
 from gantry.names import DatasetName, DicomStoreName
 from gantry.seams import Seams
 
@@ -70,7 +71,7 @@ class TokenEndpoint(Protocol):
 class Access:
     """``attempts`` counts wrong credentials. ``above`` has the grants over all projects: without them nobody could
     write the first policy. ``sign_in`` is for browsers, if an issuer is set; ``session_hours`` is how long their
-    sessions last."""
+    sessions last. ``begin`` is to be called once the index is open, before the first request."""
 
     verifiers: Sequence[Verifier]
     sessions: Sessions
@@ -81,6 +82,7 @@ class Access:
     sign_in: SignIn | None = None
     session_hours: int = 12
     grants: GrantCache = field(default_factory=GrantCache)
+    begin: Callable[[Index], None] = lambda index: None
 
     def principal(self, token: str) -> Principal:
         """Raises Unauthenticated."""

@@ -267,9 +267,13 @@ def _add_buckets(commands: _Commands[_Parser]) -> None:
     check = _add(group, "check", "client.buckets:check_bucket", help, remote=False, json=True)
     check.add_argument("bucket", metavar="BUCKET", help="its name (then gs://) or address; a directory may follow")
     check.add_argument("--write", action="store_true", help="write a small object there, read it and delete it")
-    check.add_argument("--data", metavar="DIR", help="the server's directory (GANTRY_DATA; default: ./gantry-data)")
+    _add_place(check)
     check.add_argument("--buckets", metavar="DIR", help="the directory of the buckets (GANTRY_BUCKETS)")
-    check.add_argument("--config", metavar="FILE", help="the server's settings (GANTRY_CONFIG)")
+
+
+def _add_place(command: _Parser) -> None:
+    command.add_argument("--data", metavar="DIR", help="the server's directory (GANTRY_DATA; default: ./gantry-data)")
+    command.add_argument("--config", metavar="FILE", help="the server's settings (GANTRY_CONFIG)")
 
 
 def _add_check(commands: _Commands[_Parser]) -> None:
@@ -277,8 +281,7 @@ def _add_check(commands: _Commands[_Parser]) -> None:
     check = _add(commands, "check", "client.check:check_directory", help, texts.CHECK, remote=False)
     check.add_argument("--json", action="store_true", help="print JSON on stdout, one object per line")
     check.add_argument("--read", action="store_true", help="read all bytes, and compare their checksums")
-    check.add_argument("--data", metavar="DIR", help="the server's directory (GANTRY_DATA; default: ./gantry-data)")
-    check.add_argument("--config", metavar="FILE", help="the server's settings (GANTRY_CONFIG)")
+    _add_place(check)
 
 
 def _add_index(commands: _Commands[_Parser]) -> None:
@@ -291,8 +294,7 @@ def _add_index(commands: _Commands[_Parser]) -> None:
     help, run = "bring the tables of the index up to date", "client.index:migrate"
     migrate = _add(commands, "migrate", run, help, texts.MIGRATE, remote=False, json=True)
     migrate.add_argument("--check", action="store_true", help="say whether it is needed, and change nothing")
-    migrate.add_argument("--data", metavar="DIR", help="the server's directory (GANTRY_DATA; default: ./gantry-data)")
-    migrate.add_argument("--config", metavar="FILE", help="the server's settings (GANTRY_CONFIG)")
+    _add_place(migrate)
 
 
 def _add_service_accounts(commands: _Commands[_Parser]) -> None:
@@ -302,9 +304,7 @@ def _add_service_accounts(commands: _Commands[_Parser]) -> None:
     listing = _add(group, "list", f"{run}:list_", "list service accounts and their keys", remote=False, json=True)
     remove = _add(group, "delete", f"{run}:delete", "delete a key; tokens given for it stop working", remote=False)
     for command in (make, listing, remove):
-        command.add_argument(
-            "--data", metavar="DIR", help="the server's directory (GANTRY_DATA; default: ./gantry-data)"
-        )
+        _add_place(command)
     make.add_argument("name", metavar="NAME", help="the account is NAME@PROJECT.iam.gantry")
     make.add_argument("--out", metavar="FILE", help="default: NAME.json; it must not exist yet")
     make.add_argument("--project", default=os.environ.get("GANTRY_PROJECT") or "gantry", help="default: gantry")

@@ -7,15 +7,12 @@ import json
 import os
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from gantry.client.terminal import note, say
 from gantry.config import open_service_accounts
 from gantry.errors import AlreadyExists, ResourceExhausted
+from gantry.settings.loading import Settings, load_settings
 from gantry.system_errors import describe_os_error
-
-if TYPE_CHECKING:
-    from gantry.access.service_accounts import ServiceAccounts
 
 
 def create(args: argparse.Namespace) -> int:
@@ -23,21 +20,23 @@ def create(args: argparse.Namespace) -> int:
     target = Path(args.out or f"{args.name}.json")
     if target.exists():
         raise AlreadyExists(f"{target} already exists; name another file with --out")
-    key = _accounts(args).create(args.name, args.project, f"{args.server.rstrip('/')}/token")
-    try:
-        with open(os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
-            json.dump(key, file, indent=2)
-            file.write("\n")
-    except OSError as error:
-        _accounts(args).delete(key["private_key_id"])
-        raise ResourceExhausted(f"{target}: {describe_os_error(error)}; no key was created") from None
+    with open_service_accounts(_load(args)) as accounts:
+        key = accounts.create(args.name, args.project, f"{args.server.rstrip('/')}/token")
+        try:
+            with open(os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
+                json.dump(key, file, indent=2)
+                file.write("\n")
+        except OSError as error:
+            accounts.delete(key["private_key_id"])
+            raise ResourceExhausted(f"{target}: {describe_os_error(error)}; no key was created") from None
     say(key["client_email"])
     note(f"its key is stored only in {target}; the account has no permissions until a policy gives it a role")
     return 0
 
 
 def list_(args: argparse.Namespace) -> int:
-    keys = _accounts(args).list()
+    with open_service_accounts(_load(args)) as accounts:
+        keys = accounts.list()
     if args.json:
         entries = [{"email": key.email, "keyId": key.id, "created": _time(key.created)} for key in keys]
         print(json.dumps(entries, indent=2))
@@ -51,12 +50,14 @@ def list_(args: argparse.Namespace) -> int:
 
 def delete(args: argparse.Namespace) -> int:
     """Delete a key. It and the tokens given for it stop working within a second. Raises NotFound."""
-    _accounts(args).delete(args.key)
+    with open_service_accounts(_load(args)) as accounts:
+        accounts.delete(args.key)
     return 0
 
 
-def _accounts(args: argparse.Namespace) -> ServiceAccounts:
-    return open_service_accounts(Path(args.data or os.environ.get("GANTRY_DATA") or "gantry-data").absolute())
+def _load(args: argparse.Namespace) -> Settings:
+    flags = {"data": args.data} if args.data else {}
+    return load_settings(flags, os.environ, args.config or os.environ.get("GANTRY_CONFIG", ""))
 
 
 def _time(seconds: int) -> str:

@@ -94,13 +94,15 @@ def _digest(name: str) -> str:
 
 
 def static(context: Context, request: Request) -> Response:
-    """``/static/DIGEST/NAME``: a file of ``static/``, which browsers may keep for a year. Raises NotFound."""
-    name = "/".join(page_path(request.scope)[1:])
+    """``/static/DIGEST/NAME``: a file of ``static/``, which browsers may keep for a year. One of another digest, as a
+    server of another version names it, nobody may keep. Raises NotFound."""
+    digest, *names = page_path(request.scope) or [""]
+    name = "/".join(names)
     if name not in _list_static_names():
         raise NotFound(f"there is no such file: /static/{name}")
     kind = mimetypes.guess_type(name)[0] or "application/octet-stream"
     headers = {
-        "cache-control": "public, max-age=31536000, immutable",
+        "cache-control": "public, max-age=31536000, immutable" if digest == _digest(name) else "no-store",
         "content-security-policy": _HEADERS["content-security-policy"],
         "vary": "accept-encoding",
     }

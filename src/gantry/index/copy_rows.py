@@ -10,15 +10,19 @@ from sqlalchemy import ColumnClause, Connection, LargeBinary, Select, TableClaus
 
 from gantry.index.dialect import is_sqlite
 from gantry.index.statements import Statement, inserting
-from gantry.index.tables import metadata, server, study_text
+from gantry.index.tables import account_key, metadata, server, study_text, token_secret
 
 Row = tuple[Any, ...]
 
 ROWS, LARGE_ROWS = 2000, 64
 """Read and written at a time: of rows with bytes in them, of which one may have a MiB, fewer."""
 
-TABLES: tuple[TableClause, ...] = (*(each for each in metadata.sorted_tables if each is not server), study_text)
-"""Those that others refer to come before them. No server uses either index meanwhile."""
+TABLES: tuple[TableClause, ...] = (
+    *(each for each in metadata.sorted_tables if each not in (account_key, token_secret, server)),
+    study_text,
+)
+"""Those that others refer to come before them. Not among them are keys, which beside SQLite are files,
+and servers that are alive: none uses either index meanwhile."""
 
 
 def read_rows(connection: Connection, table: TableClause, last: Row | None = None) -> Iterator[list[Row]]:

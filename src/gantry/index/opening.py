@@ -55,6 +55,15 @@ def open_read_only(url: str | Path, is_used: bool) -> ReadOnlyDatabase:
     return ReadOnlyPostgres(str(url))
 
 
+def open_beside_servers(url: str) -> Database:
+    """An index in PostgreSQL, to change keys of service accounts in it. Raises FailedPrecondition."""
+    try:
+        from gantry.index.postgresql_reading import PostgresBeside
+    except ImportError:
+        raise FailedPrecondition(NO_DRIVER) from None
+    return PostgresBeside(url)
+
+
 def open_alone(url: str | Path) -> Engine:
     """For one connection, which nobody has beside it: as it is, whatever its schema. Raises FailedPrecondition."""
     if not is_server(url):

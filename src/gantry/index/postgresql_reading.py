@@ -1,4 +1,5 @@
-"""An index in PostgreSQL that is only read, beside a running server or without one: without the server's lock."""
+"""An index in PostgreSQL beside running servers or without one: without their lock. It is only read, but for keys of
+service accounts."""
 
 from __future__ import annotations
 
@@ -14,7 +15,8 @@ from gantry.errors import FailedPrecondition, Unavailable
 from gantry.index.clock import read_clock
 from gantry.index.copy_marks import refuse_copy
 from gantry.index.database import read_version
-from gantry.index.postgresql import LOCK, has_table, open_engine
+from gantry.index.postgresql import has_table, open_engine
+from gantry.index.postgresql_locks import LOCK
 from gantry.index.read_only import ReadOnlyDatabase
 from gantry.index.refusals import describe_server_error
 from gantry.index.server_address import name_server, parse_server
@@ -64,6 +66,24 @@ class ReadOnlyPostgres(ReadOnlyDatabase):
             raise Unavailable("the index cannot be read: all connections are busy") from None
         except DBAPIError as error:
             raise Unavailable(f"the index cannot be read: {describe_server_error(error)}") from None
+
+
+class PostgresBeside(ReadOnlyPostgres):
+    """For rows that no other rows depend on, so that their writers need not be alone: keys of service accounts. Raises
+    FailedPrecondition for an index of another version."""
+
+    @contextmanager
+    def write(self) -> Iterator[Connection]:
+        with self.read() as connection:
+            connection.execution_options(isolation_level="READ COMMITTED")
+            with connection.begin():
+                connection.exec_driver_sql("SET TRANSACTION READ WRITE")
+                yield connection
+
+    def _require_version(self, name: str, found: str) -> None:
+        if not found:
+            raise FailedPrecondition(f"{name} holds no index yet", advice="start the server, which makes one")
+        super()._require_version(name, found)
 
 
 def _read_only(connection: psycopg.Connection[object], _record: object) -> None:

@@ -12,6 +12,7 @@ from gantry.index.description import Descriptions
 from gantry.index.garbage import Garbage
 from gantry.index.generations import Generations
 from gantry.index.instances import Instances
+from gantry.index.keys import Keys
 from gantry.index.logs import Logs
 from gantry.index.metrics import StoreMetrics
 from gantry.index.opening import open_database
@@ -35,6 +36,7 @@ class SqlIndex:
         self.database = open_database(url, now, shares)
         self.resources = Resources(self.database)
         self.access = Access(self.database)
+        self.keys = Keys(self.database)
         self.operations = Operations(self.database)
         self.logs = Logs(self.database)
         self.retention = Retention(self.database)

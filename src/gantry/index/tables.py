@@ -383,6 +383,25 @@ session = Table(
     sqlite_with_rowid=False,
 )
 
+# Keys of service accounts, and the secrets that sign tokens: the lowest number signs. Rows of an index that several
+# servers may share; those of one in SQLite are files of the data directory (``access.key_files``).
+account_key = Table(
+    "account_key",
+    metadata,
+    Column("id", TEXT, primary_key=True),
+    Column("email", TEXT, nullable=False),
+    Column("public_key", TEXT, nullable=False),
+    Column("created", BigInteger, nullable=False),
+    sqlite_with_rowid=False,
+)
+token_secret = Table(
+    "token_secret",
+    metadata,
+    Column("id", _Id, primary_key=True),
+    Column("secret", LargeBinary, nullable=False),
+    UniqueConstraint("secret", name="token_secret_once"),
+)
+
 # One row. ``mark`` is that of the places of blobs, too. Every transaction adds one to ``commits``, and the places are
 # told, so that an older index put back beside newer blobs is noticed. ``rebuilding``: not all blobs have rows yet.
 generation = Table(

@@ -12,6 +12,7 @@ from gantry.index_protocols.instances import (
     SelectionIndex,
     UploadIndex,
 )
+from gantry.index_protocols.keys import KeyIndex
 from gantry.index_protocols.operations import LogIndex, OperationIndex, RetentionIndex
 from gantry.index_protocols.resources import AccessIndex, ResourceIndex
 from gantry.index_protocols.restoration import RestorationIndex
@@ -32,6 +33,9 @@ class Index(Protocol):
 
     @property
     def access(self) -> AccessIndex: ...
+
+    @property
+    def keys(self) -> KeyIndex: ...
 
     @property
     def operations(self) -> OperationIndex: ...

@@ -12,7 +12,8 @@ MOST_PATH_BYTES = 491
 """Of the data directory: SQLite opens no file whose path has more than 504 bytes (MAX_PATHNAME in its os_unix.c, less
 the ending of its journal), and the index is called ``index.sqlite``."""
 
-OWN = ("blobs", "service-accounts", "viewer", "index.sqlite", "index.postgresql", "lock", "places.json", "hold")
+_KEYS = "service-accounts", "service-accounts.moved"
+OWN = ("blobs", *_KEYS, "viewer", "index.sqlite", "index.postgresql", "lock", "places.json", "hold")
 """Names in the data directory that no directory of buckets may have, or lie below."""
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
-from sqlalchemy import URL, NullPool, create_engine
+from sqlalchemy import URL, NullPool, create_engine, event
 
 from gantry.checking.run import check
 from gantry.config import open_checked
@@ -184,3 +184,59 @@ def test_the_command(place: Place) -> None:
     assert code == 2 and "GANTRY_DATABASE" in said
     code, said = run(*arguments, GANTRY_DATABASE="postgresql://me:hidden@127.0.0.1:1/there")
     assert code == 2 and "hidden" not in said
+
+
+def end_sessions(place: Place) -> None:
+    """Those of everybody else, as where the server of the database begins anew."""
+    place.change(
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+        "WHERE datname = current_database() AND pid <> pg_backend_pid()"
+    )
+
+
+def check_with_loss(place: Place, number: int) -> tuple[list[Finding], int]:
+    """Findings where all connections are lost before the statement of a number, and how many statements there were."""
+    count = 0
+
+    def lose(*_: object) -> None:
+        nonlocal count
+        count += 1
+        if count == number:
+            end_sessions(place)
+
+    with open_checked(place.data, True, place.settings) as checked:
+        engine = checked.index.checks.database.engine  # type: ignore[attr-defined]
+        event.listen(engine, "before_cursor_execute", lose)
+        return list(check(checked)), count
+
+
+def require_told(found: list[Finding]) -> None:
+    """What could not be checked is told, once, and in our own words."""
+    assert [each.kind for each in found] == [Kind.NOT_CHECKED], found
+    assert "the connection to PostgreSQL is lost" in found[0].message
+
+
+@pytest.mark.parametrize("share", [0.1, 0.3, 0.5, 0.7, 0.9])
+def test_a_connection_that_is_lost(place: Place, share: float) -> None:
+    """The other checks run, over a new one."""
+    found, count = check_with_loss(place, 0)
+    assert found == []
+    require_told(check_with_loss(place, int(count * share))[0])
+
+
+@pytest.mark.slow
+def test_a_connection_that_is_lost_at_many_statements(place: Place) -> None:
+    for number in range(1, check_with_loss(place, 0)[1] + 1, 5):
+        require_told(check_with_loss(place, number)[0])
+
+
+def test_a_connection_that_is_lost_while_findings_come(place: Place) -> None:
+    """They come through a cursor of the server."""
+    place.change("INSERT INTO series_tally SELECT 9000 + n, 'STANDARD', 1, 1 FROM generate_series(1, 50) n")
+    with open_checked(place.data, settings=place.settings) as checked:
+        found = check(checked)
+        first = next(found)
+        end_sessions(place)
+        rest = list(found)
+    assert first.kind is Kind.COUNT_WRONG
+    require_told([each for each in rest if each.kind is not Kind.COUNT_WRONG])

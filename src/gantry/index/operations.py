@@ -114,7 +114,7 @@ class Operations(Part):
             with self.database.write() as connection:
                 number = connection.execute(query.with_for_update(skip_locked=True)).scalar()
                 claimed = None if number is None else self._claim(connection, number, runner)
-            if claimed is not None:
+            if claimed is not None or number is None:  # others are at work on what is left
                 return claimed
 
     def _claim(self, connection: Connection, number: int, runner: str) -> Operation | None:

@@ -15,6 +15,7 @@ from gantry.index.filling import add_instances
 from gantry.index.lookups import find_places, find_rows, find_stored
 from gantry.index.refilling import make_room
 from gantry.index.refusals import BadValue
+from gantry.index.repeating import repeated
 from gantry.index.replacement import replace_instances
 from gantry.index.shared_transactions import SharedTransactions
 from gantry.index.statements import Statement
@@ -55,6 +56,7 @@ class Uploads(Part):
                     self._insert(store_id, [item], replace)
             raise
 
+    @repeated
     def _insert(self, store_id: int, instances: Sequence[Instance], replace: bool = False) -> None:
         if not instances:
             return
@@ -67,17 +69,20 @@ class Uploads(Part):
 
         self._shared.run(write)
 
+    @repeated
     def replace_instance(self, store_id: int, replacement: Replacement) -> Failure | None:
         with self.database.write() as connection:
             _require_store(connection, store_id)
             return next(iter(replace_instances(connection, store_id, [replacement], self.database.now())), None)
 
+    @repeated
     def begin_upload(self, store_id: int) -> int:
         with self.database.write() as connection:
             _require_store(connection, store_id)
             found: Any = connection.execute(insert(upload), {"store_id": store_id}).inserted_primary_key
             return int(found[0])
 
+    @repeated
     def end_upload(self, number: int, segments: Sequence[str] = ()) -> None:
         with self.database.write() as connection:
             seal_segments(connection, segments)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from collections.abc import Iterator
 from contextlib import closing
@@ -142,6 +143,12 @@ def test_bytes_that_are_missing_and_bytes_that_nobody_names(place: Place, moved:
     own = place.data / "blobs" / blob.relative_to(place.data.parent / "blobs")
     own.rename(own.with_name("stranger.dcm"))
     assert {found.kind for found in place.check()} == {Kind.BYTES_MISSING, Kind.BYTES_UNKNOWN}
+
+
+def test_a_file_whose_name_is_no_utf_8(place: Place) -> None:
+    with open(os.fsencode(next((place.data / "blobs").rglob("*.seg")).parent) + b"/stranger\xff.seg", "wb") as stranger:
+        stranger.write(b"stranger")
+    assert [found.kind for found in place.check()] == [Kind.BYTES_UNKNOWN]
 
 
 def test_beside_a_server_nothing_waits(place: Place) -> None:

@@ -22,6 +22,7 @@ from gantry.index.statements import Statement
 from gantry.index.tables import dicom_store, instance, segment, upload
 from gantry.resources import Failure, Instance, Replacement, Uids
 from gantry.storage.extents import SUFFIX
+from gantry.storage.uris import is_text
 
 
 class Uploads(Part):
@@ -89,6 +90,7 @@ class Uploads(Part):
             connection.execute(delete(upload).where(upload.c.id == number))
 
     def find_named(self, keys: Sequence[str]) -> set[str]:
+        keys = list(filter(is_text, keys))  # others are files of somebody else
         with self.database.read() as connection:
             named = set(connection.execute(select(segment.c.key).where(segment.c.key.in_(keys))).scalars())
             own = [key for key in keys if key not in named and not key.endswith(SUFFIX)]

@@ -173,6 +173,35 @@ def test_a_check_can_write_nothing(place: Place) -> None:
             connection.exec_driver_sql("DELETE FROM garbage")
 
 
+_TIMEOUTS = ("statement_timeout", "idle_in_transaction_session_timeout")
+
+
+@pytest.mark.parametrize("name", _TIMEOUTS)
+def test_limits_for_the_sessions_of_others_do_not_end_a_check(place: Place, name: str) -> None:
+    """Its statements take as long as reading all rows."""
+    place.change(f'ALTER DATABASE "{place.url.database}" SET {name} = 5000')
+    with open_checked(place.data, settings=place.settings) as checked:
+        database = checked.index.checks.database  # type: ignore[attr-defined]
+        with database.read() as connection:
+            assert connection.exec_driver_sql(f"SHOW {name}").scalar() == "0"
+
+
+def test_a_privilege_that_is_missing_is_named(place: Place) -> None:
+    """What needs no temporary table is checked all the same."""
+    place.change(f'REVOKE TEMPORARY ON DATABASE "{place.url.database}" FROM PUBLIC')
+    place.change("DROP ROLE IF EXISTS gantry_reader")
+    place.change("CREATE ROLE gantry_reader LOGIN")
+    place.change("GRANT SELECT ON ALL TABLES IN SCHEMA public TO gantry_reader")
+    try:
+        found = place._replace(url=place.url.set(username="gantry_reader")).check()
+        assert {each.kind for each in found} == {Kind.NOT_CHECKED}
+        assert all("lacks a privilege" in each.message for each in found)
+        assert len(found) == 3  # terms, headers, bytes of instances
+    finally:
+        place.change("DROP OWNED BY gantry_reader")
+        place.change("DROP ROLE gantry_reader")
+
+
 @pytest.mark.slow
 def test_the_command(place: Place) -> None:
     arguments = ("check", "--data", str(place.data))

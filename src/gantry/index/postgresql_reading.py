@@ -20,6 +20,11 @@ from gantry.index.refusals import describe_server_error
 from gantry.index.server_address import name_server, parse_server
 
 _READERS = 4
+_WITHOUT_LIMITS = """
+SELECT set_config(name, '0', false) FROM pg_settings WHERE name IN
+('statement_timeout', 'transaction_timeout', 'idle_in_transaction_session_timeout', 'idle_session_timeout')
+"""
+"""Those that this version of PostgreSQL has."""
 
 
 class ReadOnlyPostgres(ReadOnlyDatabase):
@@ -56,5 +61,7 @@ class ReadOnlyPostgres(ReadOnlyDatabase):
 
 
 def _read_only(connection: psycopg.Connection[object], _record: object) -> None:
-    """Nothing but tables of the connection alone can be written."""
+    """Nothing but tables of the connection alone can be written; and limits that a database may have for the sessions
+    of a server do not count: a statement of a check takes as long as reading all rows."""
     connection.execute("SET default_transaction_read_only = on")
+    connection.execute(_WITHOUT_LIMITS)

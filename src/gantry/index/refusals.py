@@ -166,6 +166,7 @@ _UNIQUE_VIOLATION = "23505"
 _STATES = {
     "08": "the connection to PostgreSQL is lost",
     "25006": "PostgreSQL takes no changes at present",
+    "42501": "the user of the database lacks a privilege",
     "40": "PostgreSQL has ended the transaction, because of another one",
     "53100": "the disk of PostgreSQL is full",
     "53": "PostgreSQL lacks memory or connections",

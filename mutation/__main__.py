@@ -23,6 +23,7 @@ from mutation.trial import (
     OUT_OF_TIME,
     SLOW_TOO,
     copy_tree,
+    ignore_signals,
     load_libraries,
     mutated,
     run_tests,
@@ -66,7 +67,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _end(number: int, _frame: object) -> None:
-    """The tests are ended and the copy is removed: SystemExit passes through both."""
+    """The tests are ended and the copy is removed: SystemExit passes through both. Who asks again changes nothing."""
+    ignore_signals()
     sys.exit(128 + number)
 
 

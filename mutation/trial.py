@@ -10,7 +10,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib import import_module
 from pathlib import Path
 
@@ -23,6 +23,7 @@ FAST, SLOW_TOO = ("-m", "not slow"), ("-m", "not long")
 ENDS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 OUT_OF_TIME = -1
 _STEP_SECONDS = 0.02
+_PROCESSES = Path("/proc")
 
 
 def load_libraries() -> None:
@@ -43,12 +44,33 @@ def ignore_signals() -> None:
 def copy_tree(root: Path) -> Iterator[Path]:
     """A copy in memory where the machine has such a place, so that nobody's files change and many can work at once."""
     place = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None  # noqa: S108
+    for left in list_left(Path(place or tempfile.gettempdir())):
+        end_processes_in(left)
+        shutil.rmtree(left, ignore_errors=True)
     with tempfile.TemporaryDirectory(prefix=f"{PREFIX}{os.getpid()}-", dir=place) as home:
         try:
             os.chmod(home, 0o711)  # noqa: S103 - some tests read as a user without rights
             yield _copy(root, Path(home) / "tree")
         finally:
             ignore_signals()
+
+
+def list_left(place: Path) -> list[Path]:
+    """Copies whose maker was killed, so that they stay in memory."""
+    copies = place.glob(f"{PREFIX}*-*")
+    return [each for each in copies if _PROCESSES.is_dir() and not (_PROCESSES / _maker_of(each)).exists()]
+
+
+def _maker_of(copy: Path) -> str:
+    return copy.name.removeprefix(PREFIX).partition("-")[0]
+
+
+def end_processes_in(copy: Path) -> None:
+    """Tests, and servers that they have started, which went on without the maker of their copy."""
+    for each in _PROCESSES.glob("[0-9]*"):
+        with suppress(OSError):  # it has ended, or is another user's
+            if (each / "cwd").readlink().is_relative_to(copy):
+                os.kill(int(each.name), signal.SIGKILL)
 
 
 def _copy(root: Path, copy: Path) -> Path:
@@ -144,9 +166,11 @@ def _wait(child: int, deadline: float) -> int:
 
 
 def _end(child: int) -> None:
-    """Nothing that the tests started is left: servers of a test that was ended are in its process group."""
-    try:
+    """Nothing that the tests started is left: servers of a test that was ended are in its process group. A child that
+    has only just begun has no group yet."""
+    with suppress(ProcessLookupError):
         os.killpg(child, signal.SIGKILL)
-        os.waitpid(child, 0)
-    except (ProcessLookupError, ChildProcessError):
-        pass
+    with suppress(ChildProcessError):
+        if not os.waitpid(child, os.WNOHANG)[0]:
+            os.kill(child, signal.SIGKILL)
+            os.waitpid(child, 0)

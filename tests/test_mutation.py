@@ -12,6 +12,7 @@ import time
 from pathlib import Path
 
 import pytest
+from mutation import trial
 from mutation.coverage import Coverage, find_lines
 from mutation.modules import PARTS, SOURCE, TESTS, find_part
 from mutation.recording import BODY, Record
@@ -77,6 +78,35 @@ def list_processes_in(copy: Path) -> list[str]:
         except OSError:
             pass  # it has ended
     return found
+
+
+def test_a_child_that_has_no_group_yet_is_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The signal came while it was made."""
+    made: list[int] = []
+
+    def wait(child: int, _deadline: float) -> int:
+        made.append(child)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(trial, "_run_pytest", lambda *_: signal.pause())
+    monkeypatch.setattr(trial, "_wait", wait)
+    with pytest.raises(KeyboardInterrupt):
+        trial.run_tests(tmp_path, [], 60, None)
+    with pytest.raises(ProcessLookupError):
+        os.kill(made[0], signal.SIGKILL)
+
+
+def test_the_copy_of_a_maker_that_was_killed_is_removed(tmp_path: Path) -> None:
+    """With what still runs in it; others stay."""
+    maker = subprocess.Popen(["true"])
+    maker.wait()
+    left, used = (tmp_path / f"{PREFIX}{number}-x" for number in (maker.pid, os.getpid()))
+    for each in (left, used):
+        (each / "tree").mkdir(parents=True)
+    running = subprocess.Popen(["sleep", "60"], cwd=left / "tree")
+    assert trial.list_left(tmp_path) == [left]
+    trial.end_processes_in(left)
+    assert running.wait(30) == -signal.SIGKILL
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP], ids=lambda number: number.name)

@@ -27,11 +27,16 @@ GARBLED = StudyAttributes(
 
 def index_of_schema(path: Path, revision: str) -> sqlite3.Connection:
     """A new and empty one."""
+    upgrade_to(f"sqlite:///{path}", revision)
+    return sqlite3.connect(path)
+
+
+def upgrade_to(url: str, revision: str) -> None:
+    """Make the tables of a schema, or bring those that are there up to it."""
     config = Config()
     config.set_main_option("script_location", str(Path(gantry.index.__file__).parent / "migrations"))
-    config.set_main_option("sqlalchemy.url", f"sqlite:///{path}")
+    config.attributes["url"] = url
     command.upgrade(config, revision)
-    return sqlite3.connect(path)
 
 
 _ROWS = """
@@ -52,7 +57,7 @@ INSERT INTO garbage VALUES ('main/1/7/9.dcm');
 """
 """In columns that every schema has."""
 
-REVISIONS = [f"{number:04d}" for number in range(1, 17)]
+REVISIONS = [f"{number:04d}" for number in range(1, 18)]
 """Every schema before the present one."""
 
 

@@ -177,6 +177,16 @@ def test_files_that_nobody_knows(home: Path, data: Path) -> None:
     assert {each.resource.rpartition("/")[2] for each in found} == {path.name for path in strangers}
 
 
+@pytest.mark.parametrize("suffix", [b".dcm", b".seg"], ids=["file", "segment"])
+def test_a_file_whose_name_is_no_utf_8(data: Path, suffix: bytes) -> None:
+    """No row can name it, and no message has halves of characters."""
+    near = os.fsencode(blob_of(data, OWN).path.parent)
+    with open(near + b"/stranger\xff" + suffix, "wb") as stranger:
+        stranger.write(b"stranger")
+    (found,) = findings(data)
+    assert found.kind is Kind.BYTES_UNKNOWN and "stranger" in found.resource
+
+
 def test_what_will_be_swept_is_no_finding(data: Path) -> None:
     """Garbage, what an upload or an operation under way writes, and what is below a deleted store."""
     for number, name in enumerate(

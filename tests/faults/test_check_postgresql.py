@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from collections.abc import Iterator
 from contextlib import closing
@@ -10,7 +11,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
-from sqlalchemy import URL, NullPool, create_engine
+from sqlalchemy import URL, NullPool, create_engine, event
 
 from gantry.checking.run import check
 from gantry.config import open_checked
@@ -144,6 +145,12 @@ def test_bytes_that_are_missing_and_bytes_that_nobody_names(place: Place, moved:
     assert {found.kind for found in place.check()} == {Kind.BYTES_MISSING, Kind.BYTES_UNKNOWN}
 
 
+def test_a_file_whose_name_is_no_utf_8(place: Place) -> None:
+    with open(os.fsencode(next((place.data / "blobs").rglob("*.seg")).parent) + b"/stranger\xff.seg", "wb") as stranger:
+        stranger.write(b"stranger")
+    assert [found.kind for found in place.check()] == [Kind.BYTES_UNKNOWN]
+
+
 def test_beside_a_server_nothing_waits(place: Place) -> None:
     """The server has its lock, writes and deletes while each walk of a check is in its middle."""
     with closing(SqlIndex(place.address)) as index, open_checked(place.data, settings=place.settings) as checked:
@@ -166,6 +173,35 @@ def test_a_check_can_write_nothing(place: Place) -> None:
             connection.exec_driver_sql("DELETE FROM garbage")
 
 
+_TIMEOUTS = ("statement_timeout", "idle_in_transaction_session_timeout")
+
+
+@pytest.mark.parametrize("name", _TIMEOUTS)
+def test_limits_for_the_sessions_of_others_do_not_end_a_check(place: Place, name: str) -> None:
+    """Its statements take as long as reading all rows."""
+    place.change(f'ALTER DATABASE "{place.url.database}" SET {name} = 5000')
+    with open_checked(place.data, settings=place.settings) as checked:
+        database = checked.index.checks.database  # type: ignore[attr-defined]
+        with database.read() as connection:
+            assert connection.exec_driver_sql(f"SHOW {name}").scalar() == "0"
+
+
+def test_a_privilege_that_is_missing_is_named(place: Place) -> None:
+    """What needs no temporary table is checked all the same."""
+    place.change(f'REVOKE TEMPORARY ON DATABASE "{place.url.database}" FROM PUBLIC')
+    place.change("DROP ROLE IF EXISTS gantry_reader")
+    place.change("CREATE ROLE gantry_reader LOGIN")
+    place.change("GRANT SELECT ON ALL TABLES IN SCHEMA public TO gantry_reader")
+    try:
+        found = place._replace(url=place.url.set(username="gantry_reader")).check()
+        assert {each.kind for each in found} == {Kind.NOT_CHECKED}
+        assert all("lacks a privilege" in each.message for each in found)
+        assert len(found) == 3  # terms, headers, bytes of instances
+    finally:
+        place.change("DROP OWNED BY gantry_reader")
+        place.change("DROP ROLE gantry_reader")
+
+
 @pytest.mark.slow
 def test_the_command(place: Place) -> None:
     arguments = ("check", "--data", str(place.data))
@@ -184,3 +220,59 @@ def test_the_command(place: Place) -> None:
     assert code == 2 and "GANTRY_DATABASE" in said
     code, said = run(*arguments, GANTRY_DATABASE="postgresql://me:hidden@127.0.0.1:1/there")
     assert code == 2 and "hidden" not in said
+
+
+def end_sessions(place: Place) -> None:
+    """Those of everybody else, as where the server of the database begins anew."""
+    place.change(
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+        "WHERE datname = current_database() AND pid <> pg_backend_pid()"
+    )
+
+
+def check_with_loss(place: Place, number: int) -> tuple[list[Finding], int]:
+    """Findings where all connections are lost before the statement of a number, and how many statements there were."""
+    count = 0
+
+    def lose(*_: object) -> None:
+        nonlocal count
+        count += 1
+        if count == number:
+            end_sessions(place)
+
+    with open_checked(place.data, True, place.settings) as checked:
+        engine = checked.index.checks.database.engine  # type: ignore[attr-defined]
+        event.listen(engine, "before_cursor_execute", lose)
+        return list(check(checked)), count
+
+
+def require_told(found: list[Finding]) -> None:
+    """What could not be checked is told, once, and in our own words."""
+    assert [each.kind for each in found] == [Kind.NOT_CHECKED], found
+    assert "the connection to PostgreSQL is lost" in found[0].message
+
+
+@pytest.mark.parametrize("share", [0.1, 0.3, 0.5, 0.7, 0.9])
+def test_a_connection_that_is_lost(place: Place, share: float) -> None:
+    """The other checks run, over a new one."""
+    found, count = check_with_loss(place, 0)
+    assert found == []
+    require_told(check_with_loss(place, int(count * share))[0])
+
+
+@pytest.mark.slow
+def test_a_connection_that_is_lost_at_many_statements(place: Place) -> None:
+    for number in range(1, check_with_loss(place, 0)[1] + 1, 5):
+        require_told(check_with_loss(place, number)[0])
+
+
+def test_a_connection_that_is_lost_while_findings_come(place: Place) -> None:
+    """They come through a cursor of the server."""
+    place.change("INSERT INTO series_tally SELECT 9000 + n, 'STANDARD', 1, 1 FROM generate_series(1, 50) n")
+    with open_checked(place.data, settings=place.settings) as checked:
+        found = check(checked)
+        first = next(found)
+        end_sessions(place)
+        rest = list(found)
+    assert first.kind is Kind.COUNT_WRONG
+    require_told([each for each in rest if each.kind is not Kind.COUNT_WRONG])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import replace
 from unittest import mock
 
@@ -20,9 +21,9 @@ from gantry.index.refusals import OutcomeUnknown
 from gantry.index.sql import SqlIndex
 from gantry.index.tables import metadata
 from gantry.matching import search_key
-from gantry.resources import Batch, DicomStore, Operation
+from gantry.resources import Batch, DicomStore, Method, Operation
 from tests.index.test_sqlite import COMPARED, is_declared
-from tests.index.values import RUNNER, STORE, item, stored
+from tests.index.values import DATASET, RUNNER, STORE, item, stored
 from tests.support import postgresql as support
 from tests.support.postgresql import Databases, PostgresServer, to_text
 
@@ -189,6 +190,36 @@ def test_an_operation_and_its_store_are_locked_while_a_batch_is_committed(
         for query in queries:
             assert other.execute(query).scalar() is not None
     engine.dispose()
+
+
+def test_an_operation_that_another_session_has_locked_is_left_for_later(
+    index: SqlIndex, store: DicomStore, postgresql_url: str
+) -> None:
+    """Whoever looks for one does not ask again and again meanwhile, and takes the next one."""
+    first, second = (
+        index.operations.create_operation(DATASET, "v1", Method.IMPORT_DICOM_DATA, {}, str(STORE)) for _ in range(2)
+    )
+    writes = mock.patch.object(index.database, "write", side_effect=[index.database.write() for _ in range(2)])
+    engine = create_engine(postgresql_url)
+    with engine.connect() as other:
+        other.execute(text("SELECT id FROM operation WHERE id = :id FOR UPDATE"), {"id": first.name.id})
+        with writes:
+            claimed = [index.operations.claim_operation(RUNNER) for _ in range(2)]
+        assert [each and each.name for each in claimed] == [second.name, None]
+    engine.dispose()
+    last = index.operations.claim_operation(RUNNER)
+    assert last is not None and last.name == first.name
+
+
+def test_transactions_see_what_is_committed_whatever_the_default_is(index: SqlIndex, postgresql_url: str) -> None:
+    with index.database.write() as connection:
+        name = connection.exec_driver_sql("SELECT current_database()").scalar()
+        connection.exec_driver_sql(f'ALTER DATABASE "{name}" SET default_transaction_isolation = serializable')
+    index.close()
+    with closing(SqlIndex(postgresql_url)) as again:
+        for block in (again.database.read, again.database.write):
+            with block() as connection:
+                assert connection.exec_driver_sql("SHOW transaction_isolation").scalar() == "read committed"
 
 
 def test_numbers_go_on_far_behind_those_that_another_index_may_have_given(index: SqlIndex, store: DicomStore) -> None:

@@ -2,24 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
 from alembic import op
-from sqlalchemy import select
+from sqlalchemy import create_engine, select, text
 
 from gantry.counters import ProgressCounter, Transfer
 from gantry.index.requests import list_requests, read_start_time
 from gantry.index.retelling import series_said
 from gantry.index.sql import SqlIndex
 from gantry.index.tables import series, series_request
+from gantry.matching import MAX_CODE
 from gantry.names import OperationName, ResourcePath
+from gantry.queries import Level, Operator
 from gantry.resources import Batch, Method
-from tests.faults.older import index_of_schema
+from tests.faults.older import index_of_schema, upgrade_to
 from tests.index.audit import audit
+from tests.index.test_searching import query
 from tests.index.values import RUNNER, STORE, item
+from tests.support.postgresql import to_text
 
 _ROWS = """
 INSERT INTO dataset (id, project, location, dataset) VALUES (1, 'p', 'us-central1', 'd');
@@ -272,3 +277,66 @@ def test_long_terms_are_cut_and_found(tmp_path: Path) -> None:
     with closing(SqlIndex(f"sqlite:///{path}")) as index, index.database.read() as read:
         terms = read.exec_driver_sql("SELECT kind, term FROM study_term ORDER BY 1, 2").all()
     assert [tuple(each) for each in terms] == [(1, "n" * 500), (2, "doe"), (2, "n" * 500)]
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def older(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """The address of an index of schema 0015."""
+    url = f"sqlite:///{tmp_path / 'index.sqlite'}"
+    databases = request.getfixturevalue("databases") if request.param == "postgresql" else None
+    made = databases.make() if databases is not None else None
+    if made is not None:
+        url = to_text(made)
+    upgrade_to(url, "0015")
+    yield url
+    if databases is not None:
+        databases.drop(made)
+
+
+_CODE = "".join(map(chr, range(0x20000, 0x2012C)))
+"""300 characters of four bytes."""
+_DELETED = """
+INSERT INTO dicom_store (id, dataset_id, store, settings, deleted, removed_from) VALUES (3, 1, 'gone', '{}', true, 1);
+UPDATE study SET store_id = 3 WHERE id = 2;
+UPDATE series SET store_id = 3 WHERE study_id = 2
+"""
+
+
+def test_long_codes_are_cut_and_found(older: str) -> None:
+    """Modalities that have the same beginning are one then. What was deleted stays without what finds it."""
+    engine = create_engine(older)
+    with engine.begin() as connection:
+        for each in filter(str.strip, f"{_ROWS};{_DELETED}".replace("x''", "''").split(";")):
+            connection.exec_driver_sql(each)
+        rows = [(1, f"{_CODE}a\\CT"), (2, f"{_CODE}b"), (3, _CODE)]
+        for number, modality in rows:
+            values = {"number": str(number), "modality": modality, "date": f"2001{_CODE}"}
+            changed = "UPDATE series SET modality = :modality, start_date = :date WHERE id = CAST(:number AS bigint)"
+            connection.execute(text(changed), values)
+        every, date = ["CT", f"{_CODE}a", f"{_CODE}b"], f"2000{_CODE}"
+        values = {"date": date, "joined": "\\".join(every)}
+        connection.execute(text("UPDATE study SET study_date = :date, modalities = :joined WHERE id = 1"), values)
+        for modality in every:
+            values = {"modality": modality, "date": date}
+            connection.execute(text("INSERT INTO study_modality VALUES (1, :modality, :date, 1)"), values)
+    engine.dispose()
+    begins = _CODE[:MAX_CODE]
+    with closing(SqlIndex(older)) as index:
+        with index.database.read() as read:
+            modalities = read.exec_driver_sql("SELECT * FROM study_modality").all()
+            said = read.exec_driver_sql("SELECT modalities FROM study WHERE id = 1").scalar()
+            starts = set(read.exec_driver_sql("SELECT start_date FROM series WHERE modality <> ''").scalars())
+        assert [tuple(each) for each in modalities] == [(1, begins, f"2000{begins}"[:MAX_CODE], 1)]
+        assert said == begins and starts == {f"2001{begins}"[:MAX_CODE]}
+        for field, value in (("modalities_in_study", f"{_CODE}a"), ("study_date", f"2000{_CODE}")):
+            found = index.search.search_studies(STORE, query(Level.STUDY, (field, Operator.EQUALS, value), limit=9))
+            assert [each.study_instance_uid for each in found] == ["1.2"]
+
+
+def test_an_index_without_long_codes_keeps_its_rows(older: str) -> None:
+    engine = create_engine(older)
+    with engine.begin() as connection:
+        connection.exec_driver_sql("INSERT INTO study_modality VALUES (1, 'CT', '20000101', 1)")
+    engine.dispose()
+    with closing(SqlIndex(older)) as index, index.database.read() as read:
+        assert tuple(read.exec_driver_sql("SELECT * FROM study_modality").one()) == (1, "CT", "20000101", 1)

@@ -9,6 +9,7 @@ from sqlalchemy import Connection, select
 
 from gantry.index.rests import find_garbage, find_late
 from gantry.index.tables import dicom_store, instance, operation, segment, upload
+from gantry.storage.uris import is_text
 
 _LOT = re.compile(r"[^/]+/(\d+)/stow/(\d+)/")
 _OPERATION = re.compile(r"[^/]+/(\d+)/(\d+)/")
@@ -27,7 +28,7 @@ def find_unclaimed(connection: Connection, objects: Sequence[str]) -> set[str]:
 
 
 def _in_column(connection: Connection, column: object, keys: object) -> set[str]:
-    wanted = list(keys)  # type: ignore[call-overload]
+    wanted = list(filter(is_text, keys))  # type: ignore[call-overload]
     if not wanted:
         return set()
     return set(connection.execute(select(column).where(column.in_(wanted))).scalars())  # type: ignore[call-overload, attr-defined]

@@ -14,7 +14,6 @@ from gantry.index.requests import START_TIME, has_value, list_requests, read_sta
 from gantry.index.retelling import series_said
 from gantry.index.tables import dicom_store, series
 from gantry.index.temporary_tables import INTEGER, TEXT, execute, make_table, stream
-from gantry.matching import MAX_CODE
 
 _PAGE = 500
 _COLUMNS = "series_id, scheduled_step_id, requested_procedure_id, store_id"
@@ -29,7 +28,7 @@ def find_wrong_times(connection: Connection) -> Iterator[Finding]:
     for row in _walk(connection, query):
         members = series_said(row).members
         said = read_start_time(members)
-        if said != row.start_time[:MAX_CODE] and (said or not has_value(members, START_TIME)):
+        if said != row.start_time and (said or not has_value(members, START_TIME)):
             yield Finding(Kind.TERM_WRONG, f"series {row.id}", f"its start time is not the {said!r} of its attributes")
 
 

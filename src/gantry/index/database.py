@@ -42,7 +42,7 @@ logger = logging.getLogger(__name__)
 
 READERS = 10  # connections; each may fill its cache of 16 MiB
 WAIT = 30  # seconds that a call waits for its turn to write, or to read, or for a lock of another process
-SCHEMA_VERSION = "0017"
+SCHEMA_VERSION = "0018"
 _COUNT = "UPDATE generation SET commits = commits + 1 WHERE id = 1"
 _READ_COUNT = "SELECT commits FROM generation WHERE id = 1"
 _MIGRATIONS = Path(__file__).parent / "migrations"

@@ -17,6 +17,7 @@ from gantry.index.lookups import find_rows
 from gantry.index.operation_rows import get_operation, insert_done_operation
 from gantry.index.paths import find_path, no_such_path
 from gantry.index.removal import remove_instances, settle_study
+from gantry.index.repeating import repeated
 from gantry.index.resource_rows import get_store_row
 from gantry.index.tables import dicom_store, series, study
 from gantry.index.terms import make_unfindable
@@ -28,6 +29,7 @@ class Deletion(Part):
     """Promises: ``index_protocols.DeletionIndex``."""
 
     @with_reserve
+    @repeated
     def delete_below(self, store: DicomStoreName, path: ResourcePath, version: str, method: Method) -> Operation:
         with self.database.write() as connection:
             row, now = get_store_row(connection, store), self.database.now()
@@ -43,6 +45,7 @@ class Deletion(Part):
             return get_operation(connection, OperationName(store.parent, number))
 
     @with_reserve
+    @repeated
     def delete_instance(self, store: DicomStoreName, path: ResourcePath) -> None:
         with self.database.write() as connection:
             store_id = get_store_row(connection, store).id

@@ -17,6 +17,7 @@ from gantry.index.database import Part
 from gantry.index.filling import fill_rows
 from gantry.index.insertion import NO_PACK, Packs, Placed, columns_of, insert_packs
 from gantry.index.lookups import find_places, find_rows
+from gantry.index.repeating import repeated
 from gantry.index.retelling import retell_series, retell_study, series_said, study_said
 from gantry.index.stored import select_stored
 from gantry.index.tables import dicom_store, instance, series, study
@@ -43,6 +44,7 @@ class Descriptions(Part):
         with self.database.read() as connection:
             return [(row.store_id, StoredInstance._make(row[:-1])) for row in connection.execute(query.limit(limit))]
 
+    @repeated
     def describe(self, store_id: int, instances: Sequence[Instance]) -> None:
         with self.database.write() as connection:
             places = find_places(connection, store_id, [item.uids for item in instances])
@@ -114,6 +116,7 @@ class Descriptions(Part):
             _mark(connection, [before])
         return True
 
+    @repeated
     def mark_described(self, studies: Sequence[OutdatedStudy]) -> None:
         with self.database.write() as connection:
             _mark(connection, studies)

@@ -9,6 +9,7 @@ from sqlalchemy import delete, select
 from gantry.index.counting import discard_blobs
 from gantry.index.database import Part, with_reserve
 from gantry.index.purging import PIECE, purge
+from gantry.index.repeating import repeated
 from gantry.index.tables import dicom_store, garbage, saved_search, tally
 
 _IS_REMOVED = dicom_store.c.deleted.is_(True), dicom_store.c.removed_from.is_not(None)
@@ -23,11 +24,13 @@ class Garbage(Part):
             return list(connection.execute(query).scalars())
 
     @with_reserve
+    @repeated
     def purge_store(self, store_id: int, limit: int = PIECE) -> bool:
         with self.database.write() as connection:
             return purge(connection, store_id, limit, keep_list=False)
 
     @with_reserve
+    @repeated
     def forget_store(self, store_id: int) -> None:
         with self.database.write() as connection:
             connection.execute(delete(dicom_store).where(dicom_store.c.id == store_id, dicom_store.c.deleted.is_(True)))
@@ -36,6 +39,7 @@ class Garbage(Part):
                 connection.execute(delete(table).where(table.c.store_id == store_id, gone))
 
     @with_reserve
+    @repeated
     def purge_removed(self, limit: int = PIECE) -> bool:
         with self.database.read() as connection:
             number = connection.execute(select(dicom_store.c.id).where(*_IS_REMOVED).limit(1)).scalar()
@@ -51,11 +55,13 @@ class Garbage(Part):
         with self.database.read() as connection:
             return list(connection.execute(query.limit(limit)).scalars())
 
+    @repeated
     def add_blobs(self, keys: Sequence[str]) -> None:
         with self.database.write() as connection:
             discard_blobs(connection, keys)
 
     @with_reserve
+    @repeated
     def forget_blobs(self, keys: Sequence[str]) -> None:
         with self.database.write() as connection:
             connection.execute(delete(garbage).where(garbage.c.blob_key.in_(keys)))

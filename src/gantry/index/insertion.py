@@ -18,10 +18,10 @@ from gantry.header_packs import pack, unpack
 from gantry.index.blob_keys import BlobPlace, place_blobs
 from gantry.index.counting import Delta, change_counts
 from gantry.index.lookups import look_up_pairs
-from gantry.index.refusals import is_taken
+from gantry.index.refusals import Conflict, is_taken
 from gantry.index.requests import insert_requests
 from gantry.index.retelling import columns_said
-from gantry.index.statements import Numbering, inserting
+from gantry.index.statements import Numbering, Rows, inserting
 from gantry.index.tables import header_pack, instance, series, study
 from gantry.index.terms import join_modalities, make_findable, tell_modalities
 from gantry.resources import READER, Description, Instance, SeriesAttributes, StudyAttributes
@@ -148,7 +148,7 @@ def _ensure_studies(
     ]
     if not rows:
         return found, {}
-    new = dict(zip(sorted(said), _STUDIES.insert(connection, rows), strict=True))
+    new = dict(zip(sorted(said), _insert(connection, _STUDIES, rows), strict=True))
     by_number = {new[uid]: said[uid] for uid in new}
     make_findable(connection, store_id, by_number, {new[uid]: join_modalities(modalities[uid]) for uid in new})
     return found | new, by_number
@@ -165,10 +165,21 @@ def _ensure_series(
     if not missing:
         return found, {}
     rows = [(*key, store_id, *columns_said(_said_of_series(first[key]))) for key in missing]
-    new = dict(zip(missing, _SERIES.insert(connection, rows), strict=True))
+    new = dict(zip(missing, _insert(connection, _SERIES, rows), strict=True))
     said = {new[key]: _said_of_series(first[key]) for key in missing}
     insert_requests(connection, store_id, {number: each.members for number, each in said.items()})
     return found | new, said
+
+
+def _insert(connection: Connection, table: Numbering, rows: Rows) -> Sequence[int]:
+    """The numbers of the new rows. Raises Conflict where another session has made one of them meanwhile, which is found
+    when this is done again."""
+    try:
+        return table.insert(connection, rows)
+    except IntegrityError as error:
+        if not is_taken(error):
+            raise
+        raise Conflict("another session writes the same study or series to the index", advice="try again") from None
 
 
 def _said_of_series(item: Instance) -> SeriesAttributes:

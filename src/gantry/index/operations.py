@@ -61,6 +61,7 @@ from gantry.index.operation_rows import (
     to_operations,
     to_sound_operation,
 )
+from gantry.index.repeating import repeated
 from gantry.index.replacement import replace_instances
 from gantry.index.resource_rows import get_dataset_row, get_store_row
 from gantry.index.sound_rows import write_sound
@@ -74,6 +75,7 @@ from gantry.resources import CANCELLED, Batch, Committed, Failure, Instance, Met
 class Operations(Part):
     """Promises: ``index_protocols.OperationIndex``."""
 
+    @repeated
     def create_operation(
         self,
         parent: DatasetName,
@@ -105,6 +107,7 @@ class Operations(Part):
             connection.execute(insert(operation), row)
             return get_operation(connection, OperationName(parent, row["id"]))
 
+    @repeated
     def claim_operation(self, runner: str) -> Operation | None:
         left = operation.c.runner != runner, operation.c.runner.not_in(select(server.c.id))
         query = select(operation.c.id).where(operation.c.end_time.is_(None), *left)
@@ -116,7 +119,7 @@ class Operations(Part):
             with self.database.write() as connection:
                 number = connection.execute(query.with_for_update(skip_locked=True)).scalar()
                 claimed = None if number is None else self._claim(connection, number, runner)
-            if claimed is not None:
+            if claimed is not None or number is None:  # others are at work on what is left
                 return claimed
 
     def _claim(self, connection: Connection, number: int, runner: str) -> Operation | None:
@@ -130,6 +133,7 @@ class Operations(Part):
             _finish(connection, row, self.database.now(), error.status, ())
             return None
 
+    @repeated
     def claim_again(self, value: Operation, runner: str) -> Operation | None:
         with self.database.write() as connection:
             row = _OWN.execute(connection, value.name.id, runner).one_or_none()
@@ -164,6 +168,7 @@ class Operations(Part):
             )
 
     @with_reserve
+    @repeated
     def request_cancel(self, name: OperationName) -> int:
         with self.database.write() as connection:
             wanted = select_operations().where(operation.c.id == name.id, *is_in_dataset(name.dataset))
@@ -179,6 +184,7 @@ class Operations(Part):
             _finish(connection, row, self.database.now(), CANCELLED, cancelled)
             return 1
 
+    @repeated
     def add_to_request(self, name: OperationName, facts: Mapping[str, str]) -> None:
         with self.database.write() as connection:
             mine = operation.c.id == name.id
@@ -191,6 +197,7 @@ class Operations(Part):
         with self.database.read() as connection:
             return bool(connection.execute(select(operation.c.cancel_requested).filter_by(id=name.id)).scalar())
 
+    @repeated
     def commit_batch(self, value: Operation, runner: str, batch: Batch) -> Committed:
         with self.database.write() as connection:
             row, now = self._own(connection, value, runner), self.database.now()
@@ -211,6 +218,7 @@ class Operations(Part):
             logged = len(batch.failures) + len(lost) + len(warnings)
             return Committed(bool(row.cancel_requested), len(lost), logged)
 
+    @repeated
     def finish_operation(
         self,
         value: Operation,

@@ -51,6 +51,8 @@ _CONNECTION = {
 }
 _BEGIN_SESSION = (
     f"SET synchronous_commit = on; SET lock_timeout = '{WAIT}s'; SET client_encoding = 'UTF8'; "
+    # Whatever the defaults of the user are: with more, PostgreSQL would end transactions because of others.
+    "SET default_transaction_isolation = 'read committed'; "
     # The pages of an index are in memory or on flash: to read one costs hardly more in any order.
     "SET random_page_cost = 1.1"
 )
@@ -82,22 +84,15 @@ class PostgresDatabase(Database):
             raise
 
     def _begin(self) -> None:
-        try:
-            with self.writer.connect() as connection:  # from here on the database is ours
-                _require_ability(connection, self._name)
-                refuse_copy(connection, self._name)
-                if not _is_current(connection):
-                    with be_alone(connection) if self.shares else nullcontext():
-                        if not _is_current(connection):  # another server may have done it meanwhile
-                            upgrade_schema(self._url, self._name)
-                if not self.shares:
-                    connection.exec_driver_sql("DELETE FROM server").close()  # they were killed
-        except DBAPIError as error:
-            raise FailedPrecondition(
-                f"{self._name} cannot be used as an index: {describe_server_error(error)}"
-            ) from None
-        except Taken as error:
-            raise FailedPrecondition(f"{self._name} cannot be used as an index: {error.what}") from None
+        with _usable(self._name), self.writer.connect() as connection:  # from here on the database is ours
+            _require_ability(connection, self._name)
+            refuse_copy(connection, self._name)
+            if not _is_current(connection):
+                with be_alone(connection) if self.shares else nullcontext():
+                    if not _is_current(connection):  # another server may have done it meanwhile
+                        upgrade_schema(self._url, self._name)
+            if not self.shares:
+                connection.exec_driver_sql("DELETE FROM server").close()  # they were killed
 
     def close(self) -> None:
         for engine in (self.engine, self.writer, self._pulse):
@@ -240,7 +235,7 @@ def read_generation(url: str, shares: bool = False) -> Generation | None:
     engine = open_engine(parse_server(url), 1)
     event.listen(engine, "connect", share_lock if shares else take_lock)
     try:
-        with engine.connect() as connection:
+        with _usable(name_server(url)), engine.connect() as connection:
             refuse_copy(connection, name_server(url))
             if not has_table(connection, "alembic_version"):
                 return None
@@ -250,12 +245,6 @@ def read_generation(url: str, shares: bool = False) -> Generation | None:
             places = connection.exec_driver_sql("SELECT place FROM generation_place").scalars()
             has_stores = connection.exec_driver_sql("SELECT 1 FROM dicom_store LIMIT 1").first() is not None
             return Generation(row.mark, row.commits, row.rebuilding, frozenset(places), has_stores)
-    except DBAPIError as error:
-        raise FailedPrecondition(
-            f"{name_server(url)} cannot be used as an index: {describe_server_error(error)}"
-        ) from None
-    except Taken as error:
-        raise FailedPrecondition(f"{name_server(url)} cannot be used as an index: {error.what}") from None
     finally:
         engine.dispose()
 
@@ -265,19 +254,29 @@ def read_schema(url: str) -> str:
     FailedPrecondition."""
     engine = open_engine(parse_server(url), 1)
     try:
-        with engine.connect() as connection:
+        with _usable(name_server(url)), engine.connect() as connection:
             refuse_copy(connection, name_server(url))
             return read_version(connection) if has_table(connection, "alembic_version") else ""
-    except DBAPIError as error:
-        raise FailedPrecondition(
-            f"{name_server(url)} cannot be used as an index: {describe_server_error(error)}"
-        ) from None
     finally:
         engine.dispose()
 
 
 def _is_current(connection: Connection) -> bool:
     return has_table(connection, "alembic_version") and is_current(connection)
+
+
+@contextmanager
+def _usable(name: str) -> Iterator[None]:
+    """Raises FailedPrecondition where the database cannot be used."""
+    try:
+        yield
+    except DBAPIError as error:
+        trouble = describe_server_error(error)
+    except Taken as error:
+        trouble = error.what
+    else:
+        return
+    raise FailedPrecondition(f"{name} cannot be used as an index: {trouble}")
 
 
 def has_table(connection: Connection, name: str) -> bool:

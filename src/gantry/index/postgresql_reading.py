@@ -28,6 +28,11 @@ _IS_LOCKED = """
     WHERE datname = current_database() AND locktype = 'advisory' AND granted
     AND CAST(classid AS bigint) = %s AND CAST(objid AS bigint) = %s AND objsubid = 1)
 """
+_WITHOUT_LIMITS = """
+SELECT set_config(name, '0', false) FROM pg_settings WHERE name IN
+('statement_timeout', 'transaction_timeout', 'idle_in_transaction_session_timeout', 'idle_session_timeout')
+"""
+"""Those that this version of PostgreSQL has."""
 
 
 class ReadOnlyPostgres(ReadOnlyDatabase):
@@ -87,5 +92,7 @@ class PostgresBeside(ReadOnlyPostgres):
 
 
 def _read_only(connection: psycopg.Connection[object], _record: object) -> None:
-    """Nothing but tables of the connection alone can be written."""
+    """Nothing but tables of the connection alone can be written; and limits that a database may have for the sessions
+    of a server do not count: a statement of a check takes as long as reading all rows."""
     connection.execute("SET default_transaction_read_only = on")
+    connection.execute(_WITHOUT_LIMITS)

@@ -68,6 +68,10 @@ class BadValue(DataLoss):
     """A row has a value that the index cannot hold."""
 
 
+class Conflict(Interrupted):
+    """A transaction has met another one, and nothing of it is written: done again, it may succeed at once."""
+
+
 class OutcomeUnknown(Interrupted):
     """A transaction may have been written, or not: it is not known, and will be once the index can be written again."""
 
@@ -163,6 +167,7 @@ _STATES = {
     "08": "the connection to PostgreSQL is lost",
     "25006": "PostgreSQL takes no changes at present",
     "25P03": "PostgreSQL has ended a transaction that took too long",
+    "42501": "the user of the database lacks a privilege",
     "40": "PostgreSQL has ended the transaction, because of another one",
     "53100": "the disk of PostgreSQL is full",
     "53": "PostgreSQL lacks memory or connections",
@@ -172,6 +177,8 @@ _STATES = {
     "XX": "PostgreSQL reports damage, or an error of its own",
 }
 """By SQLSTATE or its class (PostgreSQL, appendix A): the same call may succeed later."""
+_CONFLICTS = ("40001", "40P01")
+"""Of two transactions that wait for each other, or need what the other one changes, one is ended."""
 _VALUE_STATES = ("22", "23", "54")
 """Errors of one value of a row."""
 RETRY_SECONDS = 5
@@ -204,7 +211,8 @@ def _translate_server_error(error: DriverError) -> StatusError:
     # Without a state it is an error of the driver: of the connection, or of a value.
     is_operational = isinstance(error, OperationalError | InterfaceError)
     if _is_closed(error) or state in _STATES or state[:2] in _STATES or (not state and is_operational):
-        return retry_later(Interrupted(f"the index cannot be used right now: {words}"), RETRY_SECONDS)
+        kind = Conflict if state in _CONFLICTS else Interrupted
+        return retry_later(kind(f"the index cannot be used right now: {words}"), RETRY_SECONDS)
     if not state or state[:2] in _VALUE_STATES:
         return BadValue("a value of its row cannot be kept in the index; the server's log has the details")
     return Internal(f"the index refuses a statement: {words}")

@@ -10,6 +10,7 @@ from sqlalchemy.exc import IntegrityError
 from gantry.errors import AlreadyExists
 from gantry.index.database import Part, with_reserve
 from gantry.index.operation_rows import get_operation, hide_operations, insert_done_operation
+from gantry.index.repeating import repeated
 from gantry.index.resource_rows import IS_ALIVE, get_dataset_row, get_store_row, to_dataset, to_dicom_store, to_settings
 from gantry.index.tables import dataset, dicom_store
 from gantry.names import DatasetName, DicomStoreName, LocationName, OperationName
@@ -67,6 +68,7 @@ class Resources(Part):
         return value
 
     @with_reserve
+    @repeated
     def delete_dataset(self, name: DatasetName) -> None:
         with self.database.write() as connection:
             row = get_dataset_row(connection, name)
@@ -107,6 +109,7 @@ class Resources(Part):
         return value
 
     @with_reserve
+    @repeated
     def delete_dicom_store(self, name: DicomStoreName) -> None:
         with self.database.write() as connection:
             row = get_store_row(connection, name)

@@ -10,11 +10,13 @@ from gantry.index.dialect import position
 from gantry.index.tables import garbage, operation
 from gantry.late_writes import make_late, parse_late
 from gantry.rests import Rest, make_rest, parse_rest
+from gantry.storage.uris import is_text
 
 
 def find_garbage(connection: Connection, keys: Collection[str]) -> set[str]:
     """Those of a few hundred keys, or of all keys in memory, that the sweeper or an operation will remove."""
-    found = set(connection.execute(select(garbage.c.blob_key).where(garbage.c.blob_key.in_(keys))).scalars())
+    listed = garbage.c.blob_key.in_(list(filter(is_text, keys)))  # others are files of somebody else
+    found = set(connection.execute(select(garbage.c.blob_key).where(listed)).scalars())
     places = {key.partition("/")[0] for key in keys}
     rests = [*_list_listed(connection), *_list_uncommitted(connection, places)]
     return found | {key for key in keys if any(rest.holds(key) for rest in rests)}

@@ -12,6 +12,7 @@ from gantry.index.clock import from_micros, to_micros
 from gantry.index.database import Database, Part
 from gantry.index.dialect import greatest, upsert
 from gantry.index.operation_rows import NO_DATASET
+from gantry.index.repeating import repeated
 from gantry.index.tables import failure, operation, progress, selection, trail
 
 _BATCH = 5000  # log entries removed by one transaction
@@ -61,6 +62,7 @@ class Retention(Part):
             new = upsert(trail).values(id=1, time=value)
             connection.execute(new.on_conflict_do_update(index_elements=["id"], set_={"time": value}))
 
+    @repeated
     def expire_operations(self, before: datetime, limit: int = 500) -> int:
         expired = operation.c.end_time < to_micros(before), operation.c.dataset_id != NO_DATASET
         with self.database.read() as connection:
@@ -70,6 +72,7 @@ class Retention(Part):
                 connection.execute(update(operation).where(operation.c.id.in_(ids)).values(dataset_id=NO_DATASET))
         return len(ids)
 
+    @repeated
     def purge_operation(self) -> bool:
         hidden = select(operation.c.id).where(operation.c.dataset_id == NO_DATASET).limit(1)
         with self.database.read() as connection:

@@ -12,6 +12,7 @@ from gantry.index.changes import apply_changes
 from gantry.index.counting import seal_segments
 from gantry.index.database import Part
 from gantry.index.dialect import position
+from gantry.index.repeating import repeated
 from gantry.index.tables import dataset, dicom_store, instance, operation, segment
 from gantry.names import DicomStoreName
 from gantry.resources import Change, Failure, Segment, SegmentTotals
@@ -68,6 +69,7 @@ class Segments(Part):
         with self.database.read() as connection:
             return _is_busy(connection, store_id)
 
+    @repeated
     def move_instances(self, store_id: int, moves: Sequence[Change], segments: Sequence[str]) -> tuple[Failure, ...]:
         with self.database.write() as connection:
             if _is_busy(connection, store_id):

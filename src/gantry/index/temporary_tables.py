@@ -57,13 +57,15 @@ def stream(connection: Connection, query: str) -> Iterator[Row[*tuple[Any, ...]]
 @contextmanager
 def one_moment(connection: Connection) -> Iterator[None]:
     """All that a connection reads in the block is of one moment. A moment within another one is the same."""
-    if connection.info.get("moment"):
+    known = connection.info
+    if known.get("moment"):
         yield
         return
     connection.exec_driver_sql("BEGIN" if is_sqlite(connection) else "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
-    connection.info["moment"] = True
+    known["moment"] = True
     try:
         yield
     finally:
-        connection.info["moment"] = False
-        connection.exec_driver_sql("ROLLBACK")
+        known["moment"] = False
+        if not connection.invalidated:  # with a connection that is lost its moment is gone
+            connection.exec_driver_sql("ROLLBACK")

@@ -15,12 +15,14 @@ from gantry.index.filling import add_instances
 from gantry.index.lookups import find_places, find_rows, find_stored
 from gantry.index.refilling import make_room
 from gantry.index.refusals import BadValue
+from gantry.index.repeating import repeated
 from gantry.index.replacement import replace_instances
 from gantry.index.shared_transactions import SharedTransactions
 from gantry.index.statements import Statement
 from gantry.index.tables import dicom_store, instance, segment, server, upload
 from gantry.resources import Failure, Instance, Replacement, Uids
 from gantry.storage.extents import SUFFIX
+from gantry.storage.uris import is_text
 
 
 class Uploads(Part):
@@ -55,6 +57,7 @@ class Uploads(Part):
                     self._insert(store_id, [item], replace)
             raise
 
+    @repeated
     def _insert(self, store_id: int, instances: Sequence[Instance], replace: bool = False) -> None:
         if not instances:
             return
@@ -67,11 +70,13 @@ class Uploads(Part):
 
         self._shared.run(write)
 
+    @repeated
     def replace_instance(self, store_id: int, replacement: Replacement) -> Failure | None:
         with self.database.write() as connection:
             _require_store(connection, store_id)
             return next(iter(replace_instances(connection, store_id, [replacement], self.database.now())), None)
 
+    @repeated
     def begin_upload(self, store_id: int) -> int:
         with self.database.write() as connection:
             _require_store(connection, store_id)
@@ -80,12 +85,14 @@ class Uploads(Part):
             ).inserted_primary_key
             return int(found[0])
 
+    @repeated
     def end_upload(self, number: int, segments: Sequence[str] = ()) -> None:
         with self.database.write() as connection:
             seal_segments(connection, segments)
             connection.execute(delete(upload).where(upload.c.id == number))
 
     def find_named(self, keys: Sequence[str]) -> set[str]:
+        keys = list(filter(is_text, keys))  # others are files of somebody else
         with self.database.read() as connection:
             named = set(connection.execute(select(segment.c.key).where(segment.c.key.in_(keys))).scalars())
             own = [key for key in keys if key not in named and not key.endswith(SUFFIX)]

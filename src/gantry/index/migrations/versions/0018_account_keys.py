@@ -5,8 +5,8 @@ from alembic import op
 
 from gantry.index.dialect import TEXT
 
-revision = "0017"
-down_revision = "0016"
+revision = "0018"
+down_revision = "0017"
 
 
 def upgrade() -> None:

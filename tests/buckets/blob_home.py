@@ -10,7 +10,7 @@ from typing import Any
 from gantry.config import DataDirectory, open_seams
 from gantry.seams import Seams
 from gantry.settings.loading import Settings, load_settings
-from tests.faults.lost import query
+from tests.support.databases import environ_of, query
 from tests.support.directories import name_of
 from tests.support.providers import Provider
 from tests.support.server import GantryServer
@@ -42,7 +42,7 @@ class BlobHome:
         self.config.write_text("\n".join([*lines, self.buckets.settings]))
 
     def load(self) -> Settings:
-        return load_settings({}, {}, str(self.config))
+        return load_settings({}, environ_of(self.data), str(self.config))
 
     @contextmanager
     def open(self, rebuilding: bool = False) -> Iterator[DataDirectory]:

@@ -22,8 +22,8 @@ from gantry.storage.remote.notes import UploadNotes
 from gantry.studies.store import Incoming, store
 from gantry.studies.uploads import Uploads
 from tests.buckets.blob_home import BlobHome
-from tests.faults.lost import query
 from tests.support.checked import findings
+from tests.support.databases import query
 from tests.support.dicom import make_instance
 from tests.support.directories import name_of
 from tests.support.providers import S3Buckets

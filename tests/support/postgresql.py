@@ -17,8 +17,6 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +32,7 @@ _DRIVER = "postgresql+psycopg"
 _READABLE = "nobody"
 """PostgreSQL does not run as root; this user is on every system."""
 # Tests lose no power. What they change often would be written to the disk else.
-_SETTINGS = ("fsync=off", "full_page_writes=off", "max_connections=60", "shared_buffers=64MB", "listen_addresses=")
+_SETTINGS = ("fsync=off", "full_page_writes=off", "max_connections=200", "shared_buffers=64MB", "listen_addresses=")
 _PREFIX = "gantry-pg-"
 _SET_DEATH_SIGNAL = 1  # PR_SET_PDEATHSIG
 _numbers = itertools.count()
@@ -164,20 +162,6 @@ def _wait(url: URL, process: subprocess.Popen[bytes], log: Path) -> None:
         engine.dispose()
 
 
-@contextmanager
-def running() -> Iterator[URL]:
-    """The address of a server, as GANTRY_TEST_PG_URL says, or of one that runs inside the block."""
-    require()
-    if given := os.environ.get(VARIABLE):
-        yield make_url(given).set(drivername=_DRIVER)
-        return
-    server = PostgresServer()
-    try:
-        yield server.url
-    finally:
-        server.close()
-
-
 class Databases:
     """Makes databases on a server. Those that tests get are copies of one that is filled once."""
 
@@ -211,6 +195,30 @@ class Databases:
 
     def close(self) -> None:
         self._engine.dispose()
+
+
+_shared: list[tuple[Databases, PostgresServer | None]] = []
+
+
+def share() -> Databases:
+    """Those of the one server of this process, or of the one that GANTRY_TEST_PG_URL names. To start one takes longer
+    than most tests."""
+    require()
+    if not _shared:
+        given = os.environ.get(VARIABLE)
+        server = None if given else PostgresServer()
+        url = make_url(given).set(drivername=_DRIVER) if server is None else server.url
+        _shared.append((Databases(url), server))
+    return _shared[0][0]
+
+
+def close_shared() -> None:
+    """At the end of the process."""
+    for databases, server in _shared:
+        databases.close()
+        if server is not None:
+            server.close()
+    _shared.clear()
 
 
 def to_text(url: URL) -> str:

@@ -18,11 +18,12 @@ from sqlalchemy import URL, NullPool, create_engine, text
 from gantry.index.server_address import parse_server
 from gantry.index.sql import SqlIndex
 from gantry.index_wiring import ELSEWHERE, INDEX
+from gantry.settings.groups import SQLITE
 from gantry.settings.loading import Settings
 from tests.support import postgresql
 
 VARIABLE, SETTING = "GANTRY_TEST_DATABASE", "GANTRY_DATABASE"
-SQLITE, POSTGRESQL = "sqlite", "postgresql"
+POSTGRESQL = "postgresql"
 _lock = threading.Lock()
 _made: dict[Path, URL] = {}
 _templates: list[URL] = []
@@ -42,7 +43,7 @@ def environ_of(data: Path | str) -> dict[str, str]:
 
 def make_settings(data: Path | str, **more: Any) -> Settings:
     """The settings of a server in this process."""
-    return Settings(data=str(data), **({"database": _find_address(Path(data))} if is_server() else {}), **more)
+    return Settings(data=str(data), database=_find_address(Path(data)) if is_server() else SQLITE, **more)
 
 
 def index_url(data: Path) -> str:

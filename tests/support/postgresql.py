@@ -205,7 +205,7 @@ def share() -> Databases:
     than most tests."""
     require()
     if not _shared:
-        given = os.environ.get(VARIABLE)
+        given = os.environ.get(VARIABLE, "")
         server = None if given else PostgresServer()
         url = make_url(given).set(drivername=_DRIVER) if server is None else server.url
         _shared.append((Databases(url), server))

@@ -37,12 +37,13 @@ class BlobHome:
         address = self.address if address is None else address
         lines = [f'data = "{self.data}"', f'buckets = "{self.home / "buckets"}"', "workers = 2", more]
         lines += [f'blobs = "{address}"'] if address else []
+        lines += [f'database = "{url}"' for url in environ_of(self.data).values()]
         chosen = self.tiers if tiers is None else tiers
         lines += ["[storage_tiers]", *(f'{each} = "{tier}"' for each, tier in chosen.items())] if chosen else []
         self.config.write_text("\n".join([*lines, self.buckets.settings]))
 
     def load(self) -> Settings:
-        return load_settings({}, environ_of(self.data), str(self.config))
+        return load_settings({}, {}, str(self.config))
 
     @contextmanager
     def open(self, rebuilding: bool = False) -> Iterator[DataDirectory]:

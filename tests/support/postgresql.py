@@ -186,6 +186,11 @@ class Databases:
             connection.exec_driver_sql("UPDATE generation SET rebuilding = false")
             connection.exec_driver_sql("SELECT setval(oid, 1, false) FROM pg_class WHERE relkind = 'S'").close()
 
+    def renew(self, url: URL) -> None:
+        """An empty database is in the place of one that is lost."""
+        self.drop(url)
+        self._run(f'CREATE DATABASE "{url.database}" TEMPLATE template0')
+
     def drop(self, url: URL) -> None:
         self._run(f'DROP DATABASE IF EXISTS "{url.database}" WITH (FORCE)')
 

@@ -1,7 +1,7 @@
 """``./run bench databases``: imports and exports with the index in PostgreSQL beside SQLite.
 
 PostgreSQL runs on the same machine, with the settings it has by itself: what is committed is on the disk. It is the one
-of a wheel, or of GANTRY_TEST_PG_URL. Its processor time is not in the figures: it would run elsewhere.
+of a wheel. Its processor time is not in the figures: it would run elsewhere.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 from tests.support import postgresql
@@ -39,18 +39,18 @@ def main(arguments: list[str]) -> int:
 
 @contextmanager
 def _start(work: Path) -> Iterator[Sides]:
-    with postgresql.running(settings=postgresql.DURABLE) as server:
-        databases = postgresql.Databases(server)
-        url = databases.make().set(drivername="postgresql")
+    postgresql.require()
+    server = postgresql.PostgresServer(postgresql.DURABLE)
+    try:
+        with closing(postgresql.Databases(server.url)) as databases:
+            address = postgresql.to_text(databases.make().set(drivername="postgresql"))
         config = work / "postgresql.toml"
-        config.write_text(f"database = {postgresql.to_text(url)!r}\n", encoding="utf-8")
+        config.write_text(f"database = {address!r}\n", encoding="utf-8")
         buckets = work / "buckets"
-        try:
-            with (
-                Service(work / "postgresql" / "data", buckets, config=config) as there,
-                Service(work / "sqlite" / "data", buckets) as here,
-            ):
-                yield {"PostgreSQL": there, "SQLite": here}
-        finally:
-            databases.drop(url)
-            databases.close()
+        with (
+            Service(work / "postgresql" / "data", buckets, config=config) as there,
+            Service(work / "sqlite" / "data", buckets) as here,
+        ):
+            yield {"PostgreSQL": there, "SQLite": here}
+    finally:
+        server.close()

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import pytest
 from hypothesis import HealthCheck, settings
 
-from tests.support import prepared
+from tests.support import databases, prepared
 from tests.support.dicom import make_instance
 from tests.support.gantry import Gantry, without_tracebacks
 from tests.support.server import GantryServer
@@ -31,6 +31,22 @@ def pytest_configure() -> None:
 
 def pytest_unconfigure() -> None:
     prepared.end()
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """With PostgreSQL tests about SQLite alone are left out, and the summary says why."""
+    if databases.is_server():
+        for each in items:
+            if mark := each.get_closest_marker("sqlite"):
+                each.add_marker(pytest.mark.skip(reason=f"left out with PostgreSQL: {mark.args[0]}"))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _databases() -> Iterator[None]:
+    """Before every server, and after all of them."""
+    databases.begin()
+    yield
+    databases.end()
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

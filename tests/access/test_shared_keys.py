@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from contextlib import ExitStack, closing
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -26,15 +26,14 @@ from gantry.key_wiring import KEYS
 from gantry.settings.loading import Settings
 from tests.access.test_service_accounts import URL, signed
 from tests.cli.harness import run
-from tests.support.postgresql import Databases, running, to_text
+from tests.support.postgresql import Databases, share, to_text
 
 PACS = "serviceAccount:pacs@hospital.iam.gantry"
 
 
 @pytest.fixture(scope="module")
 def databases() -> Iterator[Databases]:
-    with running() as url, closing(Databases(url)) as made:
-        yield made
+    yield share()
 
 
 @pytest.fixture

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
-from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -21,7 +20,7 @@ from gantry.settings.loading import Settings
 from tests.access.test_service_accounts import signed
 from tests.support.dicom import make_instance
 from tests.support.issuer import Issuer
-from tests.support.postgresql import Databases, running, to_text
+from tests.support.postgresql import share, to_text
 
 URL = "http://127.0.0.1:8080"
 DATASETS = "/v1/projects/p/locations/us-central1/datasets"
@@ -69,22 +68,22 @@ def servers(tmp_path_factory: pytest.TempPathFactory, issuer: Issuer) -> Iterato
     tokens = home / "tokens"
     tokens.write_text(f"{ADA} user:ada@example.org\n{BOB} user:bob@example.org\n")
     tokens.chmod(0o600)
-    with running() as postgres, closing(Databases(postgres)) as databases:
-        url = databases.make()
-        one = Settings(
-            data=str(home / "one"),
-            database=to_text(url).replace("+psycopg", ""),
-            auth="required",
-            tokens_file=str(tokens),
-            admins=("user:ada@example.org",),
-            oidc_issuer=issuer.url,
-            oidc_audience="gantry",
-            oidc_client_id="console",
-            oidc_client_secret=issuer.secret,
-            workers=1,
-        )
-        yield from _open(one, replace(one, data=str(home / "other")))
-        databases.drop(url)
+    databases = share()
+    url = databases.make()
+    one = Settings(
+        data=str(home / "one"),
+        database=to_text(url).replace("+psycopg", ""),
+        auth="required",
+        tokens_file=str(tokens),
+        admins=("user:ada@example.org",),
+        oidc_issuer=issuer.url,
+        oidc_audience="gantry",
+        oidc_client_id="console",
+        oidc_client_secret=issuer.secret,
+        workers=1,
+    )
+    yield from _open(one, replace(one, data=str(home / "other")))
+    databases.drop(url)
 
 
 def _open(one: Settings, other: Settings) -> Iterator[Pair]:

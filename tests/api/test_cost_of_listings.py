@@ -14,7 +14,7 @@ from gantry.errors import Code, Status
 from gantry.index.sql import SqlIndex
 from gantry.names import DatasetName, DicomStoreName
 from gantry.resources import Batch, Dataset, DicomStore, Failure, Method
-from gantry.settings.loading import Settings
+from tests.support.databases import make_settings
 from tests.support.statements import record_statements
 
 STORE = DicomStoreName("p", "us-central1", "d", "s")
@@ -30,7 +30,7 @@ ADDRESSES = [
 
 @pytest.fixture
 def gantry(tmp_path: Path) -> Iterator[server.Gantry]:
-    settings = Settings(data=str(tmp_path / "data"), workers=1)
+    settings = make_settings(tmp_path / "data", workers=1)
     with server.open_server(settings, server.Edge(settings)) as opened:
         index = opened.seams.index
         index.resources.create_dataset(Dataset(STORE.parent), "v1")

@@ -18,8 +18,8 @@ from gantry import server
 from gantry.api import app, intake
 from gantry.api.lanes import SLOTS, Lane, Lanes
 from gantry.errors import NotFound
-from gantry.settings.loading import Settings
 from gantry.storage.local_writer import LocalWriter
+from tests.support.databases import make_settings
 from tests.support.dicom import make_instance
 
 DATASET = "/v1/projects/p/locations/us-central1/datasets/d"
@@ -38,7 +38,7 @@ SECONDS = 60.0
 
 @pytest.fixture
 def gantry(tmp_path: Path) -> Iterator[server.Gantry]:
-    settings = Settings(data=str(tmp_path / "data"), auth="none", workers=1)
+    settings = make_settings(tmp_path / "data", auth="none", workers=1)
     with server.open_server(settings, server.Edge(settings)) as made:
 
         async def prepare(client: httpx.AsyncClient) -> None:

@@ -15,6 +15,7 @@ from gantry.index.sql import SqlIndex
 from gantry.log_entries import LogFilter, LogPosition, Severity
 from gantry.names import DatasetName, DicomStoreName
 from gantry.resources import Batch, Dataset, DicomStore, Failure, Method
+from tests.support.databases import index_url
 
 EVERYTHING = LogFilter("all")
 
@@ -26,7 +27,7 @@ def of(field: str, operator: str, value: str | int) -> LogFilter:
 @pytest.fixture
 def index(tmp_path: Path) -> Iterator[SqlIndex]:
     """Two projects: 30 failures in ``p``, one in ``q`` before them."""
-    index = SqlIndex(f"sqlite:///{tmp_path / 'index.sqlite'}")
+    index = SqlIndex(index_url(tmp_path / "data"))
     for project, failures in (("q", 1), ("p", 30)):
         name = DicomStoreName(project, "l", "d", "s")
         index.resources.create_dataset(Dataset(DatasetName(project, "l", "d")), "v1")
@@ -41,6 +42,7 @@ def index(tmp_path: Path) -> Iterator[SqlIndex]:
     index.close()
 
 
+@pytest.mark.sqlite("reads the words of SQLite's plans")
 @pytest.mark.parametrize("newest_first", [True, False])
 @pytest.mark.parametrize("after", [None, LogPosition(1 << 50, 5, 1)])
 @pytest.mark.parametrize("wanted", [EVERYTHING, of("project", "=", "p"), of("time", ">=", 5), of("store", "=", "s")])

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-import os
 import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -36,9 +35,8 @@ class Collected(GantryServer):
     def _spawn(self) -> None:
         command = [sys.executable, "-m", "gantry", "serve", "--log-json", "--port", str(self.port), "--workers", "2"]
         command += ["--data", str(self.data), "--buckets", str(self.buckets)]
-        environ = {key: value for key, value in os.environ.items() if not key.startswith("GANTRY_")}
         with self.log.open("ab") as log, self.out.open("ab") as out:
-            self.process = prepared.Popen(command, stdout=out, stderr=log, env=environ)
+            self.process = prepared.Popen(command, stdout=out, stderr=log, env=self.environ)
 
 
 @pytest.fixture

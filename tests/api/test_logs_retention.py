@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import sqlite3
 import time
 from collections.abc import Iterator
-from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -17,6 +15,7 @@ from gantry.log_entries import LogFilter
 from gantry.names import DatasetName
 from gantry.resources import Batch, Dataset, Failure, Method, Operation
 from tests.support.answers import refused
+from tests.support.databases import index_url, query
 from tests.support.gantry import Gantry
 from tests.support.server import GantryServer
 
@@ -35,12 +34,10 @@ def aged(tmp_path: Path) -> Iterator[Gantry]:
         server.stop()
 
 
-def change(gantry: Gantry, statement: str, *values: object) -> None:
+def change(gantry: Gantry, statement: str, **values: object) -> None:
     """Change the index of a server that stands still, then start it again."""
     gantry.server.stop()
-    with closing(sqlite3.connect(gantry.server.data / "index.sqlite")) as connection:
-        connection.execute(statement, values)
-        connection.commit()
+    query(gantry.server.data, statement, **values)
     gantry.server.start()
 
 
@@ -50,14 +47,13 @@ def number(operation: dict[str, object]) -> int:
 
 def logged(gantry: Gantry) -> int:
     """Rows of the error log that are on disk."""
-    with closing(sqlite3.connect(gantry.server.data / "index.sqlite")) as connection:
-        return int(connection.execute("SELECT count(*) FROM failure").fetchone()[0])
+    return int(query(gantry.server.data, "SELECT count(*) FROM failure")[0][0])
 
 
 def test_old_operations_go_with_their_logs_and_young_ones_stay(aged: Gantry) -> None:
     aged.put(aged.bucket, "x.dcm", b"not DICOM")
     old, young = aged.import_("*"), aged.import_("*")
-    change(aged, "UPDATE operation SET end_time = end_time - ? WHERE id = ?", 11 * DAY, number(old))
+    change(aged, "UPDATE operation SET end_time = end_time - :age WHERE id = :id", age=11 * DAY, id=number(old))
     deadline = time.monotonic() + 60
     while logged(aged) > 1 or aged.request("GET", f"v1/{old['name']}").status_code == 200:
         assert time.monotonic() < deadline, "the sweeper has not come by"
@@ -72,14 +68,14 @@ def test_old_operations_go_with_their_logs_and_young_ones_stay(aged: Gantry) -> 
 def test_an_operation_that_runs_is_never_old(aged: Gantry) -> None:
     aged.put(aged.bucket, "x.dcm", b"not DICOM")
     name = aged.import_("*")["name"]
-    change(aged, "UPDATE operation SET end_time = NULL, create_time = create_time - ?", 100 * DAY)
+    change(aged, "UPDATE operation SET end_time = NULL, create_time = create_time - :age", age=100 * DAY)
     aged.wait(name)
     assert [item["name"] for item in aged.operations()] == [name]
 
 
 @pytest.fixture
 def index(tmp_path: Path) -> Iterator[SqlIndex]:
-    index = SqlIndex(f"sqlite:///{tmp_path / 'index.sqlite'}")
+    index = SqlIndex(index_url(tmp_path / "data"))
     index.resources.create_dataset(Dataset(DATASET), "v1")
     yield index
     index.close()

@@ -17,7 +17,7 @@ from gantry import server
 from gantry.api import intake, streaming
 from gantry.api.audit import Audit
 from gantry.api.lanes import Lane
-from gantry.settings.loading import Settings
+from tests.support.databases import make_settings
 from tests.support.dicom import make_instance
 
 DATASETS = "/v1/projects/p/locations/us-central1/datasets"
@@ -70,7 +70,7 @@ def house(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.Fixtu
         tokens.write_text("".join(f"{token} user:{name}@example.org\n" for name, token in TOKENS.items()))
         tokens.chmod(0o600)
         settings |= {"tokens_file": str(tokens), "admins": ("user:ada@example.org",)}
-    made = Settings(data=str(tmp_path / "data"), **settings)
+    made = make_settings(tmp_path / "data", **settings)
     with server.open_server(made, server.Edge(made)) as gantry:
         found = House(gantry, tmp_path / "audit")
         for module in (intake, streaming):

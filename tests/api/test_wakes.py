@@ -12,7 +12,7 @@ import pytest
 
 from gantry import server
 from gantry.operations.runner import Runner
-from gantry.settings.loading import Settings
+from tests.support.databases import make_settings
 from tests.support.dicom import make_instance
 
 DATASETS = "/v1/projects/p/locations/us-central1/datasets"
@@ -47,7 +47,7 @@ def house(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[House]:
 
     monkeypatch.setattr(Runner, "notify", count("runner"))
     monkeypatch.setattr(Runner, "sweep", count("sweeper"))
-    settings = Settings(data=str(tmp_path / "data"), workers=1)
+    settings = make_settings(tmp_path / "data", workers=1)
     with server.open_server(settings, server.Edge(settings)) as gantry:
         made = House(gantry, woken)
         made.call("POST", f"{DATASETS}?datasetId=d")

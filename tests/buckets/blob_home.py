@@ -10,7 +10,7 @@ from typing import Any
 from gantry.config import DataDirectory, open_seams
 from gantry.seams import Seams
 from gantry.settings.loading import Settings, load_settings
-from tests.faults.lost import query
+from tests.support.databases import environ_of, query
 from tests.support.directories import name_of
 from tests.support.providers import Provider
 from tests.support.server import GantryServer
@@ -37,6 +37,7 @@ class BlobHome:
         address = self.address if address is None else address
         lines = [f'data = "{self.data}"', f'buckets = "{self.home / "buckets"}"', "workers = 2", more]
         lines += [f'blobs = "{address}"'] if address else []
+        lines += [f'database = "{url}"' for url in environ_of(self.data).values()]
         chosen = self.tiers if tiers is None else tiers
         lines += ["[storage_tiers]", *(f'{each} = "{tier}"' for each, tier in chosen.items())] if chosen else []
         self.config.write_text("\n".join([*lines, self.buckets.settings]))

@@ -22,7 +22,9 @@ from gantry.storage.generation_marks import Mark
 from gantry.storage.remote.notes import UploadNotes
 from gantry.storage.store_records import parse_records
 from tests.buckets.blob_home import BlobHome
+from tests.faults.lost import lose_index
 from tests.support.checked import findings
+from tests.support.databases import is_server
 from tests.support.providers import S3Buckets
 from tests.support.s3_server import S3Server
 
@@ -148,8 +150,9 @@ def test_blobs_of_another_index_are_refused(own: BlobHome) -> None:
 
 def test_a_lost_index_is_noticed(own: BlobHome) -> None:
     fill(own)
-    (own.data / "index.sqlite").unlink()
-    with refused(own, "is missing", f"{own.address}/main holds stored instances", "gantry storage rebuild"):
+    lose_index(own.data)
+    lost = "is empty" if is_server() else "is missing"
+    with refused(own, lost, f"{own.address}/main holds stored instances", "gantry storage rebuild"):
         pass
 
 
@@ -256,6 +259,7 @@ def test_a_bucket_that_does_not_exist_is_an_error_of_the_start(own: BlobHome) ->
 # --- an older index
 
 
+@pytest.mark.sqlite("puts an older file back")
 def test_an_older_index_is_noticed_by_the_bucket(own: BlobHome, caplog: pytest.LogCaptureFixture) -> None:
     """The data directory as a whole was put back from a backup."""
     fill(own)
@@ -356,6 +360,7 @@ def test_names_that_cannot_be_kept_there_are_not_kept(own: BlobHome, s3_server: 
         assert "main.stores" in own.objects()
 
 
+@pytest.mark.sqlite("puts an older file back")
 def test_names_that_only_the_bucket_knows_come_back(own: BlobHome) -> None:
     """Of stores that were made, or deleted, after the data directory was copied."""
     fill(own)

@@ -173,6 +173,7 @@ def test_everything_is_made_again_from_the_bucket_alone(home: BlobHome, server: 
     held, others = gantry.stored(buckets=home.buckets), gantry.stored(other, home.buckets)
     server.stop()
     before = home.blobs()
+    lose_index(home.data)
     shutil.rmtree(home.data)
 
     rebuilt = run("storage", "rebuild", "--config", str(home.config), "--json")

@@ -4,7 +4,6 @@ segment and each page of a listing, not for each instance."""
 from __future__ import annotations
 
 import random
-import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -22,8 +21,9 @@ from gantry.storage.remote.notes import UploadNotes
 from gantry.studies.store import Incoming, store
 from gantry.studies.uploads import Uploads
 from tests.buckets.blob_home import BlobHome
-from tests.faults.lost import query
+from tests.support import databases
 from tests.support.checked import findings
+from tests.support.databases import query
 from tests.support.dicom import make_instance
 from tests.support.directories import name_of
 from tests.support.providers import S3Buckets
@@ -61,7 +61,7 @@ def home(whole: BlobHome, tmp_path: Path) -> Iterator[BlobHome]:
     before = whole.objects()
     copy = object.__new__(BlobHome)
     copy.__dict__.update(whole.__dict__ | {"home": tmp_path, "data": tmp_path / "data", "config": tmp_path / "c.toml"})
-    shutil.copytree(whole.data, copy.data)
+    databases.copy(whole.data, copy.data)
     copy.write()
     yield copy
     after = copy.objects()
@@ -79,7 +79,7 @@ def kinds(found: list[Finding]) -> set[Kind]:
 
 
 def key_of(home: BlobHome, uids: tuple[str, str, str]) -> str:
-    text = "SELECT iif(segment_id IS NULL, blob_key, key || '@' || segment_offset || '+' || size) FROM instance "
+    text = "SELECT coalesce(key || '@' || segment_offset || '+' || size, blob_key) FROM instance "
     ((key,),) = query(home.data, f"{text} LEFT JOIN segment ON id = segment_id WHERE sop_instance_uid = '{uids[2]}'")
     return str(key)
 

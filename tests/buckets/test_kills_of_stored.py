@@ -13,8 +13,8 @@ import httpx
 import pytest
 
 from tests.buckets.blob_home import BlobHome
-from tests.faults.lost import query
 from tests.support.checked import findings
+from tests.support.databases import query
 from tests.support.dicom import make_instance
 from tests.support.directories import name_of
 from tests.support.gantry import Gantry

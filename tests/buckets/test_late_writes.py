@@ -275,6 +275,7 @@ def test_nothing_is_removed_while_a_backup_is_made(
     assert late < set(own.blobs())
 
 
+@pytest.mark.sqlite("damages the file")
 def test_a_damaged_index_says_of_nothing_that_nobody_names_it(
     own: BlobHome, seams: Seams, monkeypatch: pytest.MonkeyPatch
 ) -> None:

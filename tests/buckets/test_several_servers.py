@@ -30,14 +30,13 @@ from gantry.storage.remote.place_files import PlaceFiles
 from gantry.storage.store_records import parse_records
 from tests.buckets.blob_home import BlobHome
 from tests.buckets.test_blob_marks import BLOB, STORE, make_another, make_store
-from tests.support.postgresql import Databases, running, to_text
+from tests.support.postgresql import Databases, share, to_text
 from tests.support.providers import S3Buckets
 
 
 @pytest.fixture(scope="module")
 def databases() -> Iterator[Databases]:
-    with running() as url, closing(Databases(url)) as made:
-        yield made
+    yield share()
 
 
 class Cluster:

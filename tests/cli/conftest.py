@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from tests.cli.harness import ENVIRON, Server, Stub, await_server, free_port
+from tests.support.databases import environ_of
 from tests.support.prepared import Popen
 
 
@@ -25,7 +26,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     command = [sys.executable, "-m", "gantry", "serve", "--port", str(port), "--workers", "1"]
     command += ["--data", str(folder / "data"), "--buckets", str(folder / "buckets")]
     with (folder / "log").open("wb") as log:
-        process = Popen(command, stdout=log, stderr=log, env=ENVIRON)
+        process = Popen(command, stdout=log, stderr=log, env=ENVIRON | environ_of(folder / "data"))
     try:
         url = f"http://127.0.0.1:{port}"
         await_server(url, process, folder / "log")

@@ -15,7 +15,7 @@ from gantry.config import hold_alone
 from gantry.index.database import SCHEMA_VERSION
 from gantry.index.sql import SqlIndex
 from tests.faults.older import fill_older, index_of_schema
-from tests.support.postgresql import Databases, running, to_text
+from tests.support.postgresql import share, to_text
 
 
 @pytest.fixture
@@ -32,10 +32,9 @@ def older(tmp_path: Path) -> Path:
 @pytest.fixture
 def address() -> Iterator[str]:
     """Of an empty database."""
-    with running() as server, closing(Databases(server)) as databases:
-        url = databases.make()
-        yield to_text(url).replace("+psycopg", "")
-        databases.drop(url)
+    url = share().make()
+    yield to_text(url).replace("+psycopg", "")
+    share().drop(url)
 
 
 def migrate(data: Path, *flags: str) -> int:

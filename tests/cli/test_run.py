@@ -12,7 +12,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 _TOOLS = "python pytest ruff mypy zizmor check-jsonschema actionlint pip-audit gantry"
 _PYTHON = """#!/bin/sh
-echo "$(basename "$0") $*" >> "$CALLS"
+echo "$(basename "$0")${GANTRY_TEST_DATABASE:+ with $GANTRY_TEST_DATABASE} $*" >> "$CALLS"
 case "$*" in
     "-m venv "*) mkdir -p "$3/bin"; for tool in $TOOLS; do cp "$0" "$3/bin/$tool"; done ;;
 esac
@@ -61,6 +61,10 @@ def test_run_knows_the_tasks(copy: Path) -> None:
     assert calls(copy, "test", "-k", "a b") == ["pytest -p no:randomly -n 2 -m not slow -k a b"]
     assert calls(copy, "test-slow") == ["pytest -p no:randomly -n 2 -m slow and not long"]
     assert calls(copy, "test-random", "tests/api") == ["pytest -n 2 -m not slow --randomly-seed=1 tests/api"]
+    suites = "tests/access tests/api tests/buckets tests/cli tests/clients tests/console tests/corpus tests/dicomweb"
+    suites += " tests/hostile tests/iam tests/pages tests/seams tests/support"
+    postgresql = f"pytest with postgresql -p no:randomly -n 2 -m not long -o testpaths={suites} "
+    assert calls(copy, "test-postgresql", "-k", "a") == [f"{postgresql} -k a"]
     audit = f"pip-audit --require-hashes --disable-pip --requirement {copy}/requirements/dev.txt"
     assert calls(copy, "audit") == [audit]
     check, forms = "check-jsonschema --quiet --builtin-schema vendor.", ".github/ISSUE_TEMPLATE"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 from unicodedata import category
 
 import pytest
@@ -19,7 +18,7 @@ NAMES = tuple(dict.fromkeys(form.format(mark) for mark in MARKS for form in FORM
 
 @pytest.fixture(scope="module")
 def index(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SqlIndex]:
-    made = make_index(Path(tmp_path_factory.mktemp("marks")) / "index.sqlite", NAMES)
+    made = make_index(tmp_path_factory.mktemp("marks") / "data", NAMES)
     yield made
     made.close()
 

@@ -19,6 +19,7 @@ from gantry.queries import Level
 from gantry.resources import Dataset, Description, DicomStore, Instance, SeriesAttributes, StudyAttributes
 from gantry.studies.search import MAX_OFFSET, parse_search
 from tests.index.values import DATASET, STORE
+from tests.support.databases import index_url
 
 KNOWN = (
     *(
@@ -85,9 +86,9 @@ NAMES = (
 )
 
 
-def make_index(path: Path, names: Sequence[str]) -> SqlIndex:
+def make_index(data: Path, names: Sequence[str]) -> SqlIndex:
     """A study for each name, which is its description as well; the last number of its UID is the name's place."""
-    made = SqlIndex(f"sqlite:///{path}")
+    made = SqlIndex(index_url(data))
     made.resources.create_dataset(Dataset(DATASET), "v1")
     made.resources.create_dicom_store(DicomStore(STORE))
     for number, name in enumerate(names):
@@ -107,7 +108,7 @@ def find_names(index: SqlIndex, names: Sequence[str], *parameters: tuple[str, st
 
 @pytest.fixture(scope="module")
 def index(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SqlIndex]:
-    made = make_index(Path(tmp_path_factory.mktemp("grammar")) / "index.sqlite", NAMES)
+    made = make_index(tmp_path_factory.mktemp("grammar") / "data", NAMES)
     yield made
     made.close()
 

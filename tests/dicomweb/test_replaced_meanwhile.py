@@ -19,9 +19,9 @@ from gantry.index.instances import Instances as Instances
 from gantry.names import DicomStoreName, ResourcePath
 from gantry.operations.sweeper import sweep_garbage
 from gantry.resources import StoredInstance
-from gantry.settings.loading import Settings
 from gantry.studies import parts as parts_module
 from tests.dicomweb.instances import IMPLICIT_LE, instance, packaged
+from tests.support.databases import make_settings
 from tests.support.web import cut_parts, multipart, uid_path
 
 DATASETS = "/v1/projects/p/locations/us-central1/datasets"
@@ -78,7 +78,7 @@ class House:
 
 @pytest.fixture(scope="module")
 def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
-    settings = Settings(data=str(tmp_path_factory.mktemp("replaced") / "data"), auth="none", workers=1)
+    settings = make_settings(tmp_path_factory.mktemp("replaced") / "data", auth="none", workers=1)
     with server.open_server(settings, server.Edge(settings)) as gantry, pytest.MonkeyPatch.context() as monkeypatch:
         made = House(gantry, monkeypatch)
         made.request("POST", f"{DATASETS}?datasetId=d")

@@ -15,10 +15,10 @@ from gantry.operations.attempt import run_operation
 from gantry.operations.commits import Totals
 from gantry.resources import Dataset, DicomStore, Method, Operation, StoredInstance
 from gantry.seams import Seams
-from gantry.settings.loading import Settings
 from gantry.studies.store import Incoming, Stored, store
 from gantry.studies.uploads import Uploads
 from tests.support.blobs import find_blobs
+from tests.support.databases import has_index, make_settings
 from tests.support.dicom import make_instance
 
 DATASET = DatasetName("p", "us-central1", "d")
@@ -39,14 +39,14 @@ class Bare:
 
     @contextmanager
     def opened(self, rebuilding: bool = False) -> Iterator[Seams]:
-        settings = Settings(
-            data=str(self.data),
+        settings = make_settings(
+            self.data,
             buckets=str(self.base / "buckets"),
             workers=1,
             storage_classes=self.classes,
             layout=self.layout,
         )
-        is_new = not (self.data / "index.sqlite").exists() and not rebuilding
+        is_new = not has_index(self.data) and not rebuilding
         self.directory = DataDirectory(settings, rebuilding=rebuilding)
         try:
             seams = open_seams(settings, self.directory)

@@ -13,10 +13,10 @@ from gantry.operations.attempt import run_operation
 from gantry.operations.commits import Totals
 from gantry.resources import Dataset, DicomStore, Method, Operation
 from gantry.seams import Seams
-from gantry.settings.loading import Settings
 from gantry.storage.extents import object_of
 from tests.faults.scene import Scene, blobs, files, placed
 from tests.support.checked import check_clean
+from tests.support.databases import make_settings
 
 DATASET = DatasetName("p", "us-central1", "d")
 STORE = DicomStoreName("p", "us-central1", "d", "s")
@@ -29,8 +29,8 @@ class House:
         self, tmp_path: Path, storage_classes: dict[str, str] | None = None, storage_class: str = "STANDARD"
     ) -> None:
         self.data = tmp_path / "data"
-        settings = Settings(
-            data=str(self.data),
+        settings = make_settings(
+            self.data,
             buckets=str(tmp_path / "buckets"),
             workers=2,
             storage_classes=storage_classes or {},

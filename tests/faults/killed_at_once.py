@@ -23,7 +23,8 @@ from gantry.studies.store import Incoming, store
 from gantry.studies.update import update_instance
 from gantry.studies.uploads import Uploads
 from tests.faults.bare import STORE, Bare, begin, claim_and_run, create_store, made, upload
-from tests.faults.lost import copy_index, query
+from tests.faults.lost import copy_index
+from tests.support.databases import query
 
 OTHER = DicomStoreName("p", "us-central1", "d", "other")
 PATCH = [{"op": "add", "path": "/00100020", "value": {"vr": "LO", "Value": ["P2"]}}]

@@ -7,6 +7,7 @@ import sqlite3
 from contextlib import closing
 from pathlib import Path
 
+from tests.support import databases
 from tests.support.blobs import find_blobs
 
 ENDINGS = ("", "-wal", "-shm")
@@ -19,6 +20,7 @@ def copy_index(data: Path, target: Path) -> None:
 
 
 def lose_index(data: Path) -> None:
+    databases.lose(data)
     for ending in ENDINGS:
         (data / f"index.sqlite{ending}").unlink(missing_ok=True)
 
@@ -36,8 +38,3 @@ def bytes_on_disk(*roots: Path) -> dict[str, bytes]:
 def tree(*roots: Path) -> dict[str, bytes]:
     """All files below directories."""
     return {str(path): path.read_bytes() for root in roots for path in root.rglob("*") if path.is_file()}
-
-
-def query(data: Path, text: str) -> list[tuple[object, ...]]:
-    with closing(sqlite3.connect(data / "index.sqlite")) as index:
-        return index.execute(text).fetchall()

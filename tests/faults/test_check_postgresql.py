@@ -25,7 +25,7 @@ from gantry.settings.loading import Settings
 from tests.faults.house import STORE
 from tests.faults.test_check import INDEX, OWN, STUDY, blob_of, whole
 from tests.faults.test_postgresql import run
-from tests.support.postgresql import Databases, running, to_text
+from tests.support.postgresql import Databases, share, to_text
 
 __all__ = ["whole"]
 DAMAGE = INDEX | {
@@ -60,9 +60,8 @@ class Place(NamedTuple):
 
 
 @pytest.fixture(scope="module")
-def databases() -> Iterator[Databases]:
-    with running() as url, closing(Databases(url)) as made:
-        yield made
+def databases() -> Databases:
+    return share()
 
 
 @pytest.fixture(scope="module")

@@ -15,8 +15,9 @@ from gantry.seams import Seams
 from gantry.studies.upload_sweeps import sweep_uploads
 from tests.faults.bare import Bare, claim_and_run, create_store, made, upload
 from tests.faults.killed_at_once import WORKS
-from tests.faults.lost import put_index_back, query
+from tests.faults.lost import put_index_back
 from tests.support import prepared
+from tests.support.databases import query
 
 NEXT = DicomStoreName("p", "us-central1", "d", "next")
 

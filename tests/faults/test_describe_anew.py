@@ -23,7 +23,6 @@ from gantry.operations.backfill import describe_old
 from gantry.operations.describe_anew import describe_anew
 from gantry.resources import Dataset, DicomStore
 from gantry.seams import Seams, WorkerDied
-from gantry.settings.loading import Settings
 from gantry.storage import local_blobs
 from gantry.studies.store import Incoming, store
 from gantry.studies.uploads import Uploads
@@ -31,6 +30,7 @@ from tests.dicomweb.instances import instance
 from tests.faults.house import DATASET, STORE
 from tests.faults.older import contents, garble, outdated
 from tests.support.blobs import find_blobs
+from tests.support.databases import make_settings
 
 STUDIES = 5
 
@@ -62,7 +62,7 @@ class Older:
 
     def __init__(self, tmp_path: Path) -> None:
         self.data = tmp_path / "data"
-        settings = Settings(data=str(self.data), buckets=str(tmp_path / "buckets"), workers=1)
+        settings = make_settings(self.data, buckets=str(tmp_path / "buckets"), workers=1)
         self.directory = DataDirectory(settings)
         opened = open_seams(settings, self.directory)
         opened.executor.shutdown()

@@ -13,17 +13,16 @@ import pytest
 from tests.cli.harness import run
 from tests.faults.scene import Scene, blobs, exported
 from tests.support.dicom import make_instance
-from tests.support.postgresql import Databases, running, to_text
+from tests.support.postgresql import share, to_text
 from tests.support.server import GantryServer, counts
 
 
 @pytest.fixture
 def address() -> Iterator[str]:
     """Of an empty database."""
-    with running() as postgres, closing(Databases(postgres)) as databases:
-        url = databases.make()
-        yield to_text(url).replace("+psycopg", "")
-        databases.drop(url)
+    url = share().make()
+    yield to_text(url).replace("+psycopg", "")
+    share().drop(url)
 
 
 @pytest.fixture

@@ -10,10 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.lost import bytes_on_disk, copy_index, lose_index, put_index_back, query, tree
+from tests.faults.lost import bytes_on_disk, copy_index, lose_index, put_index_back, tree
 from tests.faults.older import make_unmarked
 from tests.faults.test_refused_directories import refused
 from tests.faults.test_refused_starts import start
+from tests.support.databases import query
 from tests.support.dicom import make_instance
 from tests.support.gantry import Gantry
 from tests.support.server import GantryServer, counts

@@ -18,12 +18,13 @@ from typing import Any
 import pytest
 
 from tests.cli.harness import run
-from tests.faults.lost import bytes_on_disk, copy_index, lose_index, put_index_back, query
+from tests.faults.lost import bytes_on_disk, copy_index, lose_index, put_index_back
 from tests.faults.test_lost_index import LARGE, made, roots, settle
 from tests.faults.test_refused_directories import refused
 from tests.faults.test_refused_starts import start
 from tests.support import prepared
 from tests.support.blobs import find_blobs
+from tests.support.databases import query
 from tests.support.gantry import Gantry
 from tests.support.server import GantryServer, counts
 from tests.support.web import Web, uid_path, value

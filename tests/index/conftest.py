@@ -13,7 +13,7 @@ from gantry.index.sql import SqlIndex
 from gantry.resources import Dataset, DicomStore, Operation
 from tests.index.audit import audit
 from tests.index.values import DATASET, STORE, begin
-from tests.support.postgresql import Databases, running, to_text
+from tests.support.postgresql import Databases, share, to_text
 
 DATABASES = ("sqlite", "postgresql")
 """A database ``x`` joins the suite by its name here, and a fixture ``x_index``."""
@@ -64,12 +64,9 @@ def sqlite_path(empty_index: Path, tmp_path: Path) -> Path:
 
 
 @pytest.fixture(scope="session")
-def databases() -> Iterator[Databases]:
+def databases() -> Databases:
     """Those of a real PostgreSQL."""
-    with running() as url:
-        made = Databases(url)
-        yield made
-        made.close()
+    return share()
 
 
 @pytest.fixture(scope="session")

@@ -30,6 +30,7 @@ from gantry.studies.uploads import Uploads
 from tests.dicomweb.instances import instance
 from tests.index.values import DATASET, RUNNER, STORE, begin
 from tests.support.blobs import find_blobs
+from tests.support.databases import index_url
 
 PLACES = ("main", "ARCHIVE", "COLDLINE")
 CLASSES = ("STANDARD", "NEARLINE", "COLDLINE", "ARCHIVE")
@@ -43,7 +44,7 @@ def open_parts(tmp_path: Path) -> Seams:
         (tmp_path / place).mkdir(exist_ok=True)
         blobs[place] = LocalBlobs(str(tmp_path / place))
     unused: Any = None
-    index = SqlIndex(f"sqlite:///{tmp_path / 'index.sqlite'}")
+    index = SqlIndex(index_url(tmp_path / "data"))
     return Seams(index, PlacedBlobStore(blobs), unused, unused, unused, 1, places=PLACES)
 
 

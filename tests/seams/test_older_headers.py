@@ -27,6 +27,7 @@ from gantry.studies.update import update_instance
 from gantry.studies.uploads import Uploads
 from tests.index.values import DATASET, STORE
 from tests.seams.older_headers import OLDER, Older
+from tests.support.databases import index_url
 
 PATH = ResourcePath("1.2.1", "1.2.1.1", "1.2.1.1.1")
 PIXELS = b"\1\2" * 4000
@@ -35,7 +36,7 @@ PIXELS = b"\1\2" * 4000
 @pytest.fixture
 def seams(tmp_path: Path) -> Iterator[Seams]:
     (tmp_path / "blobs").mkdir()
-    index = SqlIndex(f"sqlite:///{tmp_path / 'index.sqlite'}")
+    index = SqlIndex(index_url(tmp_path / "data"))
     index.resources.create_dataset(Dataset(DATASET), "v1")
     index.resources.create_dicom_store(DicomStore(STORE))
     nobody: Any = None

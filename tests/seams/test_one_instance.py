@@ -63,6 +63,7 @@ from gantry.studies.uploads import Uploads
 from tests.dicomweb.instances import IMPLICIT_LE, instance
 from tests.index.values import DATASET, STORE
 from tests.support.blobs import find_blobs
+from tests.support.databases import index_url
 
 STUDY = ResourcePath("1.2.1")
 COUNT = 5
@@ -98,7 +99,7 @@ class Blobs(LocalBlobs):
 def seams(tmp_path: Path) -> Iterator[Seams]:
     Blobs.bad = ""
     (tmp_path / "blobs").mkdir()
-    index = SqlIndex(f"sqlite:///{tmp_path / 'index.sqlite'}")
+    index = SqlIndex(index_url(tmp_path / "data"))
     index.resources.create_dataset(Dataset(DATASET), "v1")
     index.resources.create_dicom_store(DicomStore(STORE))
     inline: Any = Inline()

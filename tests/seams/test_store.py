@@ -16,6 +16,7 @@ from gantry.studies.store import Incoming, store
 from gantry.studies.uploads import Uploads
 from tests.index.values import DATASET, STORE
 from tests.support.blobs import find_blobs
+from tests.support.databases import index_url
 from tests.support.dicom import make_instance
 from tests.support.writers import WrappedWriter
 
@@ -63,7 +64,7 @@ def seams(tmp_path: Path) -> Seams:
     EVENTS.clear()
     Blobs.room = 10_000
     (tmp_path / "blobs").mkdir()
-    index: Any = Index(f"sqlite:///{tmp_path / 'index.sqlite'}")
+    index: Any = Index(index_url(tmp_path / "data"))
     index.resources.create_dataset(Dataset(DATASET), "v1")
     index.resources.create_dicom_store(DicomStore(STORE))
     unused: Any = None

@@ -32,6 +32,7 @@ from tests.dicomweb.instances import instance
 from tests.index.values import DATASET, STORE
 from tests.seams.blob_store_suite import read
 from tests.support.blobs import find_blobs
+from tests.support.databases import index_url
 
 NAME = [{"op": "replace", "path": "/00100010/Value/0", "value": {"Alphabetic": "New^Name"}}]
 ONE = ResourcePath("1.2.1", "1.2.1.1", "1.2.1.1.0")
@@ -67,7 +68,7 @@ class Index(SqlIndex):
 
 @pytest.fixture
 def index(tmp_path: Path) -> Iterator[Index]:
-    made = Index(f"sqlite:///{tmp_path / 'index.sqlite'}")
+    made = Index(index_url(tmp_path / "data"))
     made.resources.create_dataset(Dataset(DATASET), "v1")
     made.resources.create_dicom_store(DicomStore(STORE))
     yield made

@@ -23,6 +23,7 @@ from gantry.studies.store import Incoming, store
 from gantry.studies.upload_sweeps import sweep_uploads
 from gantry.studies.uploads import Uploads
 from tests.index.values import DATASET, STORE
+from tests.support.databases import index_url
 from tests.support.descriptors import list_open
 from tests.support.dicom import make_instance
 
@@ -30,7 +31,7 @@ from tests.support.dicom import make_instance
 @pytest.fixture
 def seams(tmp_path: Path) -> Iterator[Seams]:
     (tmp_path / "blobs").mkdir()
-    index = SqlIndex(f"sqlite:///{tmp_path / 'index.sqlite'}")
+    index = SqlIndex(index_url(tmp_path / "data"))
     index.resources.create_dataset(Dataset(DATASET), "v1")
     unused: Any = None
     yield Seams(index, LocalBlobs(str(tmp_path / "blobs")), unused, unused, unused, 1)

@@ -8,11 +8,12 @@ from gantry.checking.run import check
 from gantry.config import open_checked
 from gantry.findings import Finding
 from gantry.settings.loading import Settings
+from tests.support.databases import make_settings
 
 
 def findings(data: Path, reads: bool = True, settings: Settings | None = None) -> list[Finding]:
     """All findings; a server may run on the directory. ``settings`` name the bucket of its blobs, if any."""
-    with open_checked(data, reads, settings) as checked:
+    with open_checked(data, reads, settings or make_settings(data)) as checked:
         return list(check(checked))
 
 

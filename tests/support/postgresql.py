@@ -17,8 +17,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +35,7 @@ _READABLE = "nobody"
 # Tests lose no power. What they change often would be written to the disk else.
 # A server that is killed leaves no memory in /dev/shm.
 QUICK = (
-    *("fsync=off", "full_page_writes=off", "max_connections=60", "shared_buffers=64MB", "listen_addresses="),
+    *("fsync=off", "full_page_writes=off", "max_connections=200", "shared_buffers=64MB", "listen_addresses="),
     "dynamic_shared_memory_type=mmap",
 )
 DURABLE = ("listen_addresses=",)
@@ -171,20 +170,6 @@ def _wait(url: URL, process: subprocess.Popen[bytes], log: Path) -> None:
         engine.dispose()
 
 
-@contextmanager
-def running(settings: Sequence[str] = QUICK) -> Iterator[URL]:
-    """The address of a server, as GANTRY_TEST_PG_URL says, or of one that runs inside the block with ``settings``."""
-    require()
-    if given := os.environ.get(VARIABLE):
-        yield make_url(given).set(drivername=_DRIVER)
-        return
-    server = PostgresServer(settings)
-    try:
-        yield server.url
-    finally:
-        server.close()
-
-
 class Databases:
     """Makes databases on a server. Those that tests get are copies of one that is filled once."""
 
@@ -209,6 +194,11 @@ class Databases:
             connection.exec_driver_sql("UPDATE generation SET rebuilding = false")
             connection.exec_driver_sql("SELECT setval(oid, 1, false) FROM pg_class WHERE relkind = 'S'").close()
 
+    def renew(self, url: URL) -> None:
+        """An empty database is in the place of one that is lost."""
+        self.drop(url)
+        self._run(f'CREATE DATABASE "{url.database}" TEMPLATE template0')
+
     def drop(self, url: URL) -> None:
         self._run(f'DROP DATABASE IF EXISTS "{url.database}" WITH (FORCE)')
 
@@ -218,6 +208,30 @@ class Databases:
 
     def close(self) -> None:
         self._engine.dispose()
+
+
+_shared: list[tuple[Databases, PostgresServer | None]] = []
+
+
+def share() -> Databases:
+    """Those of the one server of this process, or of the one that GANTRY_TEST_PG_URL names. To start one takes longer
+    than most tests."""
+    require()
+    if not _shared:
+        given = os.environ.get(VARIABLE, "")
+        server = None if given else PostgresServer()
+        url = make_url(given).set(drivername=_DRIVER) if server is None else server.url
+        _shared.append((Databases(url), server))
+    return _shared[0][0]
+
+
+def close_shared() -> None:
+    """At the end of the process."""
+    for databases, server in _shared:
+        databases.close()
+        if server is not None:
+            server.close()
+    _shared.clear()
 
 
 def to_text(url: URL) -> str:

@@ -16,6 +16,7 @@ from typing import Any
 
 import httpx
 
+from tests.support.databases import environ_of
 from tests.support.prepared import Popen
 
 Json = dict[str, Any]
@@ -59,6 +60,12 @@ class GantryServer:
     def url(self) -> str:
         return f"http://127.0.0.1:{self.port}"
 
+    @property
+    def environ(self) -> dict[str, str]:
+        """That of its process, and of commands on its data directory."""
+        environ = {key: value for key, value in os.environ.items() if not key.startswith("GANTRY_")}
+        return environ | environ_of(self.data) | self.env
+
     # Life ------------------------------------------------------------------------------------------------------------
 
     def start(self) -> None:
@@ -101,9 +108,8 @@ class GantryServer:
         command = [self.python, "-m", "gantry", *self.command, "--port", str(self.port)]
         command += ["--workers", str(self.workers)]
         command += ["--data", str(self.data), "--buckets", str(self.buckets)]
-        environ = {key: value for key, value in os.environ.items() if not key.startswith("GANTRY_")}
         with self.log.open("ab") as log:
-            self.process = self._popen(command, stdout=log, stderr=log, env=environ | self.env)
+            self.process = self._popen(command, stdout=log, stderr=log, env=self.environ)
 
     def _ready(self) -> bool:
         deadline = time.monotonic() + START_SECONDS

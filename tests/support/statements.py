@@ -11,6 +11,7 @@ from sqlalchemy import Connection, event
 
 from gantry.index import statements as running
 from gantry.index.database import Database
+from gantry.index.dialect import is_sqlite
 
 
 @contextmanager
@@ -25,8 +26,9 @@ def record_statements(database: Database) -> Iterator[list[tuple[str, Any]]]:
     fetch_rows = running.fetch_rows
 
     def keep_and_fetch(connection: Connection, text: str, values: tuple[Any, ...]) -> running.Rows:
-        """Of any index: these statements are run by the driver, so that SQLAlchemy sees none of them."""
-        statements.append((text, values))
+        """Of any index: with SQLite these statements are run by the driver, so that SQLAlchemy sees none of them."""
+        if is_sqlite(connection):
+            statements.append((text, values))
         return fetch_rows(connection, text, values)
 
     engines = database.engine, database.writer

@@ -77,7 +77,7 @@ class State:
 
 
 class SharedMembership(Membership):
-    """One of several. It is alive from the beginning, and gives signs of life by itself from ``start`` to ``stop``.
+    """One of several. It is alive, and gives signs of life by itself, from the beginning to ``stop``.
     ``holds`` says whether a backup is made in its data directory."""
 
     is_shared = True
@@ -95,6 +95,7 @@ class SharedMembership(Membership):
         self._describe: Callable[[], State] = State
         self._end: Callable[[], None] = self._stopping.set
         self.beat()
+        self._thread.start()
 
     @property
     def is_keeper(self) -> bool:  # type: ignore[override]
@@ -129,7 +130,6 @@ class SharedMembership(Membership):
 
     def start(self, describe: Callable[[], State], end: Callable[[], None]) -> None:
         self._describe, self._end = describe, end
-        self._thread.start()
 
     def tell(self) -> None:
         self._wake.set()
@@ -138,8 +138,7 @@ class SharedMembership(Membership):
         """The others go on with its work at once."""
         self._stopping.set()
         self._wake.set()
-        if self._thread.ident is not None:
-            self._thread.join(BEAT_SECONDS)
+        self._thread.join(BEAT_SECONDS)
         try:
             self._index.leave()
         except StatusError as error:  # the others notice
@@ -147,18 +146,24 @@ class SharedMembership(Membership):
 
     def _work(self) -> None:
         while not self._stopping.is_set():
+            self._wake.wait(BEAT_SECONDS)
+            self._wake.clear()
+            if self._stopping.is_set():
+                return
             try:
                 self.beat()
             except Expelled as error:
-                logger.error("%s", error.message)
-                self._end()
+                self._gone(error)
                 return
             except StatusError as error:
                 logger.warning("no sign of life could be given: %s", error.message)
             except Exception:
                 logger.exception("an unexpected error while a sign of life was given; it is tried again")
-            self._wake.wait(BEAT_SECONDS)
-            self._wake.clear()
+
+    def _gone(self, error: Expelled) -> None:
+        if not self._stopping.is_set():
+            logger.error("%s", error.message)
+            self._end()
 
     def beat(self) -> None:
         self._live = self._index.beat(self._describe().to_json() | {"holds": self._holds()})

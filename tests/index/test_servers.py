@@ -24,18 +24,29 @@ class Pair:
     def __init__(self, url: str, monkeypatch: pytest.MonkeyPatch) -> None:
         self.a, self.b = (SqlIndex(url, shares=True) for _ in range(2))
         self.now = 0.0
+        self._members: list[SharedMembership] = []
+        monkeypatch.setattr(membership, "BEAT_SECONDS", 3600.0)  # none by itself
         monkeypatch.setattr(membership.time, "monotonic", lambda: self.now)
 
     def join(self, index: SqlIndex, home: str, runs: bool = True) -> SharedMembership:
-        return SharedMembership(index.servers, f"host:{home}", home, runs, lambda: False)
+        made = SharedMembership(index.servers, f"host:{home}", home, runs, lambda: False)
+        self._members.append(made)
+        return made
+
+    def close(self) -> None:
+        for each in self._members:
+            each._stopping.set()
+            each._wake.set()
+            each._thread.join()
+        self.a.close()
+        self.b.close()
 
 
 @pytest.fixture
 def pair(postgresql_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Pair]:
     made = Pair(postgresql_url, monkeypatch)
     yield made
-    made.a.close()
-    made.b.close()
+    made.close()
 
 
 @pytest.fixture

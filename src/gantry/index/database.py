@@ -102,9 +102,10 @@ class Database:
         return self.read()
 
     @contextmanager
-    def write(self) -> Iterator[Connection]:
-        """Raises Interrupted where it is not this thread's turn in time, or SQLite cannot write; then nothing was
-        written. Raises OutcomeUnknown where that is not certain: see ``settle``."""
+    def write(self, leaves: bool = False) -> Iterator[Connection]:
+        """``leaves``: this server is no member any more at its end. Raises Interrupted where it is not this thread's
+        turn in time, or SQLite cannot write; then nothing was written. Raises OutcomeUnknown where that is not certain:
+        see ``settle``."""
         with self._queue.take_turn(WAIT) as mine:
             if not mine:
                 raise Interrupted("the index is too busy right now: other writers are waiting; try again")

@@ -111,7 +111,7 @@ class PostgresDatabase(Database):
             yield connection
 
     @contextmanager
-    def write(self) -> Iterator[Connection]:
+    def write(self, leaves: bool = False) -> Iterator[Connection]:
         with self._queue.take_turn(WAIT) as mine:
             if not mine:
                 raise Interrupted("the index is too busy right now: other writers are waiting; try again")
@@ -119,16 +119,16 @@ class PostgresDatabase(Database):
                 connection.exec_driver_sql(f"BEGIN; {TAKE_TURN}" if self.shares else "BEGIN").close()
                 try:
                     yield connection
-                    number, transaction = self._count(connection)
+                    number, transaction = self._count(connection, "" if leaves else self.member)
                 except BaseException:
                     _roll_back(connection)
                     raise
                 self._commit(connection, transaction)
             self.witness.note(number)
 
-    def _count(self, connection: Connection) -> tuple[int, str]:
+    def _count(self, connection: Connection, member: str) -> tuple[int, str]:
         """Count this transaction: how many there are with it, and what it is called. Raises Expelled."""
-        counted = connection.exec_driver_sql(_COUNT, (self.member, self.member)).first()
+        counted = connection.exec_driver_sql(_COUNT, (member, member)).first()
         if counted is None:
             raise Expelled(GONE)
         return counted[0], counted[1]

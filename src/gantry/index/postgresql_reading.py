@@ -78,7 +78,7 @@ class PostgresBeside(ReadOnlyPostgres):
     FailedPrecondition for an index of another version."""
 
     @contextmanager
-    def write(self) -> Iterator[Connection]:
+    def write(self, leaves: bool = False) -> Iterator[Connection]:
         with self.read() as connection:
             connection.execution_options(isolation_level="READ COMMITTED")
             with connection.begin():

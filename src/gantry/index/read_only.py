@@ -60,7 +60,7 @@ class ReadOnlyDatabase(Database):
             yield connection
 
     @contextmanager
-    def write(self) -> Iterator[Connection]:
+    def write(self, leaves: bool = False) -> Iterator[Connection]:
         raise FailedPrecondition("this index is only read")
         yield
 

@@ -55,6 +55,7 @@ LAYERS = {
         "bucket_wiring",
         "index_copies",
         "index_wiring",
+        "access_wiring",
         "key_wiring",
         "config",
         "closing",

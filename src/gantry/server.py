@@ -21,6 +21,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.registry import Collector
 from starlette.types import Receive, Scope, Send
 
+from gantry.access_wiring import open_access
 from gantry.api import discovery, pages, readiness, tokens, viewer
 from gantry.api.app import App, FormHandler, PageHandler
 from gantry.api.audit import Audit
@@ -29,7 +30,7 @@ from gantry.api.forwarded import Proxies
 from gantry.api.intake import Pace
 from gantry.api.logging import JsonLines
 from gantry.api.responses import error_response
-from gantry.config import DataDirectory, open_access, open_seams
+from gantry.config import DataDirectory, open_seams
 from gantry.connections import make_limited_protocol
 from gantry.console import app as console
 from gantry.console import rendering, sign_in

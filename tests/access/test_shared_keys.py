@@ -15,7 +15,7 @@ import pytest
 from gantry.access import reloading
 from gantry.access.key_files import KeyFiles
 from gantry.access.service_accounts import ServiceAccounts
-from gantry.config import open_access, open_service_accounts
+from gantry.access_wiring import open_access, open_service_accounts
 from gantry.errors import FailedPrecondition, Unauthenticated
 from gantry.iam.policies import principal
 from gantry.iam.sessions import Session

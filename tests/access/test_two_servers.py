@@ -15,7 +15,7 @@ import httpx
 import pytest
 
 from gantry import server
-from gantry.config import open_service_accounts
+from gantry.access_wiring import open_service_accounts
 from gantry.settings.loading import Settings
 from tests.access.test_service_accounts import signed
 from tests.support.dicom import make_instance

@@ -66,7 +66,13 @@ def _compare(cluster: Cluster, store: str, stored: dict[str, bytes]) -> None:
     for each in webs:
         studies = each.call("GET", f"v1/{store}/dicomWeb/studies", params={"limit": 100})
         assert sum(study["00201208"]["Value"][0] for study in studies) == len(stored)
-    _await(webs[0], lambda: not cluster.query("SELECT 1 FROM garbage WHERE blob_key NOT LIKE 'late/%%' LIMIT 1") and not _list_lots(cluster))
+    _await(
+        webs[0],
+        lambda: (
+            not cluster.query("SELECT 1 FROM garbage WHERE blob_key NOT LIKE 'late/%%' LIMIT 1")
+            and not _list_lots(cluster)
+        ),
+    )
     cluster.stop()
     assert findings(webs[0].data, settings=cluster.load("web-1")) == []
 

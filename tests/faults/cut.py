@@ -23,7 +23,8 @@ from typing import Any
 
 from sqlalchemy import Engine, event
 
-from gantry.config import DataDirectory, open_access
+from gantry.access_wiring import open_access
+from gantry.config import DataDirectory
 from gantry.generations import join
 from gantry.index_wiring import IndexPlace
 from gantry.settings.loading import Settings

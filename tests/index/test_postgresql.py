@@ -275,6 +275,22 @@ def test_calls_are_interrupted_while_the_server_is_away_and_go_on_afterwards(
     index.close()
 
 
+@pytest.mark.parametrize("how", ["stop", "kill"])
+def test_after_a_restart_the_first_call_is_answered(
+    own_server: PostgresServer, how: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A connection that has rested is tried before it is used."""
+    monkeypatch.setattr(postgresql, "_REST_SECONDS", 0.0)
+    index = SqlIndex(to_text(own_server.url))
+    index.access.change_policy("p", lambda _: "1")
+    assert index.access.get_policy("p") == "1"
+    getattr(own_server, how)()
+    own_server.start()
+    assert index.access.get_policy("p") == "1"
+    index.access.change_policy("p", lambda _: "2")
+    index.close()
+
+
 def _end_session(index: SqlIndex, connection: Connection) -> None:
     """The server ends the session of a connection, as an administrator may."""
     pid = connection.connection.driver_connection.info.backend_pid  # type: ignore[union-attr]

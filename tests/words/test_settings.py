@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from gantry.config import open_access
+from gantry.access_wiring import open_access
 from gantry.errors import InvalidArgument
 from gantry.settings.groups import LOCATIONS
 from gantry.settings.loading import Settings, load_settings

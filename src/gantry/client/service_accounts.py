@@ -8,8 +8,8 @@ import os
 from datetime import UTC, datetime
 from pathlib import Path
 
+from gantry.access_wiring import open_service_accounts
 from gantry.client.terminal import note, say
-from gantry.config import open_service_accounts
 from gantry.errors import AlreadyExists, ResourceExhausted
 from gantry.settings.loading import Settings, load_settings
 from gantry.system_errors import describe_os_error

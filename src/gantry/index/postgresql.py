@@ -12,6 +12,8 @@ nothing.
 from __future__ import annotations
 
 import logging
+import math
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from typing import Any
@@ -20,7 +22,8 @@ import psycopg
 from psycopg.types.numeric import IntLoader
 from psycopg.types.string import StrDumperUnknown
 from sqlalchemy import URL, Connection, Engine, create_engine, event
-from sqlalchemy.exc import DBAPIError, StatementError
+from sqlalchemy.exc import DBAPIError, DisconnectionError, StatementError
+from sqlalchemy.pool import ConnectionPoolEntry
 
 from gantry.errors import Expelled, FailedPrecondition, Interrupted, StatusError
 from gantry.index.clock import read_clock
@@ -40,6 +43,8 @@ OLDEST = 130_000
 """PostgreSQL 13 is the first that normalizes texts and tells the outcome of a transaction."""
 
 _CONNECT_SECONDS = 10
+_RESTS, _REST_SECONDS = "rests since", 1.0
+"""A connection that nobody has used for so long is tried before it is used: that costs a round trip."""
 _CONNECTION = {
     "connect_timeout": _CONNECT_SECONDS,
     "autocommit": True,
@@ -215,6 +220,19 @@ def open_engine(url: URL, connections: int) -> Engine:
             connection.execute(_NOTICE_LOSS)
         connection.adapters.register_dumper(str, _TextDumper)
         connection.adapters.register_loader("numeric", IntLoader)  # sums of whole numbers
+
+    @event.listens_for(engine, "checkin")
+    def _note_rest(_connection: Any, record: ConnectionPoolEntry) -> None:
+        record.info[_RESTS] = time.monotonic()
+
+    @event.listens_for(engine, "checkout")
+    def _try(connection: psycopg.Connection[Any], record: ConnectionPoolEntry, _proxy: Any) -> None:
+        """One that PostgreSQL has ended meanwhile is replaced before anybody uses it."""
+        if time.monotonic() - record.info.get(_RESTS, math.inf) > _REST_SECONDS:
+            try:
+                connection.execute("SELECT 1")
+            except psycopg.Error as error:
+                raise DisconnectionError from error
 
     return engine
 

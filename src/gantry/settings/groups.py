@@ -129,8 +129,8 @@ class StorageSettings:
     database: str = setting(
         SQLITE,
         readers.DATABASE,
-        "Where the index is: sqlite, a file in data, or the address of a database of PostgreSQL, which one server can "
-        "use at a time.",
+        "Where the index is: sqlite, a file in data, or the address of a database of PostgreSQL, which several servers "
+        "can use where blobs is a bucket.",
         '"postgresql://gantry@db.example.org/gantry"',
         more="It needs `pip install 'gantry-dicom[postgresql]'`; see [postgresql.md](howto/postgresql.md). The address "
         "may hold a password, so it is never shown.",

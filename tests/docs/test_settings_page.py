@@ -22,6 +22,7 @@ from gantry.settings.setting import about_field, read_value, settings_of
 PAGE = Path(__file__).parents[2] / "docs" / "settings.md"
 TABLES = re.compile(r"(<!-- tables: .*? -->\n)(.*)(<!-- end of tables -->\n)", re.DOTALL)
 FLAGS = (
+    "runner",
     *(
         "host",
         "port",
@@ -63,7 +64,7 @@ def test_a_setting_says_what_it_does_its_default_and_an_example(name: str) -> No
     (row,) = [line for line in PAGE.read_text(encoding="utf-8").splitlines() if f"`GANTRY_{name.upper()}`" in line]
     flag, variable, key, default, meaning, example = (cell.strip() for cell in row.strip("|").split(" | "))
     assert (variable, key) == (f"`GANTRY_{name.upper()}`", f"`{name}`")
-    assert flag == (f"`--{name.replace('_', '-')}`" if name in FLAGS else "")
+    assert flag == (f"`{_flag_of(name)}`" if name in FLAGS else "")
     assert default.strip("`") and about.help in meaning
     value = tomllib.loads(example.strip("`"))[name]
     assert read_value(name, about, value) != getattr(Settings(), name), "an example shows something else"
@@ -77,12 +78,16 @@ def test_a_default_is_shown_as_it_is_written() -> None:
             assert read_value(each.name, about, text) == default
 
 
+def _flag_of(name: str) -> str:
+    return "--no-runner" if name == "runner" else f"--{name.replace('_', '-')}"
+
+
 def test_flags_of_serve(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         parser().parse_args(["serve", "--help"])
     text = " ".join(capsys.readouterr().out.split())
     for name, about in SETTINGS.items():
-        assert (f"--{name.replace('_', '-')} " in text) is (name in FLAGS)
+        assert (f"{_flag_of(name)} " in text) is (name in FLAGS)
         assert (" ".join(about.help.split()) in text) is (name in FLAGS)
     assert "Default: one per core, at least 4 and at most 16." in text
     assert vars(parser().parse_args(["serve"])).keys() - {"run", "config", "version"} == set(FLAGS)

@@ -139,13 +139,6 @@ def _add_serve(commands: _Commands[_Parser]) -> None:
     command = _add(commands, "serve", "cli:serve", "run the server until Ctrl-C or SIGTERM", texts.SERVE, remote=False)
     command.complete = _add_settings
     command.add_argument("--config", metavar="FILE", help="TOML file of settings (GANTRY_CONFIG)")
-    command.add_argument(
-        "--no-runner",
-        dest="runner",
-        action="store_const",
-        const=False,
-        help="leave operations to the other servers of this database (GANTRY_RUNNER=false)",
-    )
 
 
 def _add_run(commands: _Commands[_Parser]) -> None:

@@ -104,6 +104,7 @@ class ServerSettings:
         "Run operations. false: other servers that share the database run those that come to this one.",
         "false",
         more="See [scale-out.md](howto/scale-out.md).",
+        flag=True,
     )
     log_json: bool = setting(
         False,

@@ -8,7 +8,7 @@ from dataclasses import Field, fields
 from typing import Any
 
 from gantry.settings.groups import GROUPS
-from gantry.settings.setting import Setting, about_field
+from gantry.settings.setting import about_field
 
 _HEAD = "| flag | variable | file | default | meaning | example |\n|---|---|---|---|---|---|"
 
@@ -20,7 +20,7 @@ def write_tables() -> str:
 
 def _row(each: Field[Any]) -> str:
     about = about_field(each)
-    flag = f"`--{_flag_name(each.name)}`" if about.flag else ""
+    flag = f"`{_flag_of(each)}`" if about.flag else ""
     default = about.absent or f"`{_format_default(each.default)}`"
     meaning = f"{about.help} {about.more}".strip()
     cells = (
@@ -36,23 +36,23 @@ def _row(each: Field[Any]) -> str:
 
 def add_flags(command: argparse.ArgumentParser) -> None:
     """Add a flag for each setting that has one; ``load_settings`` reads the values."""
-    for name, about, default in _flags():
-        help = f"{about.help} Default: {about.absent or default}.".replace("%", "%%")
+    for each in _flags():
+        about = about_field(each)
+        help = f"{about.help} Default: {about.absent or _format_default(each.default)}.".replace("%", "%%")
         if about.reader.metavar:
-            command.add_argument(f"--{_flag_name(name)}", metavar=about.reader.metavar, help=help)
+            command.add_argument(_flag_of(each), metavar=about.reader.metavar, help=help)
         else:
-            command.add_argument(f"--{_flag_name(name)}", action="store_const", const=True, help=help)
+            const = not each.default
+            command.add_argument(_flag_of(each), dest=each.name, action="store_const", const=const, help=help)
 
 
-def _flags() -> Iterator[tuple[str, Setting, str]]:
-    for group in GROUPS:
-        for each in fields(group):
-            if (about := about_field(each)).flag:
-                yield each.name, about, _format_default(each.default)
+def _flags() -> Iterator[Field[Any]]:
+    return (each for group in GROUPS for each in fields(group) if about_field(each).flag)
 
 
-def _flag_name(name: str) -> str:
-    return name.replace("_", "-")
+def _flag_of(each: Field[Any]) -> str:
+    """One that is true by itself has a flag that makes it false."""
+    return f"--{'no-' if each.default is True else ''}{each.name.replace('_', '-')}"
 
 
 def _format_default(default: object) -> str:

@@ -12,11 +12,13 @@ from pathlib import Path
 
 import pytest
 
+from gantry import index_copies
 from gantry.access import reloading
 from gantry.access.key_files import KeyFiles
 from gantry.access.service_accounts import ServiceAccounts
 from gantry.access_wiring import open_access, open_service_accounts
 from gantry.errors import FailedPrecondition, Unauthenticated
+from gantry.iam.account_keys import KeyRing
 from gantry.iam.policies import principal
 from gantry.iam.sessions import Session
 from gantry.index.sql import SqlIndex
@@ -79,7 +81,7 @@ def other(opened: ExitStack, database: str, tmp_path: Path) -> ServiceAccounts:
 @pytest.fixture
 def slowly(monkeypatch: pytest.MonkeyPatch) -> None:
     """What was read stays for the time of a test, but for one more look."""
-    monkeypatch.setattr(recent, "SECONDS", 1000)
+    monkeypatch.setattr(reloading, "SECONDS", 1000)
 
 
 def name_of(accounts: ServiceAccounts, token: str) -> str:
@@ -139,7 +141,6 @@ def test_a_key_that_is_deleted_is_good_nowhere(
 def test_unknown_keys_make_no_work(one: ServiceAccounts, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whoever tries keys that do not exist makes the server look once a second."""
     key = one.create("pacs", "hospital", f"{URL}/token")
-    monkeypatch.setattr(reloading, "SECONDS", 1000)
     reads: list[KeyRing] = []
 
     def read() -> KeyRing:
@@ -231,6 +232,29 @@ def test_keys_follow_an_index_that_moves_up_and_down(opened: ExitStack, empty: s
     below.delete(new["private_key_id"])
     assert copy_index(empty, str(data), silent) is None  # it was done before, and changes nothing
     assert [each.id for each in accounts(opened, "sqlite", data).list()] == [kept["private_key_id"]]
+
+
+@pytest.mark.parametrize("step", ["write_key_files", "_rename"])
+def test_a_copy_that_was_interrupted_brings_the_keys_all_the_same(
+    opened: ExitStack, empty: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    data = tmp_path / "data"
+    data.mkdir()
+    (data / "lock").touch()
+    IndexPlace(data).open().close()
+    copy_index(str(data), empty, silent)
+    with open_service_accounts(settings(empty, data)) as above:
+        key = above.create("pacs", "hospital", f"{URL}/token")
+
+    def end(*_: object) -> None:
+        raise FailedPrecondition("the end")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(index_copies, step, end)
+        with pytest.raises(FailedPrecondition, match="the end"):
+            copy_index(empty, str(data), silent)
+    copy_index(empty, str(data), silent)
+    assert [each.id for each in accounts(opened, "sqlite", data).list()] == [key["private_key_id"]]
 
 
 def test_an_index_that_never_had_keys_leaves_the_files(opened: ExitStack, empty: str, tmp_path: Path) -> None:

@@ -22,11 +22,18 @@ QUICK = {
     "dicomweb": "dicomweb/test_series_keys.py dicomweb/test_retrieve.py dicomweb/test_update_below.py "
     "iam/test_policies.py",
 }
-SLOW: dict[str, str] = {}
+SLOW = {
+    "all of api": "api",
+    "access and console": "access iam console pages",
+    "more of dicomweb": "dicomweb/test_search.py dicomweb/test_search_inside.py dicomweb/test_store.py "
+    "dicomweb/test_update.py dicomweb/test_update_metadata.py dicomweb/test_statements_of_reads.py "
+    "dicomweb/test_names_of_marks.py dicomweb/test_replaced_meanwhile.py",
+}
+"""About seven minutes of a processor."""
 PARTS = [*QUICK, *(pytest.param(name, marks=pytest.mark.slow) for name in SLOW)]
 
 
-@pytest.mark.timeout(1200)
+@pytest.mark.timeout(1800)
 @pytest.mark.parametrize("part", PARTS)
 def test_a_suite_passes_with_postgresql(part: str) -> None:
     postgresql.require()

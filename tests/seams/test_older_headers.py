@@ -8,10 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import update
 
 from gantry.dicom.header_bytes import HeaderBytes
 from gantry.header_packs import pack
 from gantry.index.sql import SqlIndex
+from gantry.index.tables import header_pack
 from gantry.names import ResourcePath
 from gantry.queries import Level
 from gantry.resources import Dataset, DicomStore
@@ -51,7 +53,7 @@ def older(request: pytest.FixtureRequest, seams: Seams) -> Older:
     stored = store(seams, Uploads(seams), STORE, [Incoming("one", iter([found.file]))])
     assert len(stored.instances) == 1
     with seams.index.database.engine.begin() as connection:
-        connection.exec_driver_sql("UPDATE header_pack SET data = ?", (pack([found.header]),))
+        connection.execute(update(header_pack).values(data=pack([found.header])))
     return found
 
 

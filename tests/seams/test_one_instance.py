@@ -14,6 +14,7 @@ from typing import Any, cast
 
 import pytest
 import zstandard
+from sqlalchemy import update
 from starlette.datastructures import Headers
 
 from gantry.api.call import Call, Context
@@ -39,6 +40,7 @@ from gantry.errors import (
 )
 from gantry.header_packs import pack
 from gantry.index.sql import SqlIndex
+from gantry.index.tables import header_pack
 from gantry.names import ResourcePath
 from gantry.operations.export_dicom_data import AS_THEY_ARE, export_batch
 from gantry.operations.set_blob_storage_settings import copy_batch
@@ -311,7 +313,7 @@ DAMAGES = {
 def test_damaged_headers_in_the_index_are_read_from_the_files(seams: Seams, damage: bytes) -> None:
     before = objects(seams)
     with seams.index.database.engine.begin() as connection:
-        connection.exec_driver_sql("UPDATE header_pack SET data = ?", (damage,))
+        connection.execute(update(header_pack).values(data=damage))
     assert objects(seams) == before
 
 
@@ -321,7 +323,7 @@ def test_instances_whose_headers_are_damaged_in_the_index_can_be_changed_and_del
 ) -> None:
     """The others that are in the same pack stay, too."""
     with seams.index.database.engine.begin() as connection:
-        connection.exec_driver_sql("UPDATE header_pack SET data = ?", (damage,))
+        connection.execute(update(header_pack).values(data=damage))
     update_instance(seams, Uploads(seams), STORE, _path(EVERY[0]), NAME, "http://x")
     seams.index.deletion.delete_instance(STORE, _path(EVERY[1]))
     found = objects(seams)

@@ -34,11 +34,7 @@ _DRIVER = "postgresql+psycopg"
 _READABLE = "nobody"
 """PostgreSQL does not run as root; this user is on every system."""
 # Tests lose no power. What they change often would be written to the disk else.
-# A server that is killed leaves no memory in /dev/shm.
-_SETTINGS = (
-    *("fsync=off", "full_page_writes=off", "max_connections=60", "shared_buffers=64MB", "listen_addresses="),
-    "dynamic_shared_memory_type=mmap",
-)
+_SETTINGS = ("fsync=off", "full_page_writes=off", "max_connections=60", "shared_buffers=64MB", "listen_addresses=")
 _PREFIX = "gantry-pg-"
 _SET_DEATH_SIGNAL = 1  # PR_SET_PDEATHSIG
 _numbers = itertools.count()

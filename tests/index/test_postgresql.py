@@ -361,6 +361,18 @@ def test_where_it_cannot_be_found_out_the_outcome_is_unknown_until_it_is_settled
     assert index.access.get_policy("p") == ("1" if is_done else "")
 
 
+def test_the_session_with_the_lock_stays_whatever_the_database_says(postgresql_url: str, databases: Databases) -> None:
+    engine = create_engine(postgresql_url, isolation_level="AUTOCOMMIT")
+    name = engine.url.database
+    with engine.connect() as connection:
+        connection.exec_driver_sql(f"ALTER DATABASE \"{name}\" SET idle_session_timeout = '1s'").close()
+    engine.dispose()
+    opened = SqlIndex(postgresql_url)
+    with opened.database.writer.connect() as connection:
+        assert connection.exec_driver_sql("SHOW idle_session_timeout").scalar() == "0"
+    opened.close()
+
+
 def test_the_outcome_is_unknown_while_another_session_has_the_lock(
     index: SqlIndex, postgresql_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

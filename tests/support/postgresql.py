@@ -33,11 +33,7 @@ _DRIVER = "postgresql+psycopg"
 _READABLE = "nobody"
 """PostgreSQL does not run as root; this user is on every system."""
 # Tests lose no power. What they change often would be written to the disk else.
-# A server that is killed leaves no memory in /dev/shm.
-QUICK = (
-    *("fsync=off", "full_page_writes=off", "max_connections=200", "shared_buffers=64MB", "listen_addresses="),
-    "dynamic_shared_memory_type=mmap",
-)
+QUICK = ("fsync=off", "full_page_writes=off", "max_connections=200", "shared_buffers=64MB", "listen_addresses=")
 DURABLE = ("listen_addresses=",)
 """As PostgreSQL is by itself, for benchmarks."""
 _PREFIX = "gantry-pg-"

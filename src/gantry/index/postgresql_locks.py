@@ -26,6 +26,8 @@ WRITE_LOCK = LOCK + 1
 TAKE_TURN = f"SELECT pg_advisory_xact_lock({WRITE_LOCK})"
 
 _LOCK_SECONDS = 10  # for the end of an earlier connection
+_STAY = "SELECT set_config(name, '0', false) FROM pg_settings WHERE name = 'idle_session_timeout'"
+"""A limit that a database may have for its sessions: with this one the lock would end. PostgreSQL 13 has none."""
 _END_FROZEN = "SET idle_in_transaction_session_timeout = '15s'; SET statement_timeout = '60s'"
 """Far more than a transaction takes, and its longest statement."""
 
@@ -68,6 +70,7 @@ def _wait_for_lock(
     take: str,
     refusal: str = "another server of Gantry uses this database; stop it first",
 ) -> None:
+    connection.execute(_STAY)
     connection.execute(f"SET lock_timeout = '{_LOCK_SECONDS}s'")
     try:
         connection.execute(take)

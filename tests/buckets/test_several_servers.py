@@ -24,7 +24,9 @@ from gantry.index.generations import Generations
 from gantry.index_wiring import IndexPlace
 from gantry.seams import Seams
 from gantry.settings.loading import Settings, load_settings
+from gantry.storage import place_roots
 from gantry.storage.generation_marks import mark_path, parse_mark
+from gantry.storage.place_roots import Places
 from gantry.storage.remote import place_claims
 from gantry.storage.remote.place_files import PlaceFiles
 from gantry.storage.store_records import parse_records
@@ -190,36 +192,41 @@ def test_a_server_of_another_bucket_is_refused_and_leaves_it_as_it_is(cluster: C
 # --- two first starts
 
 
-def test_two_first_starts_at_once_have_one_mark(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The other one does all of its start between any two steps of the first."""
-    for number, (target, name) in enumerate(
-        [
-            (config, "has_claims"),
-            (IndexPlace, "open"),
-            (place_claims, "find_mark"),
-            (place_claims, "claim"),
-            (PlaceFiles, "create"),
-            (config, "require_index"),
-            (config, "join"),
-        ]
-    ):
-        each = Cluster(cluster.home / str(number), cluster.bucket.buckets, cluster._databases)  # type: ignore[arg-type]
-        original, met = getattr(target, name), list[str]()
+_SLOW = pytest.mark.slow
+_STEPS = [
+    pytest.param(config, "has_claims", id="the bucket is looked at", marks=_SLOW),
+    pytest.param(IndexPlace, "open", id="the index is made"),
+    pytest.param(place_claims, "find_mark", id="the mark is chosen", marks=_SLOW),
+    pytest.param(place_claims, "claim", id="the bucket is claimed", marks=_SLOW),
+    pytest.param(PlaceFiles, "create", id="the mark is written"),
+    pytest.param(Places, "holds_blobs", id="the bucket is found empty"),
+    pytest.param(place_roots, "records_name", id="the names are read"),
+    pytest.param(config, "join", id="the index is joined", marks=_SLOW),
+]
 
-        def come_between(*args: object, original: Callable = original, met: list = met, each: Cluster = each) -> object:  # type: ignore[type-arg]
-            if not met:
-                met.append("")
-                each.start("two")
-                each.bucket.put(BLOB, b"bytes")
-            return original(*args)
 
-        with monkeypatch.context() as patch:
-            patch.setattr(target, name, come_between)
-            each.start("one")
-        assert met, name
-        assert each.mark() == each.read_index_mark()
-        each.start("two")
-        each.start("one")
+@pytest.mark.parametrize(("target", "name"), _STEPS)
+def test_two_first_starts_at_once_have_one_mark(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch, target: Any, name: str
+) -> None:
+    """The other one does all of its start, and stores something, just before a step of the first."""
+    original, met = getattr(target, name), list[str]()
+
+    def come_between(*args: Any) -> Any:
+        if not met:
+            met.append(name)
+            with cluster.opened("two") as two:
+                make_store(two)
+                two.records.keep(two.index.segments.list_stores(), "main")
+            cluster.bucket.put(BLOB, b"bytes")
+        return original(*args)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(target, name, come_between)
+        cluster.start("one")
+    assert met and cluster.mark() == cluster.read_index_mark()
+    for each in ("two", "one"):
+        cluster.start(each)
 
 
 # --- beside servers that write

@@ -96,10 +96,11 @@ class Places(Mapping[str, str]):
     def fetch(self) -> None:
         """Bring the files in the directories as far as those in the bucket. Raises FailedPrecondition."""
         for place, files in self.remote.items():
+            text = files.read(records_name(place))  # before the mark: another server may be making both now
             mark = self.read_mark(place)
             if mark is not None and mark != read_mark(self[place], place):
                 write_mark(self[place], place, mark)
-            if text := files.read(records_name(place)):
+            if text:
                 merge_records(self[place], place, text)
 
     def publish_mark(self, place: str, mark: Mark) -> None:

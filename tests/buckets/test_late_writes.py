@@ -349,7 +349,7 @@ def test_what_nobody_names_is_told_and_cleared(
     assert all(key in told for key in {*unknown, begun})
     with monkeypatch.context() as patched:
         damage = Finding(Kind.INDEX_DAMAGED, "index.sqlite", "row 5 missing from index")
-        patched.setattr("gantry.index.checks.find_damage", lambda connection: iter([damage]))
+        patched.setattr("gantry.index.checks.Checks.find_damage", lambda _: iter([damage]))
         assert run_here(arguments) != 0, "what an index has forgotten can be found by these bytes alone"
     assert "row 5 missing" in capsys.readouterr().err and set(own.blobs()) == named | unknown
     assert run_here(arguments) == 0

@@ -332,7 +332,8 @@ def test_of_two_that_find_an_older_index_one_gives_up_what_is_not_done(
 @pytest.mark.parametrize("tiers", [{}, {"ARCHIVE": "COLD", "NEARLINE": "COOL"}], ids=["fewer", "more"])
 def test_other_tiers_are_refused_beside_others(cluster: Cluster, tiers: dict[str, str]) -> None:
     cluster.bucket.write(tiers={"ARCHIVE": "COLD"})
-    cluster.start("one")
+    for name in ("one", "two"):
+        cluster.start(name)
     cluster.bucket.write(tiers=tiers)
     with (
         pytest.raises(FailedPrecondition, match=r"storage_tiers: the index has the places ARCHIVE, main.*host-1"),

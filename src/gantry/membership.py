@@ -126,7 +126,8 @@ class SharedMembership(Membership):
         return {int(number) for each in self._others for number in each.state.get("operations", ())}
 
     def is_held(self) -> bool:
-        return any(each.state.get("holds") for each in self._others)
+        is_deaf = time.monotonic() - self._heard > _DEAF_SECONDS  # nobody knows what they say now
+        return is_deaf or any(each.state.get("holds") for each in self._others)
 
     def start(self, describe: Callable[[], State], end: Callable[[], None]) -> None:
         self._describe, self._end = describe, end

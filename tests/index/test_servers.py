@@ -210,6 +210,16 @@ def test_what_another_one_runs_and_waits_for_is_known(pair: Pair) -> None:
     assert a.is_held()
 
 
+def test_who_hears_nothing_of_the_others_deletes_nothing(pair: Pair) -> None:
+    a = pair.join(pair.a, "a")
+    pair.now = 10
+    assert not a.is_held()
+    pair.now = 11
+    assert a.is_held()
+    a.beat()
+    assert not a.is_held()
+
+
 def test_lots_of_those_who_are_gone_are_left(pair: Pair, store: DicomStore) -> None:
     b = pair.join(pair.b, "b")
     lot = pair.a.uploads.begin_upload(store.id)

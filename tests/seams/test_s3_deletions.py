@@ -85,6 +85,13 @@ def test_what_failed_for_a_moment_only_is_deleted_again(store: RemoteBucket, s3:
     assert s3.requests.operations["DeleteObject"] == 2
 
 
+def test_what_the_server_says_nothing_of_is_not_taken_for_deleted(store: RemoteBucket, s3: S3Server) -> None:
+    with s3.fail("delete in silence", times=3):
+        assert store.delete_prefix("") == len(NAMES)
+    assert keys(store) == []
+    assert s3.requests.operations["DeleteObject"] == 3
+
+
 def test_errors_of_many_objects_are_counted_and_not_kept(store: RemoteBucket, monkeypatch: pytest.MonkeyPatch) -> None:
     errors = WeakSet[StatusError]()
     most = 0

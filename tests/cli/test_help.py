@@ -27,7 +27,7 @@ def test_help_imports_nothing_heavy() -> None:
     assert "argparse" in imported
     assert not {name.partition(".")[0] for name in imported} & heavy
     assert {name for name in imported if name.startswith("gantry")} == {
-        *("gantry", "gantry.cli", "gantry.client", "gantry.client.arguments")
+        *("gantry", "gantry.cli", "gantry.client", "gantry.client.arguments", "gantry.client.help_texts")
     }
 
 

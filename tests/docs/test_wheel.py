@@ -42,7 +42,7 @@ NEED_URLLIB3 = {
     *(f"gantry.storage.remote.gcs{name}" for name in ("_http", "_uploads")),
     *(f"gantry.storage.remote.azure{name}" for name in ("", "_credentials", "_digests", "_requests", "_tokens")),
 }
-NEED_PSYCOPG = {"gantry.index.postgresql", "gantry.index.postgresql_reading"}
+NEED_PSYCOPG = {f"gantry.index.postgresql{part}" for part in ("", "_locks", "_reading")}
 NO_CODECS = "transcoding and rendering need codecs that are not installed: `pip install 'gantry-dicom[pixels]'`"
 _IMPORT_ALL = """
 import importlib, json, pkgutil, gantry

@@ -69,10 +69,19 @@ def fill_older(index: sqlite3.Connection) -> None:
 def make_unmarked(path: Path) -> None:
     """An index as a version without marks has written it."""
     with closing(sqlite3.connect(path)) as index, index:
-        for table in ("generation", "generation_place", "trail", "series_request", "account_key", "token_secret"):
+        for table in (
+            "generation",
+            "generation_place",
+            "trail",
+            "series_request",
+            "account_key",
+            "token_secret",
+            "server",
+        ):
             index.execute(f"DROP TABLE {table}")
         index.execute("DROP INDEX series_start")
-        for table, column in (("series", "start_time"), ("operation", "transferred_bytes"), ("operation", "unchecked")):
+        later = (("series", "start_time"), *(("operation", name) for name in ("transferred_bytes", "unchecked")))
+        for table, column in (*later, ("upload", "server")):
             index.execute(f"ALTER TABLE {table} DROP COLUMN {column}")
         index.execute("UPDATE alembic_version SET version_num = '0011'")
 

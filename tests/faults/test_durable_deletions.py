@@ -119,7 +119,7 @@ def test_of_what_was_not_committed_at_the_end_of_an_operation(
     operation = seams.index.operations.claim_operation("one")
     assert operation is not None
     prefix = f"1/{operation.name.id}"
-    write(seams, f"main/{prefix}/a9-a0/000.0000-", 2)
+    write(seams, f"main/{prefix}/a1-a0/000.0000-", 2)
     if committed:
         with seams.index.database.write() as connection:
             values = f"attempt = 10000, blob_prefix = '{prefix}/9999-000000/001'"

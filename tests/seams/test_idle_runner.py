@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from gantry.errors import Unavailable
+from gantry.membership import Membership
 from gantry.operations import runner
 from gantry.operations.runner import Runner
 
@@ -37,7 +38,8 @@ def looks() -> list[str]:
 def make_runner(monkeypatch: pytest.MonkeyPatch, look: Callable[[str], Any]) -> Runner:
     """One whose index answers every claim with what ``look`` returns."""
     monkeypatch.setattr(runner, "make_chores", lambda *_: [])
-    seams: Any = SimpleNamespace(index=SimpleNamespace(operations=SimpleNamespace(claim_operation=look)))
+    index = SimpleNamespace(operations=SimpleNamespace(claim_operation=look))
+    seams: Any = SimpleNamespace(index=index, members=Membership())
     return Runner(seams, slots=1)
 
 

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from gantry.backoff import Backoff
+from gantry.membership import Membership
 from gantry.operations import sweeps as sweeps_module
 from gantry.operations.interruption import Stopping
 from gantry.operations.sweeper import sweep_garbage, sweep_stores
@@ -193,9 +194,8 @@ def seams_of(garbage: Garbage) -> Any:
     blobs = SimpleNamespace(delete_all=lambda keys: {}, delete_prefix=lambda *_, **__: 0)
     index = SimpleNamespace(garbage=garbage, settle=lambda: None)
     records = SimpleNamespace(forget=lambda _: None)
-    return SimpleNamespace(
-        index=index, blobs=blobs, places=("main",), undeletable=Backoff(), is_held=lambda: False, records=records
-    )
+    about: dict[str, Any] = {"places": ("main",), "undeletable": Backoff(), "members": Membership()}
+    return SimpleNamespace(index=index, blobs=blobs, is_held=lambda: False, records=records, **about)
 
 
 def test_each_piece_of_a_sweep_is_followed_by_a_rest_as_long_as_itself() -> None:

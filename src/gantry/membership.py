@@ -94,6 +94,7 @@ class SharedMembership(Membership):
         self._thread = threading.Thread(target=self._work, name="signs of life", daemon=True)
         self._describe: Callable[[], State] = State
         self._end: Callable[[], None] = self._stopping.set
+        self._is_gone = False
         self.beat()
         self._thread.start()
 
@@ -111,12 +112,13 @@ class SharedMembership(Membership):
         return next((state[str(operation)] for state in states if str(operation) in state), None)
 
     def find_busy_stores(self, deleted: Collection[int]) -> set[int]:
-        """A server begins nothing in a store that it finds deleted: what it says after that is all that it does."""
+        """A server begins nothing in a store that it finds deleted: what it says after that is all that it does. The
+        first sign of life after it may tell of the moment before."""
         self._asked = {number: self._asked.get(number) or self._read_beats() for number in deleted}
         return {number for number in deleted if any(self._may_write(each, number) for each in self._others)}
 
     def _read_beats(self) -> dict[str, int]:
-        return {each.id: each.beats for each in self._live}
+        return {each.id: each.beats + 1 for each in self._index.list_live()}
 
     def _may_write(self, server: LiveServer, store_id: int) -> bool:
         asked = self._asked[store_id].get(server.id, -1)
@@ -131,6 +133,8 @@ class SharedMembership(Membership):
 
     def start(self, describe: Callable[[], State], end: Callable[[], None]) -> None:
         self._describe, self._end = describe, end
+        if self._is_gone:  # before anybody could be told
+            end()
 
     def tell(self) -> None:
         self._wake.set()
@@ -157,13 +161,14 @@ class SharedMembership(Membership):
                 self._gone(error)
                 return
             except StatusError as error:
-                logger.warning("no sign of life could be given: %s", error.message)
+                logger.warning("a sign of life could not be given, or not answered to: %s", error.message)
             except Exception:
                 logger.exception("an unexpected error while a sign of life was given; it is tried again")
 
     def _gone(self, error: Expelled) -> None:
         if not self._stopping.is_set():
             logger.error("%s", error.message)
+            self._is_gone = True
             self._end()
 
     def beat(self) -> None:

@@ -101,6 +101,11 @@ class Database:
         """A connection for signs of life alone, which waits for no other."""
         return self.read()
 
+    def write_soon(self) -> AbstractContextManager[Connection]:
+        """As ``write``, over the connection of signs of life: soon, or not at all. Such a transaction is not counted,
+        and writes nothing that blobs depend on. Raises Interrupted."""
+        return self.write()
+
     @contextmanager
     def write(self, leaves: bool = False) -> Iterator[Connection]:
         """``leaves``: this server is no member any more at its end. Raises Interrupted where it is not this thread's

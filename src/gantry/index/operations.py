@@ -34,17 +34,18 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Connection, Row, bindparam, delete, insert, select, update
 
-from gantry.errors import DataLoss, NotFound, ResourceExhausted, Status, TakenOver
+from gantry.errors import DataLoss, Interrupted, NotFound, ResourceExhausted, Status, TakenOver
 from gantry.index.changes import apply_changes
 from gantry.index.clock import from_micros
 from gantry.index.counting import discard_blobs, seal_segments
-from gantry.index.database import Part, with_reserve
+from gantry.index.database import Database, Part, with_reserve
 from gantry.index.filling import add_instances
 from gantry.index.filter_paths import add_selection
 from gantry.index.log_rows import insert_entries
@@ -61,6 +62,7 @@ from gantry.index.operation_rows import (
     to_operations,
     to_sound_operation,
 )
+from gantry.index.refusals import OutcomeUnknown
 from gantry.index.repeating import repeated
 from gantry.index.replacement import replace_instances
 from gantry.index.resource_rows import get_dataset_row, get_store_row
@@ -74,6 +76,10 @@ from gantry.resources import CANCELLED, Batch, Committed, Failure, Instance, Met
 
 class Operations(Part):
     """Promises: ``index_protocols.OperationIndex``."""
+
+    def __init__(self, database: Database) -> None:
+        super().__init__(database)
+        self._doubtful: list[int] = []  # claimed, perhaps, and nobody runs them
 
     @repeated
     def create_operation(
@@ -112,15 +118,42 @@ class Operations(Part):
         left = operation.c.runner != runner, operation.c.runner.not_in(select(server.c.id))
         query = select(operation.c.id).where(operation.c.end_time.is_(None), *left)
         query = query.order_by(operation.c.id).limit(1)
+        if self._doubtful and (doubtful := self._claim_doubtful(runner)) is not None:
+            return doubtful
         while True:
             with self.database.read() as connection:  # a runner without work writes nothing
                 if connection.execute(query).scalar() is None:
                     return None
-            with self.database.write() as connection:
+            with self._noting_doubt() as tried, self.database.write() as connection:
                 number = connection.execute(query.with_for_update(skip_locked=True)).scalar()
+                tried += [] if number is None else [number]
                 claimed = None if number is None else self._claim(connection, number, runner)
             if claimed is not None or number is None:  # others are at work on what is left
                 return claimed
+
+    @contextmanager
+    def _noting_doubt(self) -> Iterator[list[int]]:
+        """Those that are claimed in the block, where nobody knows whether that was written: as it was not told, they
+        would be this runner's for ever, and nobody would run them."""
+        tried: list[int] = []
+        try:
+            yield tried
+        except OutcomeUnknown:
+            self._doubtful += tried
+            raise
+
+    def _claim_doubtful(self, runner: str) -> Operation | None:
+        try:
+            number = self._doubtful.pop()
+        except IndexError:  # another thread was sooner
+            return None
+        try:
+            with self.database.write() as connection:
+                row = _OWN.execute(connection, number, runner).one_or_none()
+                return None if row is None else self._claim(connection, number, runner)
+        except Interrupted:
+            self._doubtful.append(number)
+            raise
 
     def _claim(self, connection: Connection, number: int, runner: str) -> Operation | None:
         """None where its row is damaged: then it has ended in an error, and holds up no other."""

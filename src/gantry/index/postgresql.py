@@ -54,6 +54,14 @@ _CONNECTION = {
     "keepalives_count": 3,
     "tcp_user_timeout": 60_000,
 }
+_PULSE = _CONNECTION | {
+    # Signs of life go on over a new connection before the others take this server for dead.
+    "connect_timeout": 5,
+    "keepalives_idle": 5,
+    "keepalives_interval": 2,
+    "tcp_user_timeout": 8_000,
+}
+_SOON_SECONDS = 3
 _BEGIN_SESSION = (
     f"SET synchronous_commit = on; SET lock_timeout = '{WAIT}s'; SET client_encoding = 'UTF8'; "
     # Whatever the defaults of the user are: with more, PostgreSQL would end transactions because of others.
@@ -78,8 +86,11 @@ class PostgresDatabase(Database):
         self.now, self.shares = now, shares
         self.witness: Witness = NoWitness()
         self._url, self._name = parse_server(url), name_server(url)
-        self.engine, self.writer, self._pulse = (open_engine(self._url, most) for most in (READERS, 1, 1))
+        self.engine, self.writer = (open_engine(self._url, most) for most in (READERS, 1))
+        self._pulse = open_engine(self._url, 1, _PULSE)
         event.listen(self.writer, "connect", share_lock if shares else take_lock)
+        if shares:  # one that has nothing to write is there, too
+            event.listen(self._pulse, "connect", share_lock)
         self._queue = WriterQueue()
         self._certain = True
         try:
@@ -108,6 +119,17 @@ class PostgresDatabase(Database):
     def pulse(self) -> Iterator[Connection]:
         with translated(), self._pulse.connect() as connection:
             yield connection
+
+    @contextmanager
+    def write_soon(self) -> Iterator[Connection]:
+        with self.pulse() as connection:
+            try:
+                connection.exec_driver_sql(f"BEGIN; SET LOCAL lock_timeout = '{_SOON_SECONDS}s'; {TAKE_TURN}").close()
+                yield connection
+                connection.exec_driver_sql("COMMIT").close()
+            except BaseException:
+                _roll_back(connection)
+                raise
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
@@ -199,7 +221,7 @@ class _TextDumper(StrDumperUnknown):
         return super().dump(obj.replace("\0", "") if "\0" in obj else obj)
 
 
-def open_engine(url: URL, connections: int) -> Engine:
+def open_engine(url: URL, connections: int, settings: dict[str, Any] = _CONNECTION) -> Engine:
     """As many connections at most, each in the session that all of Gantry's have."""
     # AUTOCOMMIT hands transactions to ``write``, as in SQLite; values are positional for ``statements``.
     engine = create_engine(
@@ -210,7 +232,7 @@ def open_engine(url: URL, connections: int) -> Engine:
         max_overflow=0,
         pool_use_lifo=True,
         pool_timeout=WAIT,
-        connect_args=_CONNECTION,
+        connect_args=settings,
     )
 
     @event.listens_for(engine, "connect")

@@ -34,16 +34,20 @@ class Retention(Part):
         self._steady = steady
         self._seen = steady()
         self._trail: int | None = None
+        self._saved: int | None = None
 
     def follow_clock(self) -> datetime:
         now, steady = self.database.now(), self._steady()
         saved = self._read_trail()
-        if saved is None or self._trail is None:
-            self._trail = self._begin_trail(now) if saved is None else saved
+        if saved is None or self._trail is None or saved != self._saved:
+            # Another server has followed the clock until now.
+            self._trail, self._seen = self._begin_trail(now) if saved is None else saved, steady
         most = self._trail + round((steady - self._seen) * 1_000_000 * _HASTE)
         self._trail, self._seen = max(self._trail, min(now, most)), steady
+        self._saved = saved
         if saved is None or self._trail - saved >= _SAVE_MICROS:
             self._save_trail(self._trail)
+            self._saved = self._trail
         return from_micros(min(now, self._trail))
 
     def _read_trail(self) -> int | None:

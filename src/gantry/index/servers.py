@@ -8,7 +8,7 @@ import secrets
 from collections.abc import Mapping
 from typing import Any
 
-from sqlalchemy import Row, delete, func, insert, select, update
+from sqlalchemy import Row, delete, exists, func, insert, select, update
 
 from gantry.errors import Expelled
 from gantry.index.database import Part
@@ -40,9 +40,11 @@ class Servers(Part):
             return [_to_server(row) for row in connection.execute(_IN_ORDER)]
 
     def expel(self, value: LiveServer) -> bool:
+        mine = server.alias()
+        is_alive = exists().where(mine.c.id == self.database.member)
         same = server.c.id == value.id, server.c.beats == value.beats
-        with self.database.write() as connection:
-            return bool(connection.execute(delete(server).where(*same)).rowcount)
+        with self.database.write_soon() as connection:
+            return bool(connection.execute(delete(server).where(*same, is_alive)).rowcount)
 
     def leave(self) -> None:
         # A transaction like all others: those of this server have ended before somebody else takes over what it did.

@@ -24,7 +24,8 @@ class ServerIndex(Protocol):
 
     def expel(self, value: LiveServer) -> bool:
         """A server is gone, unless it has given a sign of life meanwhile: then False. What it was doing is free for
-        others."""
+        others. It waits for its turn for some seconds alone: others wait for a sign of life of this one. Raises
+        Interrupted."""
         ...
 
     def leave(self) -> None:

@@ -38,8 +38,21 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, bindparam, delete, insert, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Row,
+    and_,
+    bindparam,
+    case,
+    delete,
+    func,
+    insert,
+    select,
+    update,
+)
 
+from gantry.counters import Queue
 from gantry.errors import DataLoss, NotFound, ResourceExhausted, Status, TakenOver
 from gantry.index.changes import apply_changes
 from gantry.index.clock import from_micros
@@ -109,8 +122,7 @@ class Operations(Part):
 
     @repeated
     def claim_operation(self, runner: str) -> Operation | None:
-        left = operation.c.runner != runner, operation.c.runner.not_in(select(server.c.id))
-        query = select(operation.c.id).where(operation.c.end_time.is_(None), *left)
+        query = select(operation.c.id).where(operation.c.end_time.is_(None), _is_left(runner))
         query = query.order_by(operation.c.id).limit(1)
         while True:
             with self.database.read() as connection:  # a runner without work writes nothing
@@ -121,6 +133,15 @@ class Operations(Part):
                 claimed = None if number is None else self._claim(connection, number, runner)
             if claimed is not None or number is None:  # others are at work on what is left
                 return claimed
+
+    def read_queue(self, runner: str) -> Queue:
+        left = _is_left(runner)
+        oldest = func.min(case((left, operation.c.create_time)))
+        counts = func.count(), func.count(case((left, 1))), oldest
+        with self.database.read() as connection:
+            all_open, free, created = connection.execute(select(*counts).where(operation.c.end_time.is_(None))).one()
+        age = 0.0 if created is None else max(0.0, (self.database.now() - created) / 1_000_000)
+        return Queue(free, all_open - free, age)
 
     def _claim(self, connection: Connection, number: int, runner: str) -> Operation | None:
         """None where its row is damaged: then it has ended in an error, and holds up no other."""
@@ -216,7 +237,7 @@ class Operations(Part):
             _COUNT.run(connection, [(*counts, *batch.transfer, *place, row.id)])
             note_progress(connection, row, row.success + row.failure + batch.succeeded + len(batch.failures), now)
             logged = len(batch.failures) + len(lost) + len(warnings)
-            return Committed(bool(row.cancel_requested), len(lost), logged)
+            return Committed(bool(row.cancel_requested), len(lost), logged, tuple(each.status.code for each in lost))
 
     @repeated
     def finish_operation(
@@ -247,6 +268,11 @@ class Operations(Part):
         if needs_store and value.store_id and _ALIVE.execute(connection, value.store_id).one_or_none() is None:
             raise NotFound(f"DICOM store {value.store} was deleted while the operation ran")
         return row
+
+
+def _is_left(runner: str) -> ColumnElement[bool]:
+    """Of an operation that is not done: neither this runner has claimed it, nor a server that is alive."""
+    return and_(operation.c.runner != runner, operation.c.runner.not_in(select(server.c.id)))
 
 
 def _add(connection: Connection, store_id: int, instances: Sequence[Instance], now: int) -> tuple[Failure, ...]:

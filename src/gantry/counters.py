@@ -31,4 +31,13 @@ class Transfer(NamedTuple):
     unchecked: int = 0
 
 
+class Queue(NamedTuple):
+    """Operations that are not done: ``unclaimed`` by any live server, ``claimed`` by one. ``age`` is how many seconds
+    ago the oldest unclaimed one was created, 0 where there is none."""
+
+    unclaimed: int = 0
+    claimed: int = 0
+    age: float = 0.0
+
+
 NO_OBJECTS, NO_TRANSFER = ProgressCounter(), Transfer()

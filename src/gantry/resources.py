@@ -358,11 +358,12 @@ class Batch:
 
 class Committed(NamedTuple):
     """Result of a commit: whether a cancel was requested, how many changes and replacements failed because their rows
-    had changed, and how many log entries were written."""
+    had changed, how many log entries were written, and the codes of those that failed."""
 
     cancel_requested: bool
     lost: int = 0
     logged: int = 0
+    codes: tuple[Code, ...] = ()
 
 
 class Replacement(NamedTuple):

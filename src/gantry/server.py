@@ -17,8 +17,6 @@ from pathlib import Path
 
 import uvicorn
 from prometheus_client import REGISTRY
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
-from prometheus_client.registry import Collector
 from starlette.types import Receive, Scope, Send
 
 from gantry.access_wiring import open_access
@@ -37,6 +35,7 @@ from gantry.console import rendering, sign_in
 from gantry.errors import InvalidArgument, NotFound
 from gantry.heaps import share_heaps
 from gantry.listening import bind, require_certificate
+from gantry.metrics.collector import ServerCollector
 from gantry.operations.runner import Runner
 from gantry.pauses import keep_pauses_short
 from gantry.seams import Seams
@@ -105,7 +104,7 @@ any case. Service managers wait 20 s or more before they kill."""
 
 
 @contextmanager
-def open_server(settings: Settings, edge: Edge) -> Iterator[Gantry]:
+def open_server(settings: Settings, edge: Edge, takes_requests: bool = True) -> Iterator[Gantry]:
     """Open the data directory and all parts of a server for the time of the block."""
     directory = DataDirectory(settings)
     try:
@@ -115,7 +114,7 @@ def open_server(settings: Settings, edge: Edge) -> Iterator[Gantry]:
         if settings.log_json:
             seams = replace(seams, listener=JsonLines(sys.stdout))
         gantry = Gantry(settings, seams, edge)
-        collector = _Collector(gantry.runner, seams, edge.audit)
+        collector = ServerCollector(gantry.runner, seams, edge.audit, takes_requests, settings.runner)
         REGISTRY.register(collector)
         try:
             yield gantry
@@ -171,7 +170,7 @@ def serve(settings: Settings, takes_requests: bool = True) -> None:
     for each in ("alembic", "botocore"):  # they tell of each step, and of each process that finds its credentials
         logging.getLogger(each).setLevel(logging.WARNING)
     edge = Edge(settings)
-    with bind(settings.host, settings.port) as sockets, open_server(settings, edge) as gantry:
+    with bind(settings.host, settings.port) as sockets, open_server(settings, edge, takes_requests) as gantry:
         config = uvicorn.Config(
             _Entry(gantry.app) if takes_requests else _Entry(_Looks(gantry.app)),
             log_config=None,
@@ -276,45 +275,3 @@ def _write_greeting(settings: Settings) -> str:
         f"    export CLOUDSDK_AUTH_{token}\n"
         "  Ctrl-C stops it; running operations continue at the next start."
     )
-
-
-class _Collector(Collector):
-    """Metrics of the runner and the audit log since the server started."""
-
-    def __init__(self, runner: Runner, seams: Seams, audit: Audit | None) -> None:
-        self._runner, self._seams, self._audit = runner, seams, audit
-
-    def collect(self) -> Iterator[Metric]:
-        yield GaugeMetricFamily("gantry_operations_running", "Operations that are running.", value=self._runner.running)
-        waiting = GaugeMetricFamily("gantry_operations_waiting", "Operations that wait, by what for.", labels=["for"])
-        for cause, count in self._runner.waits.count().items():
-            waiting.add_metric([cause.value], count)
-        yield waiting
-        yield GaugeMetricFamily(
-            "gantry_undeletable",
-            "Unused blobs, and deleted DICOM stores, that could not be removed from the disk yet.",
-            value=self._seams.undeletable.count,
-        )
-        objects = CounterMetricFamily(
-            "gantry_objects", "Objects and instances processed since start.", labels=["method", "outcome"]
-        )
-        for (method, outcome), count in self._runner.totals.read().items():
-            objects.add_metric([method, outcome], count)
-        yield objects
-        yield from self._collect_transfers()
-        lost = self._audit.file.lost if self._audit else 0
-        yield CounterMetricFamily("gantry_audit_lines_lost", "Lines of the audit log that are lost.", value=lost)
-
-    def _collect_transfers(self) -> Iterator[Metric]:
-        labels = ["method"]
-        moved = CounterMetricFamily(
-            "gantry_transferred_bytes", "Bytes read from buckets and written to them since start.", labels=labels
-        )
-        unchecked = CounterMetricFamily(
-            "gantry_unchecked_objects", "Objects read of whose bytes their provider has no checksum.", labels=labels
-        )
-        for method, transfer in self._runner.totals.read_transfers().items():
-            moved.add_metric([method], transfer.bytes)
-            unchecked.add_metric([method], transfer.unchecked)
-        yield moved
-        yield unchecked

@@ -695,7 +695,7 @@ class TestIndex:
         index.operations.commit_batch(operation, RUNNER, Batch("b", changes=(late[1]._replace(blob_key="early"),)))
         index.garbage.forget_blobs(index.garbage.list_blobs())
         assert index.operations.commit_batch(operation, RUNNER, Batch("c", changes=tuple(late))) == Committed(
-            False, 2, 2
+            False, 2, 2, (Code.NOT_FOUND, Code.ABORTED)
         )
         failures = [entry.failure for entry in index.logs.list_failures(operation.name, 10)]
         assert [(found.resource, found.status.code) for found in failures] == [

@@ -39,8 +39,21 @@ from contextlib import contextmanager
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, bindparam, delete, insert, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Row,
+    and_,
+    bindparam,
+    case,
+    delete,
+    func,
+    insert,
+    select,
+    update,
+)
 
+from gantry.counters import Queue
 from gantry.errors import DataLoss, Interrupted, NotFound, ResourceExhausted, Status, TakenOver
 from gantry.index.changes import apply_changes
 from gantry.index.clock import from_micros
@@ -115,8 +128,7 @@ class Operations(Part):
 
     @repeated
     def claim_operation(self, runner: str) -> Operation | None:
-        left = operation.c.runner != runner, operation.c.runner.not_in(select(server.c.id))
-        query = select(operation.c.id).where(operation.c.end_time.is_(None), *left)
+        query = select(operation.c.id).where(operation.c.end_time.is_(None), _is_left(runner))
         query = query.order_by(operation.c.id).limit(1)
         if self._doubtful and (doubtful := self._claim_doubtful(runner)) is not None:
             return doubtful
@@ -154,6 +166,15 @@ class Operations(Part):
         except Interrupted:
             self._doubtful.append(number)
             raise
+
+    def read_queue(self, runner: str) -> Queue:
+        left = _is_left(runner)
+        oldest = func.min(case((left, operation.c.create_time)))
+        counts = func.count(), func.count(case((left, 1))), oldest
+        with self.database.read() as connection:
+            all_open, free, created = connection.execute(select(*counts).where(operation.c.end_time.is_(None))).one()
+        age = 0.0 if created is None else max(0.0, (self.database.now() - created) / 1_000_000)
+        return Queue(free, all_open - free, age)
 
     def _claim(self, connection: Connection, number: int, runner: str) -> Operation | None:
         """None where its row is damaged: then it has ended in an error, and holds up no other."""
@@ -249,7 +270,7 @@ class Operations(Part):
             _COUNT.run(connection, [(*counts, *batch.transfer, *place, row.id)])
             note_progress(connection, row, row.success + row.failure + batch.succeeded + len(batch.failures), now)
             logged = len(batch.failures) + len(lost) + len(warnings)
-            return Committed(bool(row.cancel_requested), len(lost), logged)
+            return Committed(bool(row.cancel_requested), len(lost), logged, tuple(each.status.code for each in lost))
 
     @repeated
     def finish_operation(
@@ -280,6 +301,11 @@ class Operations(Part):
         if needs_store and value.store_id and _ALIVE.execute(connection, value.store_id).one_or_none() is None:
             raise NotFound(f"DICOM store {value.store} was deleted while the operation ran")
         return row
+
+
+def _is_left(runner: str) -> ColumnElement[bool]:
+    """Of an operation that is not done: neither this runner has claimed it, nor a server that is alive."""
+    return and_(operation.c.runner != runner, operation.c.runner.not_in(select(server.c.id)))
 
 
 def _add(connection: Connection, store_id: int, instances: Sequence[Instance], now: int) -> tuple[Failure, ...]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import secrets
+import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -20,6 +21,8 @@ GONE = "this server was silent for too long, so that others have taken over its 
 
 class Servers(Part):
     """Promises: ``index_protocols.ServerIndex``."""
+
+    heard: float | None = None
 
     def join(self, name: str, home: str, runs: bool) -> str:
         member = secrets.token_hex(8)
@@ -37,7 +40,9 @@ class Servers(Part):
             done = connection.execute(mine.values(beats=server.c.beats + 1, state=json.dumps(dict(state))))
             if not done.rowcount:
                 raise Expelled(GONE)
-            return [_to_server(row) for row in connection.execute(_IN_ORDER)]
+            live = [_to_server(row) for row in connection.execute(_IN_ORDER)]
+        self.heard = time.monotonic()
+        return live
 
     def expel(self, value: LiveServer) -> bool:
         mine = server.alias()

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Protocol
 
+from gantry.counters import Queue
 from gantry.errors import Code, Status
 from gantry.log_entries import LogEntry, LogFilter, LogPosition, Severity
 from gantry.names import DatasetName, OperationName
@@ -33,6 +34,10 @@ class OperationIndex(Protocol):
     def claim_operation(self, runner: str) -> Operation | None:
         """Claim the oldest unfinished operation that this runner has not claimed, nor a server that is alive; None when
         there is none."""
+        ...
+
+    def read_queue(self, runner: str) -> Queue:
+        """How many operations wait for a runner, as ``claim_operation`` of this one would find them."""
         ...
 
     def claim_again(self, value: Operation, runner: str) -> Operation | None:

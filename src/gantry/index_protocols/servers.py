@@ -12,6 +12,11 @@ class ServerIndex(Protocol):
     """Who is alive, where the index is shared. A server that has been expelled writes nothing to it any more: its calls
     raise Expelled."""
 
+    @property
+    def heard(self) -> float | None:
+        """When the last ``beat`` got through, by ``time.monotonic``; None before the first."""
+        ...
+
     def join(self, name: str, home: str, runs: bool) -> str:
         """From now on this server is alive, and an earlier one of the same ``home``, its data directory, is gone. Its
         name among the servers. Raises Interrupted."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections import Counter
 from collections.abc import Sequence
 from contextlib import suppress
@@ -11,16 +12,21 @@ from functools import partial
 
 from gantry.counters import NO_TRANSFER, Transfer
 from gantry.errors import AlreadyExists, Code, NotFound, Status, StatusError, TakenOver
+from gantry.histogram import Histogram
 from gantry.operations.batch_writers import with_segments
 from gantry.operations.blob_keys import list_late, list_rests, sweep_at_end
 from gantry.operations.import_dicom_data import settle
 from gantry.operations.interruption import go_on
 from gantry.operations.retention import report_failures
 from gantry.operations.sweeper import sweep_some_garbage
-from gantry.resources import CANCELLED, Batch, Failure, Method, Operation, StoredInstance, Uids
+from gantry.resources import CANCELLED, Batch, Committed, Failure, Method, Operation, StoredInstance, Uids
 from gantry.seams import Check, Seams
 
 logger = logging.getLogger(__name__)
+
+
+_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
+"""From a commit to a local disk to the longest wait for a turn to write (``index.database.WAIT``)."""
 
 
 class Totals:
@@ -30,12 +36,17 @@ class Totals:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._counts: Counter[tuple[str, str]] = Counter()
+        self._codes: Counter[tuple[str, str]] = Counter()
         self._transfers: dict[str, Transfer] = {}
+        self._commits: dict[str, Histogram] = {}
 
-    def add(self, method: Method, batch: Batch, lost: int) -> None:
-        """``lost`` are changes and replacements of the batch that failed when they were committed."""
-        name = method.value.rpartition(".")[2]
+    def add(self, method: Method, batch: Batch, committed: Committed, seconds: float) -> None:
+        """``seconds`` is how long the transaction took."""
+        name, lost = method.value.rpartition(".")[2], committed.lost
+        codes = (*(failure.status.code for failure in batch.failures), *committed.codes)
         with self._lock:
+            self._codes.update((name, code.name) for code in codes)
+            self._commits.setdefault(name, Histogram(_SECONDS)).observe(seconds)
             self._counts[name, "success"] += batch.succeeded - lost
             self._counts[name, "failure"] += len(batch.failures) + lost
             if any(batch.transfer):
@@ -45,6 +56,16 @@ class Totals:
     def read(self) -> dict[tuple[str, str], int]:
         with self._lock:
             return dict(self._counts)
+
+    def read_codes(self) -> dict[tuple[str, str], int]:
+        """Failures by (method, code)."""
+        with self._lock:
+            return dict(self._codes)
+
+    def read_commits(self) -> dict[str, tuple[list[tuple[str, int]], float]]:
+        """The transactions of batches by method, as ``Histogram.read``."""
+        with self._lock:
+            return {method: each.read() for method, each in self._commits.items()}
 
     def read_transfers(self) -> dict[str, Transfer]:
         with self._lock:
@@ -62,13 +83,14 @@ def commit(seams: Seams, operation: Operation, runner: str, batch: Batch, totals
             before, stored = stored, seams.index.instances.find_stored(operation.store_id, uids)
             if stored != before:
                 continue
+        begun = time.monotonic()
         try:
             committed = seams.index.operations.commit_batch(operation, runner, with_segments(settled))
         except AlreadyExists:
             # Looked up only now: the usual case, where nothing is stored yet, needs no look-up.
             stored = seams.index.instances.find_stored(operation.store_id, uids)
             continue
-        totals.add(operation.method, settled, committed.lost)
+        totals.add(operation.method, settled, committed, time.monotonic() - begun)
         report_failures(seams, operation, committed.logged)
         gives_up = settled.garbage or settled.changes or settled.replacements
         if gives_up and seams.members.is_keeper:  # one server rewrites segments: not every S3 knows conditions

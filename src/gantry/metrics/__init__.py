@@ -1,0 +1,1 @@
+"""What ``/metrics`` tells of a server: see docs/howto/metrics.md."""

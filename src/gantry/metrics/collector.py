@@ -1,0 +1,103 @@
+"""The metrics of a server, from what it counts since its start and from its index."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+
+from prometheus_client.core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+    InfoMetricFamily,
+    Metric,
+)
+from prometheus_client.registry import Collector
+
+from gantry import __version__
+from gantry.api.audit import Audit
+from gantry.metrics.index_series import IndexSeries
+from gantry.operations.runner import Runner
+from gantry.seams import Seams
+
+
+class ServerCollector(Collector):
+    """``answers`` and ``runs``: requests, and operations."""
+
+    def __init__(self, runner: Runner, seams: Seams, audit: Audit | None, answers: bool, runs: bool) -> None:
+        self._runner, self._seams, self._audit = runner, seams, audit
+        self._role = ("both" if runs else "replica") if answers else "runner"
+        self._index = IndexSeries(seams, runner.id, runs)
+
+    def collect(self) -> Iterator[Metric]:
+        yield InfoMetricFamily(
+            "gantry_server",
+            "Version, and role: replica, runner or both.",
+            value={"version": __version__, "role": self._role},
+        )
+        yield from self._index.collect()
+        yield from self._collect_operations()
+        yield from self._collect_objects()
+        yield from self._collect_batches()
+        yield from self._collect_transfers()
+        yield from self._collect_troubles()
+
+    def _collect_operations(self) -> Iterator[Metric]:
+        yield GaugeMetricFamily("gantry_operations_running", "Operations that are running.", value=self._runner.running)
+        waiting = GaugeMetricFamily("gantry_operations_waiting", "Operations that wait, by what for.", labels=["for"])
+        for cause, count in self._runner.waits.count().items():
+            waiting.add_metric([cause.value], count)
+        yield waiting
+
+    def _collect_objects(self) -> Iterator[Metric]:
+        objects = CounterMetricFamily(
+            "gantry_objects", "Objects and instances processed since start.", labels=["method", "outcome"]
+        )
+        for (method, outcome), count in self._runner.totals.read().items():
+            objects.add_metric([method, outcome], count)
+        yield objects
+        failures = CounterMetricFamily(
+            "gantry_failures", "Objects and instances that failed since start, by code.", labels=["method", "code"]
+        )
+        for (method, code), count in self._runner.totals.read_codes().items():
+            failures.add_metric([method, code], count)
+        yield failures
+
+    def _collect_batches(self) -> Iterator[Metric]:
+        batches = HistogramMetricFamily(
+            "gantry_batch_commit_seconds",
+            "Batches that were committed since start, by the seconds of their transaction, turn to write included.",
+            labels=["method"],
+        )
+        for method, (classes, seconds) in self._runner.totals.read_commits().items():
+            batches.add_metric([method], classes, seconds)
+        yield batches
+
+    def _collect_transfers(self) -> Iterator[Metric]:
+        labels = ["method"]
+        moved = CounterMetricFamily(
+            "gantry_transferred_bytes", "Bytes read from buckets and written to them since start.", labels=labels
+        )
+        unchecked = CounterMetricFamily(
+            "gantry_unchecked_objects", "Objects read of whose bytes their provider has no checksum.", labels=labels
+        )
+        for method, transfer in self._runner.totals.read_transfers().items():
+            moved.add_metric([method], transfer.bytes)
+            unchecked.add_metric([method], transfer.unchecked)
+        yield moved
+        yield unchecked
+
+    def _collect_troubles(self) -> Iterator[Metric]:
+        yield GaugeMetricFamily(
+            "gantry_undeletable",
+            "Unused blobs, and deleted DICOM stores, that could not be removed from the disk yet.",
+            value=self._seams.undeletable.count,
+        )
+        lost = self._audit.file.lost if self._audit else 0
+        yield CounterMetricFamily("gantry_audit_lines_lost", "Lines of the audit log that are lost.", value=lost)
+        if (heard := self._seams.index.servers.heard) is not None:
+            yield GaugeMetricFamily(
+                "gantry_sign_of_life_age_seconds",
+                "Seconds since the last sign of life of this server that got through. After 20 it is taken for dead.",
+                value=time.monotonic() - heard,
+            )

@@ -1,0 +1,65 @@
+"""What the index says of the work of all servers. A database that is away, or hangs, costs these series alone."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from prometheus_client.core import GaugeMetricFamily, Metric
+
+from gantry.api.looking import Look
+from gantry.counters import Queue
+from gantry.seams import Seams
+
+
+@dataclass(frozen=True)
+class _Found:
+    queue: Queue
+    live: Sequence[bool]  # of each server, whether it runs operations
+    seconds: float
+
+
+class IndexSeries:
+    """``runner`` is this server as one that claims operations, ``runs`` whether it does."""
+
+    def __init__(self, seams: Seams, runner: str, runs: bool) -> None:
+        self._seams, self._runner, self._runs = seams, runner, runs
+        self._found: _Found | None = None
+        self._look = Look(self._read)
+
+    def _read(self) -> list[str]:
+        begun = time.monotonic()
+        queue = self._seams.index.operations.read_queue(self._runner)
+        alone = not self._seams.members.is_shared
+        live = [self._runs] if alone else [each.runs for each in self._seams.index.servers.list_live()]
+        self._found = _Found(queue, live, time.monotonic() - begun)
+        return []
+
+    def collect(self) -> Iterator[Metric]:
+        troubles = self._look.begin().get()
+        found = None if troubles else self._found
+        up = int(found is not None)
+        yield GaugeMetricFamily("gantry_index_up", "Whether the index answers: 1, or 0 and its series miss.", value=up)
+        if found is not None:
+            yield from _describe(found)
+
+
+def _describe(found: _Found) -> Iterator[Metric]:
+    for name, text, value in (
+        ("gantry_index_look_seconds", "Seconds that the index took to answer for these series.", found.seconds),
+        ("gantry_queue_unclaimed", "Operations of all servers that nobody has claimed.", found.queue.unclaimed),
+        ("gantry_queue_claimed", "Operations that some live server has claimed.", found.queue.claimed),
+        (
+            "gantry_queue_oldest_seconds",
+            "Seconds since the oldest unclaimed one was created; 0: none.",
+            found.queue.age,
+        ),
+    ):
+        yield GaugeMetricFamily(name, text, value=value)
+    live = GaugeMetricFamily(
+        "gantry_servers_live", "Servers that are alive, by whether they run operations.", labels=["runs"]
+    )
+    for runs in (True, False):
+        live.add_metric([str(runs).lower()], found.live.count(runs))
+    yield live

@@ -1,0 +1,157 @@
+"""The metrics of a server: what they count, and that every name in the docs and the dashboard is one of them."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from tests.cluster.cluster import RUNNER, WEB, Cluster, clusters
+from tests.support.dicom import make_instance
+from tests.support.server import GantryServer, counts
+
+DOCS = Path(__file__).parents[2] / "docs"
+PAGE = (DOCS / "howto" / "metrics.md").read_text(encoding="utf-8")
+FROM_INDEX = {
+    *("gantry_index_look_seconds", "gantry_queue_unclaimed", "gantry_queue_claimed", "gantry_queue_oldest_seconds"),
+    "gantry_servers_live",
+}
+_FAILED = 3
+
+Samples = dict[str, dict[tuple[tuple[str, str], ...], float]]
+
+
+def scrape(server: GantryServer) -> Samples:
+    """By name, then by labels."""
+    answer = server.request("GET", "metrics")
+    assert answer.status_code == 200
+    found: Samples = {}
+    for family in text_string_to_metric_families(answer.text):
+        for each in family.samples:
+            found.setdefault(each.name, {})[tuple(sorted(each.labels.items()))] = each.value
+    return found
+
+
+def value(server: GantryServer, name: str, **labels: str) -> float | None:
+    return scrape(server).get(name, {}).get(tuple(sorted(labels.items())))
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    """A replica and a runner that has run an import with some failures."""
+    with clusters(tmp_path_factory.mktemp("metrics")) as make:
+        made = make()
+        web, _ = made.start("web", WEB), made.start("runner", RUNNER)
+        objects = {f"{each}.dcm": make_instance("1.2", "1.2.1", f"1.3.{each}") for each in range(20)}
+        objects |= {f"broken-{each}.dcm": b"no DICOM" for each in range(_FAILED)}
+        done = web.wait(web.import_(web.create_store("d", "s"), f"{made.fill(objects)}/**"))
+        assert counts(done) == (20, _FAILED)
+        yield made
+
+
+def make_known(samples: Samples) -> set[str]:
+    """Without what the Prometheus client adds to a counter or histogram of its own."""
+    return {name for name in samples if name.startswith("gantry_") and not name.endswith("_created")}
+
+
+def test_every_name_of_the_page_and_the_dashboard_is_exposed_and_none_is_left_out(cluster: Cluster) -> None:
+    exposed = make_known(scrape(cluster.servers["runner"])) | {"gantry_operations_waiting"}  # where one waits
+    described = set(re.findall(r"^\| `(gantry_\w+)`", PAGE, re.MULTILINE))
+    assert described == {re.sub(r"_(bucket|count|sum)$", "", name) for name in exposed}
+    assert set(re.findall(r"gantry_\w+", PAGE)) <= described
+    dashboard = json.loads((DOCS / "deploy" / "grafana.json").read_text(encoding="utf-8"))
+    asked = {
+        name
+        for panel in dashboard["panels"]
+        for target in panel["targets"]
+        for name in re.findall(r"gantry_\w+", target["expr"])
+    }
+    assert asked <= exposed
+    assert {re.sub(r"_(bucket|count|sum)$", "", name) for name in asked} == described
+
+
+def test_labels_are_those_of_the_page(cluster: Cluster) -> None:
+    for name, labels in re.findall(r"^\| `(gantry_\w+)` \| \w+ \| ([^|]*) \|", PAGE, re.MULTILINE):
+        named = set(re.findall(r"`(\w+)`", labels))
+        for sample, series in scrape(cluster.servers["runner"]).items():
+            if re.fullmatch(f"{name}(_bucket|_count|_sum)?", sample):
+                assert all({key for key, _ in each} - {"le"} == named for each in series), sample
+
+
+def test_what_was_done_is_counted_where_it_was_done(cluster: Cluster) -> None:
+    runner, web = cluster.servers["runner"], cluster.servers["web"]
+    method = "ImportDicomData"
+    codes = {dict(labels)["code"]: count for labels, count in scrape(runner)["gantry_failures_total"].items()}
+    assert codes == {"INVALID_ARGUMENT": _FAILED}
+    assert value(runner, "gantry_objects_total", method=method, outcome="failure") == _FAILED
+    batches = value(runner, "gantry_batch_commit_seconds_count", method=method)
+    assert batches and batches == value(runner, "gantry_batch_commit_seconds_bucket", method=method, le="+Inf")
+    assert "gantry_failures_total" not in scrape(web)
+
+
+def test_the_role_and_who_is_alive(cluster: Cluster) -> None:
+    for name, role in (("web", "replica"), ("runner", "runner")):
+        samples = scrape(cluster.servers[name])
+        assert [dict(labels)["role"] for labels in samples["gantry_server_info"]] == [role]
+        assert samples["gantry_servers_live"] == {(("runs", "true"),): 1, (("runs", "false"),): 1}
+        assert 0 <= samples["gantry_sign_of_life_age_seconds"][()] < 60
+
+
+def test_what_nobody_has_claimed_is_the_queue(cluster: Cluster) -> None:
+    web, runner = cluster.servers["web"], cluster.servers["runner"]
+    store, bucket = web.create_store("d", "queue"), cluster.fill({"a.dcm": make_instance()})
+    runner.stop()
+    names = [web.import_(store, f"{bucket}/**") for _ in range(2)]
+    assert value(web, "gantry_queue_unclaimed") == 2
+    assert value(web, "gantry_queue_claimed") == 0
+    web.wait_until(lambda: (value(web, "gantry_queue_oldest_seconds") or 0) > 0.5)
+    runner.start()
+    for name in names:
+        web.wait(name)
+    assert value(web, "gantry_queue_unclaimed") == 0
+    assert value(web, "gantry_queue_oldest_seconds") == 0
+    with cluster.s3.fail("503 SlowDown", methods=["ListObjectsV2"]):
+        name = web.import_(store, f"{bucket}/**")
+        web.wait_until(lambda: value(web, "gantry_queue_claimed") == 1)
+        assert value(web, "gantry_queue_unclaimed") == 0
+    web.wait(name)
+    assert value(web, "gantry_queue_claimed") == 0
+
+
+def test_a_database_that_is_away_takes_its_own_series_alone(cluster: Cluster) -> None:
+    web = cluster.servers["web"]
+    before = make_known(scrape(web))
+    cluster.postgres.stop()
+    try:
+        samples = scrape(web)
+        assert samples["gantry_index_up"] == {(): 0}
+        assert make_known(samples) == before - FROM_INDEX
+    finally:
+        cluster.postgres.start()
+    web.wait_until(lambda: value(web, "gantry_index_up") == 1)
+    assert make_known(scrape(web)) == before
+
+
+def test_a_database_that_hangs_is_not_waited_for(cluster: Cluster) -> None:
+    web = cluster.servers["web"]
+    pids = [int(pid) for (pid,) in cluster.query("SELECT pid FROM pg_stat_activity WHERE datname IS NOT NULL")]
+    postmaster = int((cluster.postgres.directory / "data" / "postmaster.pid").read_text().split()[0])
+    stopped = [postmaster, *filter(_is_there, pids)]
+    for pid in stopped:
+        os.kill(pid, signal.SIGSTOP)
+    try:
+        assert value(web, "gantry_index_up") == 0  # a scrape that waits would meet the timeout of the client
+    finally:
+        for pid in stopped:
+            os.kill(pid, signal.SIGCONT)
+    web.wait_until(lambda: value(web, "gantry_index_up") == 1)
+
+
+def _is_there(pid: int) -> bool:
+    return Path("/proc", str(pid)).exists()

@@ -133,6 +133,19 @@ def test_of_what_was_not_committed_at_the_end_of_an_operation(
     assert [each.key for each in seams.blobs.list("main/1/")] == []
 
 
+def test_what_a_later_attempt_has_written_stays(seams: Seams) -> None:
+    """One that was frozen wakes in its sweep when another server has long gone on."""
+    begin(seams, Method.IMPORT_DICOM_DATA, {"uri": "gs://source/**", "storage_class": "STANDARD"})
+    frozen = seams.index.operations.claim_operation("one")
+    assert frozen is not None and frozen.attempt == 1
+    prefix = f"main/1/{frozen.name.id}"
+    for attempt in ("a1", "a2", "b10"):
+        write(seams, f"{prefix}/{attempt}-a0/000.0000-", 1)
+    assert sweep_at_end(seams, frozen) == []
+    left = {each.key.removeprefix(prefix).partition("-")[0] for each in seams.blobs.list("main/1/")}
+    assert left == {"/a2", "/b10"}
+
+
 def test_of_an_upload_of_which_nothing_has_a_row(seams: Seams, monkeypatch: pytest.MonkeyPatch) -> None:
     second = create_store(seams, DicomStoreName("p", "us-central1", "d", "second"))
     lot = seams.index.uploads.begin_upload(second)

@@ -6,6 +6,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +14,12 @@ import pytest
 
 from gantry.errors import DiskAway
 from gantry.index.counting import discard_blobs
+from gantry.membership import Membership
 from gantry.names import DicomStoreName
 from gantry.operations.blob_keys import sweep_at_end
+from gantry.operations.commits import Totals, commit
 from gantry.operations.sweeper import sweep_garbage, sweep_stores
-from gantry.resources import Method
+from gantry.resources import Batch, Method
 from gantry.seams import Seams
 from gantry.storage.local_blobs import LocalBlobs
 from gantry.studies.upload_sweeps import sweep_uploads
@@ -144,6 +147,20 @@ def test_what_a_later_attempt_has_written_stays(seams: Seams) -> None:
     assert sweep_at_end(seams, frozen) == []
     left = {each.key.removeprefix(prefix).partition("-")[0] for each in seams.blobs.list("main/1/")}
     assert left == {"/a2", "/b10"}
+
+
+def test_of_several_servers_one_frees_what_a_batch_gives_up(seams: Seams) -> None:
+    """Not every server of S3 knows the condition that two who rewrite a segment need."""
+    begin(seams, Method.IMPORT_DICOM_DATA, {"uri": "gs://source/**", "storage_class": "STANDARD"})
+    operation = seams.index.operations.claim_operation("one")
+    assert operation is not None
+    key = "main/1/stow/7/1.dcm"
+    seams.blobs.put(key, [b"x"])
+    for is_keeper in (False, True):
+        members = Membership()
+        members.is_keeper = is_keeper
+        commit(replace(seams, members=members), operation, "one", Batch("x", garbage=(key,)), Totals())
+        assert [each.key for each in seams.blobs.list("main/1/stow/")] == ([] if is_keeper else [key])
 
 
 def test_of_an_upload_of_which_nothing_has_a_row(seams: Seams, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from statistics import median
 from typing import NamedTuple
@@ -40,13 +40,23 @@ def main(arguments: list[str]) -> int:
     """0; 1 when the run failed or a result is wrong."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks before", description=__doc__)
     parser.add_argument("checkout", type=Path, metavar="DIRECTORY", help="the checkout of the other version")
+    return run(parser, arguments, KINDS, lambda work, options: _start(work, options.checkout))
+
+
+def run(
+    parser: argparse.ArgumentParser,
+    arguments: list[str],
+    kinds: Iterable[Kind],
+    start: Callable[[Path, argparse.Namespace], AbstractContextManager[Sides]],
+) -> int:
+    """Compare the two servers that ``start`` gives. 0; 1 when the run failed or a result is wrong."""
     parser.add_argument("--rounds", type=int, default=5, help="(%(default)s)")
     parser.add_argument("--scale", type=float, default=1.0, help="so many times the files (%(default)s)")
     parser.add_argument("--dir", help="work in a new directory inside this one; it decides the file system")
     options = parser.parse_args(arguments)
     try:
-        with work_directory(options.dir) as work, _start(work, options.checkout) as sides:
-            compare(work, sides, scaled(KINDS, options.scale), options.rounds)
+        with work_directory(options.dir) as work, start(work, options) as sides:
+            _compare(work, sides, _scaled(kinds, options.scale), options.rounds)
     except BenchmarkError as error:
         print(f"benchmark failed: {error}", file=sys.stderr)
         return 1
@@ -63,12 +73,12 @@ def _start(work: Path, checkout: Path) -> Iterator[Sides]:
         yield {"this": this, "before": before}
 
 
-def scaled(kinds: Iterable[Kind], scale: float) -> list[Kind]:
+def _scaled(kinds: Iterable[Kind], scale: float) -> list[Kind]:
     """With so many times the files."""
     return [kind._replace(count=max(1, int(kind.count * scale))) for kind in kinds]
 
 
-def compare(work: Path, sides: Sides, kinds: Iterable[Kind], rounds: int) -> None:
+def _compare(work: Path, sides: Sides, kinds: Iterable[Kind], rounds: int) -> None:
     """Print a line for the imports and one for the exports of each kind. Raises BenchmarkError."""
     first, second = (f"{name} /s" for name in sides)
     print(f"{'':22}{first:>14}{second:>14}{'rate':>8}{'CPU':>8}", flush=True)

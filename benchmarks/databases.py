@@ -7,15 +7,13 @@ of a wheel. Its processor time is not in the figures: it would run elsewhere.
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
 from tests.support import postgresql
 
-from benchmarks.beside import KINDS, Kind, Sides, compare, scaled
-from benchmarks.machine import BenchmarkError, work_directory
+from benchmarks.beside import KINDS, Kind, Sides, run
 from benchmarks.service import Service
 
 _KINDS = (Kind("tiny", 2_700, 4000), *KINDS)
@@ -24,17 +22,7 @@ _KINDS = (Kind("tiny", 2_700, 4000), *KINDS)
 def main(arguments: list[str]) -> int:
     """0; 1 when the run failed or a result is wrong."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks databases", description=__doc__)
-    parser.add_argument("--rounds", type=int, default=5, help="(%(default)s)")
-    parser.add_argument("--scale", type=float, default=1.0, help="so many times the files (%(default)s)")
-    parser.add_argument("--dir", help="work in a new directory inside this one; it decides the file system")
-    options = parser.parse_args(arguments)
-    try:
-        with work_directory(options.dir) as work, _start(work) as sides:
-            compare(work, sides, scaled(_KINDS, options.scale), options.rounds)
-    except BenchmarkError as error:
-        print(f"benchmark failed: {error}", file=sys.stderr)
-        return 1
-    return 0
+    return run(parser, arguments, _KINDS, lambda work, _: _start(work))
 
 
 @contextmanager

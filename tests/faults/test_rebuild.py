@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy.exc import OperationalError
 
 from tests.cli.harness import run
 from tests.faults.lost import bytes_on_disk, copy_index, lose_index, put_index_back
@@ -200,8 +201,9 @@ def test_what_cannot_be_read_is_named_and_everything_else_is_taken_up(server: Ga
 def is_complete(data: Path) -> bool:
     try:
         return query(data, "SELECT rebuilding, (SELECT count(*) FROM dicom_store) > 0 FROM generation") == [(0, 1)]
-    except sqlite3.OperationalError:
-        return False  # it has no tables yet
+    except OperationalError as error:
+        assert "no such table" in str(error)
+        return False  # killed before it had made them
 
 
 @pytest.mark.parametrize("seed", range(3))

@@ -24,6 +24,7 @@ FILE = "GANTRY_CONFIG"
 """The variable that names the settings file: a worker's processes find their credentials there."""
 
 _SECRETS = ("secret_access_key", "session_token", "account_key", "sas_token")
+_SAYS_HOW = (*_SECRETS, "profile", "anonymous", "instance_metadata", "credentials_file")
 _CREDENTIALS = (
     *("profile", "access_key_id", *_SECRETS, "anonymous", "instance_metadata", "ca_file"),
     *("credentials_file", "billing_project"),
@@ -83,7 +84,7 @@ def complete_place(values: dict[str, Any], has_secret: bool) -> RemotePlace:
     own = find_remote(_read_own_buckets(), place.address)
     if own is not None and own.provider == place.provider:
         place = replace(place, **{name: getattr(own, name) for name in _CREDENTIALS})
-    if has_secret and not any(getattr(place, name) for name in _SECRETS):
+    if has_secret and not any(getattr(place, name) for name in _SAYS_HOW):
         raise FailedPrecondition(
             f"{place.address}: the settings of a worker have no key for this bucket, and those of the server do",
             advice="give the settings of the workers the same entries in remote_buckets",

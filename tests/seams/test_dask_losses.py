@@ -13,6 +13,7 @@ import pytest
 from gantry.engines import roster, workers
 from gantry.errors import NoWorker
 from gantry.seams import Call, WorkerDied, Workers
+from tests.access.test_tls import make_certificate
 from tests.seams import calls
 from tests.support.engines import DaskCluster, close, dask_cluster, reach
 
@@ -169,3 +170,22 @@ def test_a_worker_of_dask_itself_gets_no_calls(cluster: DaskCluster, executor: W
     own = cluster.start_worker(1)
     assert {executor.submit(calls.find_worker).result(120) for _ in range(20)} == {own.pid}
     assert executor.size == 1
+
+
+def test_connections_are_encrypted_and_both_ends_are_checked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The certificate signs itself, so it is its own authority; another one is a stranger's."""
+    monkeypatch.setattr(roster, "NO_WORKER_SECONDS", 120)
+    (tmp_path / "stranger").mkdir()
+    cert, key = make_certificate(tmp_path)
+    settings = {"executor_ca": str(cert), "executor_cert": str(cert), "executor_key": str(key)}
+    tls = ("--tls-ca-file", str(cert), "--tls-cert", str(cert), "--tls-key", str(key))
+    env = {f"GANTRY_{name.upper()}": value for name, value in settings.items()}
+    with dask_cluster(tmp_path, settings=env, tls=tls) as made:
+        executor = reach(made, **settings)
+        assert executor.submit(calls.add, 1, 2).result(120) == 3
+        close(executor)
+        monkeypatch.setattr(roster, "NO_WORKER_SECONDS", 2)
+        cert, key = make_certificate(tmp_path / "stranger")
+        stranger = reach(made, executor_ca=settings["executor_ca"], executor_cert=str(cert), executor_key=str(key))
+        assert isinstance(stranger.submit(calls.add, 1, 2).exception(60), NoWorker)
+        close(stranger)

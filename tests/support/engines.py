@@ -18,6 +18,7 @@ from gantry.settings.loading import load_settings
 from tests.support.missing import not_tested
 
 ROOT = Path(__file__).parents[2]
+_HIDE = 'mount -t tmpfs none "$0" && exec "$@"'
 _WORKER = """
 import os, sys, gantry
 gantry.__version__ = os.environ.get("GANTRY_TEST_VERSION", gantry.__version__)
@@ -51,9 +52,13 @@ class DaskCluster:
         where = ("--host", f"{'tls' if self._tls else 'tcp'}://127.0.0.1", "--port", str(self.port))
         self.scheduler = self._start(("-m", "dask", "scheduler", *where, "--no-dashboard", *self._tls))
 
-    def start_worker(self, processes: int = 2, env: Mapping[str, str] | None = None) -> subprocess.Popen[bytes]:
-        """``GANTRY_TEST_VERSION`` in ``env`` is the version of Gantry that it has."""
-        made = self._start(("-c", _WORKER, "worker", "--processes", str(processes)), env or {})
+    def start_worker(
+        self, processes: int = 2, env: Mapping[str, str] | None = None, hidden: Path | None = None
+    ) -> subprocess.Popen[bytes]:
+        """``GANTRY_TEST_VERSION`` in ``env`` is the version of Gantry that it has. ``hidden``: a directory that it sees
+        as an empty one, as on another machine; for root."""
+        before = () if hidden is None else ("unshare", "--mount", "sh", "-c", _HIDE, str(hidden))
+        made = self._start(("-c", _WORKER, "worker", "--processes", str(processes)), env or {}, before)
         self.workers.append(made)
         return made
 
@@ -62,10 +67,12 @@ class DaskCluster:
         command = ("-m", "dask", "worker", f"tcp://127.0.0.1:{self.port}", "--no-nanny", "--no-dashboard")
         self.workers.append(self._start(command))
 
-    def _start(self, command: tuple[str, ...], env: Mapping[str, str] | None = None) -> subprocess.Popen[bytes]:
+    def _start(
+        self, command: tuple[str, ...], env: Mapping[str, str] | None = None, before: tuple[str, ...] = ()
+    ) -> subprocess.Popen[bytes]:
         with open(self.log, "ab") as log:
             return subprocess.Popen(
-                [sys.executable, *command], env=self._env | (env or {}), stdout=log, stderr=log, cwd=ROOT
+                [*before, sys.executable, *command], env=self._env | (env or {}), stdout=log, stderr=log, cwd=ROOT
             )
 
     def kill_scheduler(self) -> None:

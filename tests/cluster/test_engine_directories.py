@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -45,6 +46,7 @@ def test_the_operation_waits_says_why_and_goes_on_with_a_worker_that_sees_them(t
             apart = engine.start_worker(1, hidden=home / hidden)
             operation = server.import_(server.create_store("d", "s"), "gs://in/**")
             server.wait_until(lambda: "may not be mounted" in _said(server, operation))
+            assert _said(server, operation).startswith(f"worker on {socket.gethostname()}: ")
             seen = Path(f"/proc/{apart.pid}/root{home / hidden}")
             assert list(seen.iterdir()) == [], "nothing is written where the worker is"
             engine.kill_worker(apart)

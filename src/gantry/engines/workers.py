@@ -19,7 +19,7 @@ from typing import Any
 from gantry import __version__
 from gantry.engines.links import Away, Connect, GivenBack, Link, Lost
 from gantry.engines.roster import Remote, Roster
-from gantry.errors import NoWorker
+from gantry.errors import NoWorker, StatusError
 from gantry.seams import Call, CallEnded, WorkerDied, Workers
 
 logger = logging.getLogger(__name__)
@@ -304,8 +304,8 @@ class EngineWorkers(Workers):
                 call.remote = None
                 self._roster.put_back(remote)
             if isinstance(answer, bytes):
-                outcome: tuple[bool, Any] = pickle.loads(answer)  # noqa: S301 - the worker has the data in any case
-                return outcome
+                ok, value = pickle.loads(answer)  # noqa: S301 - the worker has the data in any case
+                return ok, _place(value, remote) if not ok else value
             if isinstance(answer, GivenBack):
                 remote.is_leaving = True
             elif isinstance(answer, NoWorker):
@@ -330,6 +330,13 @@ class EngineWorkers(Workers):
         finally:
             if not running.done():
                 running.cancel()
+
+
+def _place(error: Exception, remote: Remote) -> Exception:
+    """What an operation waits for may be there, and not where the worker is: whoever reads it learns which one."""
+    if isinstance(error, StatusError) and error.waits_for is not None and remote.said is not None:
+        return error.within(f"worker on {remote.said.host}")
+    return error
 
 
 def _fail(call: _Call, error: Exception) -> None:

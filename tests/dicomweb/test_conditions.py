@@ -13,7 +13,7 @@ from gantry.studies import metadata
 from tests.dicomweb.instances import instance, packaged, uids_of
 from tests.support.answers import refused
 from tests.support.gantry import Gantry
-from tests.support.server import GantryServer
+from tests.support.replicas import start_server
 from tests.support.web import JSON, ONE_AS_STORED, Web, uid_path
 
 A, CT = ("1.2.8", "1.2.8.1", "1.2.8.1.1"), packaged("CT_small.dcm")
@@ -118,7 +118,7 @@ def test_parts_with_other_addresses_have_another_tag(tail: str, accept: str, two
 def two_names(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Web]:
     """A server whose address in answers is that by which the caller came."""
     home: Path = tmp_path_factory.mktemp("names")
-    server = GantryServer(home / "data", home / "buckets")
+    server = start_server(home / "data", home / "buckets")
     web = Web(Gantry(server))
     web.stored(CT)
     yield web

@@ -301,6 +301,7 @@ def test_a_body_that_was_cut_short_keeps_what_was_whole(gantry: Gantry) -> None:
     assert [value(item, "00081155") for item in values(response.json(), STORED)] == [A[2]]
 
 
+@pytest.mark.one_process("looks for the bytes in the data directory")
 def test_a_client_that_goes_away_leaves_nothing(gantry: Gantry) -> None:
     web, noise = Web(gantry), os.urandom(5000)
     content_type, body = multipart([instance(A, PixelData=noise), instance(B, PixelData=bytes(3_000_000))])

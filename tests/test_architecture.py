@@ -34,7 +34,17 @@ LAYERS = {
         *("storage.uris", "storage.extents", "dicom.forms", "iam."),
     ),
     "ports": (
-        *("seams", "backoff", "membership", "beats", "calls_ahead", "calls_that_hang", "index_protocols.", "pauses"),
+        *(
+            "seams",
+            "backoff",
+            "membership",
+            "asked_aside",
+            "beats",
+            "calls_ahead",
+            "calls_that_hang",
+            "index_protocols.",
+            "pauses",
+        ),
         *("durable_files", "system_errors"),
     ),
     "dicom": ("dicom.",),

@@ -17,7 +17,7 @@ from gantry.resources import Batch, Dataset, Failure, Method, Operation
 from tests.support.answers import refused
 from tests.support.databases import index_url, query
 from tests.support.gantry import Gantry
-from tests.support.server import GantryServer
+from tests.support.replicas import start_server
 
 DAY = 86_400_000_000
 DATASET = DatasetName("p", "l", "d")
@@ -27,7 +27,7 @@ LATER = datetime.now(UTC) + timedelta(days=1)
 @pytest.fixture
 def aged(tmp_path: Path) -> Iterator[Gantry]:
     """A server of the test's own that keeps operations for 10 days."""
-    server = GantryServer(tmp_path / "data", tmp_path / "buckets", env={"GANTRY_RETENTION_DAYS": "10"})
+    server = start_server(tmp_path / "data", tmp_path / "buckets", env={"GANTRY_RETENTION_DAYS": "10"})
     try:
         yield Gantry(server)
     finally:

@@ -305,6 +305,7 @@ def test_a_body_that_was_cut_short_keeps_what_was_whole(gantry: Gantry) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.one_process("looks for the bytes in the data directory")
 def test_a_client_that_goes_away_leaves_nothing(gantry: Gantry) -> None:
     web, noise = Web(gantry), os.urandom(5000)
     content_type, body = multipart([instance(A, PixelData=noise), instance(B, PixelData=bytes(3_000_000))])

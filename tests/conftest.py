@@ -16,6 +16,8 @@ from tests.support.gantry import Gantry, without_tracebacks
 from tests.support.server import GantryServer
 
 BIG = 3000
+CASES = 4
+"""Of a test with more cases ``./run test`` runs so many, from all of them, and ``./run test-slow`` the others."""
 _BEGUN = time.monotonic()
 # Before any module of tests makes settings of its own: no property fails because the machine is busy.
 settings.register_profile("unhurried", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -33,12 +35,26 @@ def pytest_unconfigure() -> None:
     prepared.end()
 
 
+@pytest.hookimpl(tryfirst=True)  # before marks are selected
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """With PostgreSQL tests about SQLite alone are left out, and the summary says why."""
+    mark_further_cases(items)
     if databases.is_server():
         for each in items:
             if mark := each.get_closest_marker("sqlite"):
                 each.add_marker(pytest.mark.skip(reason=f"left out with PostgreSQL: {mark.args[0]}"))
+
+
+def mark_further_cases(items: list[pytest.Item]) -> None:
+    """Mark the cases of a test that are more than CASES as ``further``."""
+    tests: dict[str, list[pytest.Item]] = {}
+    for each in items:
+        tests.setdefault(each.nodeid.partition("[")[0], []).append(each)
+    for cases in tests.values():
+        kept = {number * len(cases) // CASES for number in range(CASES)}
+        for number, each in enumerate(cases):
+            if len(cases) > CASES and number not in kept:
+                each.add_marker(pytest.mark.further)
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -249,6 +249,7 @@ def test_a_right_answer_is_taken_and_wrong_ones_are_not(scenario: Scenario, worl
         assert world.proxy.lied, name
 
 
+@pytest.mark.slow
 def test_what_was_stored_is_asked_for_afterwards(world: World) -> None:
     (scenario,) = [item for item in SCENARIOS if item.name == "store"]
     after = scenario.after(world.data, 0)

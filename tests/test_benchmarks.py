@@ -91,6 +91,7 @@ def test_growth_figures_take_two_steps_at_each_end() -> None:
     assert figures["cpu_ratio"] == 1
 
 
+@pytest.mark.slow
 @needs_proc
 def test_table_for_people(tmp_path: Path) -> None:
     done = run("import", "--count", "5", "--size", "4000", "--rounds", "1", "--profile", directory=tmp_path)

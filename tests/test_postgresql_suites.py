@@ -29,10 +29,11 @@ SLOW = {
     "dicomweb/test_update.py dicomweb/test_update_metadata.py dicomweb/test_statements_of_reads.py "
     "dicomweb/test_names_of_marks.py dicomweb/test_replaced_meanwhile.py",
 }
-"""About seven minutes of a processor."""
+"""About ten minutes of a processor."""
 PARTS = [*QUICK, *(pytest.param(name, marks=pytest.mark.slow) for name in SLOW)]
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(1800)
 @pytest.mark.parametrize("part", PARTS)
 def test_a_suite_passes_with_postgresql(part: str) -> None:
@@ -41,7 +42,7 @@ def test_a_suite_passes_with_postgresql(part: str) -> None:
     command = [sys.executable, "-m", "pytest", "-q", "-n", "0", "-p", "no:randomly", "-p", "no:cacheprovider"]
     environ = {name: value for name, value in os.environ.items() if name != "GANTRY_TEST_MINUTES"}
     environ[databases.VARIABLE] = databases.POSTGRESQL
-    command += ["-m", "not slow", SHOWN, *files]
+    command += ["-m", "not slow and not further" if part in QUICK else "not long", SHOWN, *files]
     done = subprocess.run(command, env=environ, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout[-20_000:] + done.stderr[-2000:]
     passed = re.search(r"(\d+) passed", done.stdout)

@@ -15,6 +15,7 @@ SOME = "tests/words/test_backoff.py"
 OF_A_PROPERTY = settings(max_examples=10)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("minutes", "outcome"), [("0", "skipped"), ("60", "passed"), ("", "passed")])
 def test_what_has_not_begun_in_time_is_left_out(minutes: str, outcome: str) -> None:
     command = [sys.executable, "-m", "pytest", "-p", "no:randomly", "-p", "no:cacheprovider", "-n", "0", SOME]

@@ -153,6 +153,7 @@ def test_a_required_line_comes_before_the_call_and_one_after_it(strict: Audited)
     assert (first["protoPayload"]["status"], last["protoPayload"]["status"]) == ({}, {"code": 5})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["POST", "GET"])
 def test_a_required_line_that_hangs_holds_no_other_request(tmp_path: Path, method: str) -> None:
     """The disk of the audit log gives no answer: the calls that wait for it wait in threads."""

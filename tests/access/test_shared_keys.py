@@ -137,6 +137,7 @@ def test_a_key_that_is_deleted_is_good_nowhere(
     assert other.recheck(f"key:{key['private_key_id']}") is None
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("slowly")
 def test_unknown_keys_make_no_work(one: ServiceAccounts, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whoever tries keys that do not exist makes the server look once a second."""
@@ -209,6 +210,7 @@ def test_a_start_that_was_cut_brings_no_deleted_key_back(opened: ExitStack, data
 def silent(_what: str, _done: int, _total: int) -> None: ...
 
 
+@pytest.mark.slow
 def test_keys_follow_an_index_that_moves_up_and_down(opened: ExitStack, empty: str, tmp_path: Path) -> None:
     data = tmp_path / "data"
     data.mkdir()
@@ -234,6 +236,7 @@ def test_keys_follow_an_index_that_moves_up_and_down(opened: ExitStack, empty: s
     assert [each.id for each in accounts(opened, "sqlite", data).list()] == [kept["private_key_id"]]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("step", ["write_key_files", "_rename"])
 def test_a_copy_that_was_interrupted_brings_the_keys_all_the_same(
     opened: ExitStack, empty: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str

@@ -186,6 +186,7 @@ def test_session_fixation_by_a_session_of_ones_own(guarded: Guarded) -> None:
     assert attacker.get(f"/{DATASETS}/d").status_code == 401
 
 
+@pytest.mark.slow
 def test_a_session_outlives_the_server_and_not_its_token(guarded: Guarded) -> None:
     client = signed_in(guarded, "dora")
     guarded.grant("projects/p", (STORES, "dora"))
@@ -336,6 +337,7 @@ def test_no_more_than_four_wait_for_the_issuer_at_a_time(issuer: Issuer, monkeyp
             answered.clear()
 
 
+@pytest.mark.slow
 def test_an_issuer_that_is_away(guarded: Guarded, issuer: Issuer, monkeypatch: pytest.MonkeyPatch) -> None:
     guarded.server.restart()  # it has not been asked yet
     monkeypatch.setattr(issuer, "down", True)

@@ -6,6 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import httpx
+import pytest
 
 from tests.support.dicom import make_instance
 from tests.support.gantry import Gantry
@@ -64,6 +65,7 @@ def test_of_different_content_imported_at_once_one_wins_and_every_loss_is_told(g
     assert len(gantry.stored()) == 40
 
 
+@pytest.mark.slow
 def test_more_operations_than_run_at_once_all_end(gantry: Gantry) -> None:
     gantry.put(gantry.bucket, "a.dcm", make_instance())
     gantry.import_("a.dcm")
@@ -72,6 +74,7 @@ def test_more_operations_than_run_at_once_all_end(gantry: Gantry) -> None:
     assert len(gantry.objects(gantry.out)) == 30
 
 
+@pytest.mark.slow
 def test_more_operations_than_a_project_may_have_are_refused(tmp_path: Path) -> None:
     """§1.19: 429, and the words say what to do; other projects have their own number."""
     server = GantryServer(tmp_path / "data", tmp_path / "buckets", env={"GANTRY_MAX_OPERATIONS": "1"})

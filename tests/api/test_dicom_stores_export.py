@@ -164,6 +164,7 @@ class TestOperation:
         assert sample["resource"].rstrip("/") == f"gs://{filled.out}-missing/d"
         assert not (filled.server.buckets / f"{filled.out}-missing").exists()
 
+    @pytest.mark.slow
     def test_progress_while_it_runs(self, gantry: Gantry, big_bucket: str) -> None:
         """§5.1.3"""
         assert counts(gantry.import_(f"gs://{big_bucket}/**")) == (3000, 0)

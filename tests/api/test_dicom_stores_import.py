@@ -362,6 +362,7 @@ class TestOperation:
         assert gantry.import_("3.dcm")["error"]["code"] == 3
         assert gantry.import_("?.dcm")["error"]["code"] == 2
 
+    @pytest.mark.slow
     def test_progress_while_it_runs(self, gantry: Gantry, big_bucket: str) -> None:
         """§5.1.3, §17.5: counters add up, nothing goes backwards, pending falls once the listing has ended."""
         name = gantry.server.import_(gantry.store, f"gs://{big_bucket}/**")

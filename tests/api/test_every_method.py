@@ -66,6 +66,7 @@ def same_head(gantry: Gantry, path: str) -> None:
     }, path
 
 
+@pytest.mark.slow
 def test_head_is_get_without_its_body(web: Web) -> None:
     gantry = web.gantry
     paths = [f"/v1/{path}" for path in api_paths(gantry)] + [f"/{web.root}/{path}" for path in WEB]

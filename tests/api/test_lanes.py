@@ -190,6 +190,7 @@ def test_a_thread_takes_the_next_of_its_lane_while_the_event_loop_is_busy() -> N
     asyncio.run(work())
 
 
+@pytest.mark.slow
 def test_whoever_is_cancelled_leaves_the_queue_and_waits_for_what_has_begun() -> None:
     begun, end = threading.Event(), threading.Event()
     ended: list[Any] = []

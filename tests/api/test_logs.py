@@ -97,6 +97,7 @@ def test_moments_before_and_behind_all_years(gantry: Gantry, failed: tuple[Json,
     assert entries(gantry, f"timestamp<{first}") == entries(gantry, f"timestamp>{last}") == []
 
 
+@pytest.mark.slow
 def test_filters(gantry: Gantry, failed: tuple[Json, Json]) -> None:
     """Each selects some of the eight entries; an operator that does not hold selects none."""
     first, second = (item["name"].rpartition("/")[2] for item in failed)

@@ -23,6 +23,7 @@ def test_an_import_stops_and_what_it_did_remains(gantry: Gantry, big_bucket: str
     assert len(gantry.stored()) == success
 
 
+@pytest.mark.slow
 def test_an_export_stops(gantry: Gantry, big_bucket: str) -> None:
     gantry.import_(f"gs://{big_bucket}/**")
     name = gantry.server.export(gantry.store, f"gs://{gantry.out}")
@@ -32,6 +33,7 @@ def test_an_export_stops(gantry: Gantry, big_bucket: str) -> None:
     assert counts(operation)[0] <= len(gantry.objects(gantry.out)) < 3000
 
 
+@pytest.mark.slow
 def test_a_cancelled_import_can_be_repeated(gantry: Gantry, big_bucket: str) -> None:
     name = gantry.server.import_(gantry.store, f"gs://{big_bucket}/**")
     gantry.call("POST", f"v1/{name}:cancel", json={})

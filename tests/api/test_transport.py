@@ -548,6 +548,7 @@ class TestErrors:
 class TestAnything:
     """No request makes the server fail: whatever comes, the answer is below 500 or an honest 501."""
 
+    @pytest.mark.slow
     @settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
     @given(
         body=st.binary(max_size=60), encoding=st.sampled_from(["", "gzip"]), version=st.sampled_from(["v1", "v1beta1"])
@@ -557,6 +558,7 @@ class TestAnything:
         response = gantry.request("PATCH", f"{version}/{gantry.store}", content=body, headers=headers)
         assert response.status_code in (200, 400), (response.status_code, response.text)
 
+    @pytest.mark.slow
     @settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
     @given(
         fields=st.dictionaries(

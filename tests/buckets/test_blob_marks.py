@@ -159,6 +159,7 @@ def test_a_lost_index_is_noticed(own: BlobHome) -> None:
 # --- a setting that is changed
 
 
+@pytest.mark.slow
 def test_instances_in_a_directory_stay_there(own: BlobHome) -> None:
     own.write(address="")
     with own.opened():
@@ -208,6 +209,7 @@ def test_instances_in_a_bucket_stay_there(own: BlobHome, other: str) -> None:
         pass
 
 
+@pytest.mark.slow
 def test_a_tier_is_named_while_it_has_blobs(tmp_path: Path, buckets: S3Buckets) -> None:
     own = BlobHome(tmp_path, buckets, tiers={"ARCHIVE": "COLD"})
     fill(own)
@@ -226,6 +228,7 @@ def test_a_tier_is_named_while_it_has_blobs(tmp_path: Path, buckets: S3Buckets) 
     assert mark_of(own, "ARCHIVE") == mark_of(own)
 
 
+@pytest.mark.slow
 def test_another_tier_is_another_place_for_new_objects_only(tmp_path: Path, buckets: S3Buckets) -> None:
     own = BlobHome(tmp_path, buckets, tiers={"ARCHIVE": "COLD"})
     fill(own)
@@ -259,6 +262,7 @@ def test_a_bucket_that_does_not_exist_is_an_error_of_the_start(own: BlobHome) ->
 # --- an older index
 
 
+@pytest.mark.slow
 @pytest.mark.sqlite("puts an older file back")
 def test_an_older_index_is_noticed_by_the_bucket(own: BlobHome, caplog: pytest.LogCaptureFixture) -> None:
     """The data directory as a whole was put back from a backup."""

@@ -77,6 +77,7 @@ def are_gone(home: BlobHome, *data: bytes) -> bool:
     return not any(each in there for each in data)
 
 
+@pytest.mark.slow
 def test_a_whole_walk(home: BlobHome, server: GantryServer) -> None:
     gantry = Gantry(server)
     web = Web(gantry, "v1beta1")
@@ -157,6 +158,7 @@ def _replace_and_delete(home: BlobHome, server: GantryServer, web: Web, picture:
     settle(server)
 
 
+@pytest.mark.slow
 def test_everything_is_made_again_from_the_bucket_alone(home: BlobHome, server: GantryServer) -> None:
     gantry = Gantry(server)
     web, other = Web(gantry), gantry.new_store("other")
@@ -193,6 +195,7 @@ def test_everything_is_made_again_from_the_bucket_alone(home: BlobHome, server: 
     assert findings(home.data, settings=home.load()) == []
 
 
+@pytest.mark.slow
 def test_a_server_that_is_killed_while_it_imports(home: BlobHome, server: GantryServer, served: Served) -> None:
     """Each instance is counted once, and no object is left that no row names."""
     gantry = Gantry(server)
@@ -222,6 +225,7 @@ def test_a_server_that_is_killed_while_it_imports(home: BlobHome, server: Gantry
     assert [path.name for path in (home.data / "uploads").glob("*/*")] == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("served", ["s3"], indirect=True)
 def test_a_bucket_that_is_away(home: BlobHome, server: GantryServer, served: Served) -> None:
     """Imports wait and say so, uploads are answered with 503, and all goes on by itself."""

@@ -144,6 +144,7 @@ def free(home: BlobHome, key: str) -> None:
         assert seams.blobs.delete_all([key]) == {}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("reads", [False, True])
 @pytest.mark.parametrize("uids", [OWN, small()], ids=["own", "small"])
 def test_a_row_whose_bytes_were_freed(home: BlobHome, uids: tuple[str, str, str], reads: bool) -> None:

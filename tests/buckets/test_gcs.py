@@ -89,6 +89,7 @@ def test_objects_that_cannot_be_read_are_failures_alone(remote: GcsRemote, gcs: 
     assert "storage.objects.get" in found["03.dcm"][1] and "changed since" in found["05.dcm"][1]
 
 
+@pytest.mark.slow
 def test_requests_that_fail_for_a_moment_are_tried_again_on_both_ways(remote: GcsRemote, gcs: GcsServer) -> None:
     made = make_some(40)
     remote.put(made)

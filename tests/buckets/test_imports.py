@@ -15,6 +15,7 @@ from tests.support.server import counts, pending
 UIDS = "1.2.11", "1.2.11.4"
 
 
+@pytest.mark.slow
 def test_every_key_is_imported_and_read_under_its_exact_name(remote: Remote) -> None:
     expected = {}
     for number, key in enumerate(ODD_KEYS):
@@ -75,6 +76,7 @@ def test_wildcards(remote: Remote, pattern: str, found: set[int]) -> None:
     assert {int(uids.rpartition(".")[2]) for uids in remote.gantry.stored()} == found
 
 
+@pytest.mark.slow
 def test_what_passed_through_is_counted(remote: Remote) -> None:
     """What is unpacked here has its size in the bucket. Objects under a key of KMS have no checksum there."""
     name = remote.make_bucket("kms")
@@ -101,6 +103,7 @@ def test_an_empty_object_is_a_failure_with_its_name(remote: Remote) -> None:
     assert list(remote.gantry.failures(done)) == [f"s3://{remote.bucket}/empty.dcm"]
 
 
+@pytest.mark.slow
 def test_large_objects_pass_in_pieces(remote: Remote) -> None:
     """Longer than what is read by one request, and than one part of an upload."""
     pixels = bytes(range(256)) * (20 << 12)
@@ -113,6 +116,7 @@ def test_large_objects_pass_in_pieces(remote: Remote) -> None:
     assert "Uploads" not in remote.client.list_multipart_uploads(Bucket=remote.out)
 
 
+@pytest.mark.slow
 def test_many_objects_go_out_and_in_again(remote: Remote) -> None:
     count = 300
     for number in range(count):

@@ -132,6 +132,7 @@ def test_a_first_try_that_comes_when_what_its_repetition_wrote_is_deleted(
     assert own.blobs() == {}
 
 
+@pytest.mark.slow
 def test_a_request_of_a_worker_that_was_sent_again(
     own: BlobHome, seams: Seams, s3_server: S3Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -182,6 +183,7 @@ def begin_import(own: BlobHome, seams: Seams) -> Operation:
     return operation
 
 
+@pytest.mark.slow
 def test_what_an_operation_has_given_up(
     own: BlobHome, seams: Seams, s3_server: S3Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -322,6 +324,7 @@ def test_a_backup_that_begins_while_rows_are_looked_up(
     assert not late & set(own.blobs()) and not listed(seams)
 
 
+@pytest.mark.slow
 def test_what_nobody_names_is_told_and_cleared(
     own: BlobHome, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

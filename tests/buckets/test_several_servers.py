@@ -129,6 +129,7 @@ def test_servers_share_a_database_and_a_bucket_and_nothing_less(cluster: Cluster
 # --- a new directory
 
 
+@pytest.mark.slow
 def test_a_new_directory_is_let_in_beside_a_server_that_runs(cluster: Cluster) -> None:
     with cluster.opened("one") as one, ExitStack() as left:
         make_store(one)
@@ -144,11 +145,13 @@ def test_a_new_directory_is_let_in_beside_a_server_that_runs(cluster: Cluster) -
         assert cluster.check(name) == []
 
 
+@pytest.mark.slow
 def test_the_mark_of_a_first_start_is_that_of_the_index(cluster: Cluster) -> None:
     cluster.start("one")
     assert cluster.mark() == cluster.read_index_mark()
 
 
+@pytest.mark.slow
 def test_a_bucket_that_was_marked_before_keeps_its_mark(cluster: Cluster) -> None:
     """By a server of an older version, or one whose index was in a file."""
     cluster.start("one")
@@ -163,6 +166,7 @@ def test_a_bucket_that_was_marked_before_keeps_its_mark(cluster: Cluster) -> Non
     assert cluster.mark() == older
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("has_blobs", [True, False], ids=["blobs", "no blobs"])
 @pytest.mark.parametrize("is_used", [True, False], ids=["used database", "new database"])
 def test_a_server_of_another_database_is_refused(cluster: Cluster, has_blobs: bool, is_used: bool) -> None:
@@ -181,6 +185,7 @@ def test_a_server_of_another_database_is_refused(cluster: Cluster, has_blobs: bo
     cluster.start("two")
 
 
+@pytest.mark.slow
 def test_a_server_of_another_bucket_is_refused_and_leaves_it_as_it_is(cluster: Cluster) -> None:
     cluster.start("one")
     with pytest.raises(FailedPrecondition, match=r"is not the place that holds the main blobs.*no main\.gantry"):
@@ -205,6 +210,7 @@ _STEPS = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("target", "name"), _STEPS)
 def test_two_first_starts_at_once_have_one_mark(
     cluster: Cluster, monkeypatch: pytest.MonkeyPatch, target: Any, name: str
@@ -232,6 +238,7 @@ def test_two_first_starts_at_once_have_one_mark(
 # --- beside servers that write
 
 
+@pytest.mark.slow
 def test_what_others_write_meanwhile_makes_no_index_look_older(
     cluster: Cluster, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -268,6 +275,7 @@ def _commits(cluster: Cluster) -> int:
     return found.commits
 
 
+@pytest.mark.slow
 def test_a_start_takes_no_number_back(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
     """Another server has written a higher one since the index was asked."""
     cluster.start("one")
@@ -286,6 +294,7 @@ def test_a_start_takes_no_number_back(cluster: Cluster, monkeypatch: pytest.Monk
     assert cluster.commits_there() >= high + 100
 
 
+@pytest.mark.slow
 def test_an_older_index_is_refused_beside_others_and_goes_on_alone(cluster: Cluster) -> None:
     cluster.start("two")
     with cluster.opened("one") as one:
@@ -305,6 +314,7 @@ def test_an_older_index_is_refused_beside_others_and_goes_on_alone(cluster: Clus
         pass
 
 
+@pytest.mark.slow
 def test_of_two_that_find_an_older_index_one_gives_up_what_is_not_done(
     cluster: Cluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -329,6 +339,7 @@ def test_of_two_that_find_an_older_index_one_gives_up_what_is_not_done(
     assert cluster.commits_there() <= _commits(cluster)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("tiers", [{}, {"ARCHIVE": "COLD", "NEARLINE": "COOL"}], ids=["fewer", "more"])
 def test_other_tiers_are_refused_beside_others(cluster: Cluster, tiers: dict[str, str]) -> None:
     cluster.bucket.write(tiers={"ARCHIVE": "COLD"})
@@ -372,6 +383,7 @@ def _list_names(cluster: Cluster) -> list[object]:
     return [name for _, name in sorted(parse_records(cluster.mark("main.stores")).items())]
 
 
+@pytest.mark.slow
 def test_a_directory_that_is_lost_costs_nothing(cluster: Cluster) -> None:
     with cluster.opened("one") as one:
         make_store(one)
@@ -415,6 +427,7 @@ def test_a_check_knows_of_servers_with_other_directories(cluster: Cluster) -> No
         assert not checked.is_used and len(checked.list_left_uploads()) == 1
 
 
+@pytest.mark.slow
 def test_who_must_be_alone_is_refused_beside_others(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("gantry.index.postgresql_locks._LOCK_SECONDS", 1)
     cluster.start("two")
@@ -427,6 +440,7 @@ def test_who_must_be_alone_is_refused_beside_others(cluster: Cluster, monkeypatc
         DataDirectory(cluster.load("two"), **how).close()
 
 
+@pytest.mark.slow
 def test_what_another_server_has_named_meanwhile_is_not_cleared(
     cluster: Cluster, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

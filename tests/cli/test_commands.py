@@ -38,6 +38,7 @@ def _read(terminal: int) -> bytes:
         return b""
 
 
+@pytest.mark.slow
 def test_stores(server: Server) -> None:
     done = server("stores", "create", "ward/one")
     assert (done.returncode, done.stdout) == (
@@ -64,6 +65,7 @@ def test_stores(server: Server) -> None:
     assert json.loads(server("stores", "describe", "ward/one", "--json").stdout)["name"] == name
 
 
+@pytest.mark.slow
 def test_deletion_asks_first(server: Server) -> None:
     server("stores", "create", "brief/one")
     refused = server("stores", "delete", "brief/one")
@@ -96,6 +98,7 @@ def test_datasets(server: Server) -> None:
     assert "alpha, beta" in asked.stderr
 
 
+@pytest.mark.slow
 def test_import_export_and_their_operations(server: Server, store: str, tmp_path: Path) -> None:
     server.bucket("in", {"a/ct.dcm": CT.read_bytes(), "a/mr.dcm": MR.read_bytes(), "sr.dcm": SR.read_bytes()})
     server.bucket("out")
@@ -161,6 +164,7 @@ def test_failed_objects_are_named_with_the_reason(server: Server, store: str) ->
     assert {entry["jsonPayload"]["source"] for entry in entries} == {f"gs://bad/{key}" for key in broken}
 
 
+@pytest.mark.slow
 def test_names_cannot_speak_to_the_terminal(server: Server, store: str) -> None:
     server.bucket("evil", {"\x1b[31m[bold]red[/bold]\x9b2J\u202e.dcm": b"x"})
     plain = "gs://evil/\\x1b[31m[bold]red[/bold]\\x9b2J\\u202e.dcm"

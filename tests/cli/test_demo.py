@@ -19,6 +19,7 @@ from gantry.storage.remote_buckets import find_remote
 from tests.cli.harness import free_port, run
 
 
+@pytest.mark.slow
 def test_demo_proves_itself_and_leaves(tmp_path: Path) -> None:
     done = run("demo", "--data", str(tmp_path / "demo"), "--port", str(free_port()))
     assert done.returncode == 0, done.stdout + done.stderr
@@ -41,6 +42,7 @@ def test_demo_removes_only_what_it_made(tmp_path: Path) -> None:
     assert (tmp_path / "mine").read_text() == "precious"
 
 
+@pytest.mark.slow
 def test_demo_with_buckets_of_s3_proves_itself_and_says_how_to_use_ones_own(tmp_path: Path) -> None:
     folder = tmp_path / "demo"
     elsewhere = {"AWS_PROFILE": "none-such", "HTTP_PROXY": "http://127.0.0.1:9", "NO_PROXY": ""}

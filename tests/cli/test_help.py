@@ -31,6 +31,7 @@ def test_help_imports_nothing_heavy() -> None:
     }
 
 
+@pytest.mark.slow
 def test_a_start_imports_no_library_of_pixels() -> None:
     """Neither the server nor a worker that imports: pydicom and what it brings are for pictures.
     The tables of its dictionary are no more than tables."""

@@ -58,9 +58,11 @@ def test_run_installs_once_and_again_after_a_change(copy: Path) -> None:
 
 def test_run_knows_the_tasks(copy: Path) -> None:
     calls(copy)
-    assert calls(copy, "test", "-k", "a b") == ["pytest -p no:randomly -n 2 -m not slow -k a b"]
-    assert calls(copy, "test-slow") == ["pytest -p no:randomly -n 2 -m slow and not long"]
-    assert calls(copy, "test-random", "tests/api") == ["pytest -n 2 -m not slow --randomly-seed=1 tests/api"]
+    assert calls(copy, "test", "-k", "a b") == ["pytest -p no:randomly -n 2 -m not slow and not further -k a b"]
+    assert calls(copy, "test-slow") == ["pytest -p no:randomly -n 2 -m (slow or further) and not long"]
+    assert calls(copy, "test-random", "tests/api") == [
+        "pytest -n 2 -m not slow and not further --randomly-seed=1 tests/api"
+    ]
     suites = "tests/access tests/api tests/buckets tests/cli tests/clients tests/console tests/corpus tests/dicomweb"
     suites += " tests/hostile tests/iam tests/pages tests/seams tests/support"
     postgresql = f"pytest with postgresql -p no:randomly -n 2 -m not long -o testpaths={suites} "
@@ -77,7 +79,7 @@ def test_run_knows_the_tasks(copy: Path) -> None:
         "actionlint ",
     ]
     assert calls(copy, "lint") == lint
-    assert calls(copy, "check") == [*lint, audit, "pytest -p no:randomly -n 2 -m not slow"]
+    assert calls(copy, "check") == [*lint, audit, "pytest -p no:randomly -n 2 -m not slow and not further"]
     assert calls(copy, "bench", "import_rate") == ["python -m benchmarks import_rate"]
     assert calls(copy, "serve", "--port", "1") == ["gantry serve --port 1"]
 

@@ -39,6 +39,7 @@ def kinds(home: Path) -> dict[str, int]:
     return {suffix: suffixes.count(suffix) for suffix in set(suffixes)}
 
 
+@pytest.mark.slow
 def test_compaction_leaves_small_files_where_the_layout_is_files(tmp_path: Path) -> None:
     """Copying each file to another file would free nothing."""
     write_files(tmp_path, 3)
@@ -49,6 +50,7 @@ def test_compaction_leaves_small_files_where_the_layout_is_files(tmp_path: Path)
     assert set(find_blobs(tmp_path / "data" / "blobs")) == before
 
 
+@pytest.mark.slow
 def test_compaction_deletes_the_files_of_each_batch_before_the_next(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -142,6 +142,7 @@ def gcloud(guarded: Guarded, tmp_path: Path) -> Gcloud:
     return made
 
 
+@pytest.mark.slow
 def test_gcloud_with_a_service_account(gcloud: Gcloud, key: Path) -> None:
     """gcloud auth activate-service-account, then its own commands and print-access-token (§12.4.6)."""
     activate = [found(), "auth", "activate-service-account", f"--key-file={key}"]
@@ -150,6 +151,7 @@ def test_gcloud_with_a_service_account(gcloud: Gcloud, key: Path) -> None:
     assert gcloud("datasets", "describe", "d", "--format=json").json["name"] == DATASET
 
 
+@pytest.mark.slow
 def test_gcloud(guarded: Guarded, gcloud: Gcloud, tmp_path: Path) -> None:
     """A token of ours in a file is all it needs; policies by its own commands."""
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 
+import pytest
+
 from tests.clients.gcloud import Gcloud
 from tests.support.answers import refused
 from tests.support.dicom import make_instance
@@ -37,6 +39,7 @@ def waited_for(err: str) -> str:
     return err.partition("Waiting for operation [")[2].partition("]")[0]
 
 
+@pytest.mark.slow
 def test_datasets(gantry: Gantry, gcloud: Gcloud) -> None:
     """create, list, describe, update, delete"""
     new = f"{gantry.dataset_id}-new"
@@ -69,6 +72,7 @@ def test_errors_are_shown_in_the_words_of_the_server(gantry: Gantry, gcloud: Gcl
     assert f"NOT_FOUND: dataset {gantry.dataset}-missing does not exist" in result.err
 
 
+@pytest.mark.slow
 def test_dicom_stores(accepting: Gantry, accepting_gcloud: Gcloud) -> None:
     """create, update, list, describe, delete; on a server that keeps what it does not act on"""
     gantry, gcloud = accepting, accepting_gcloud
@@ -99,6 +103,7 @@ def test_dicom_stores(accepting: Gantry, accepting_gcloud: Gcloud) -> None:
     refused(gantry.request("GET", f"v1/{name}"), "NOT_FOUND")
 
 
+@pytest.mark.slow
 def test_import_and_describe_as_the_pages_show_them(gantry: Gantry, gcloud: Gcloud) -> None:
     """§17.11: the import prints the store; operations describe prints the finished operation."""
     gantry.put(gantry.bucket, "d/a.dcm", make_instance())
@@ -132,6 +137,7 @@ def test_import_and_describe_as_the_pages_show_them(gantry: Gantry, gcloud: Gclo
     )
 
 
+@pytest.mark.slow
 def test_an_import_with_a_bad_file_exits_1_and_prints_the_status(gantry: Gantry, gcloud: Gcloud) -> None:
     """§13.2, §17.6: through gcloud beta, so under v1beta1."""
     gantry.put(gantry.bucket, "a.dcm", make_instance())
@@ -148,6 +154,7 @@ def test_an_import_with_a_bad_file_exits_1_and_prints_the_status(gantry: Gantry,
     assert json.dumps(operation["error"]["code"]) in result.err
 
 
+@pytest.mark.slow
 def test_export(gantry: Gantry, gcloud: Gcloud) -> None:
     """§17.11"""
     gantry.put(gantry.bucket, "a.dcm", make_instance("1.2", "1.3", "1.4"))
@@ -160,6 +167,7 @@ def test_export(gantry: Gantry, gcloud: Gcloud) -> None:
     assert gantry.objects(gantry.out).keys() == {"d/1.2/1.3/1.4.dcm"}
 
 
+@pytest.mark.slow
 def test_metrics(gantry: Gantry, gcloud: Gcloud) -> None:
     """§4.2.7"""
     data = make_instance("1.2", "1.3", "1.4")
@@ -171,6 +179,7 @@ def test_metrics(gantry: Gantry, gcloud: Gcloud) -> None:
     assert result.json["blobStorageSizeBytes"] == str(len(data))
 
 
+@pytest.mark.slow
 def test_beta_export_with_a_filter_and_describe_through_ga(gantry: Gantry, gcloud: Gcloud) -> None:
     """§12.4.5, §17.11: GA operations describe shows the v1beta1 metadata of the operation."""
     for study in ("1.2", "1.9"):
@@ -190,6 +199,7 @@ def test_beta_export_with_a_filter_and_describe_through_ga(gantry: Gantry, gclou
     assert without_times(described) == expected
 
 
+@pytest.mark.slow
 def test_an_asynchronous_import_is_listed_and_cancelled(gantry: Gantry, gcloud: Gcloud) -> None:
     """§13: --async prints the operation; cancel exists in gcloud alpha only, under v1alpha2."""
     gantry.put(gantry.bucket, "a.dcm", make_instance())

@@ -34,6 +34,7 @@ def logs(gantry: Gantry, gcloud: Gcloud) -> Logging:
     return Logging(gantry, gcloud)
 
 
+@pytest.mark.slow
 def test_the_newest_errors_as_json(gantry: Gantry, logs: Logging) -> None:
     entries = logs.read(ERRORS, "--limit=5", "--format=json").json
     assert [item["jsonPayload"]["source"] for item in entries] == [
@@ -49,17 +50,20 @@ def test_the_newest_errors_as_json(gantry: Gantry, logs: Logging) -> None:
     )
 
 
+@pytest.mark.slow
 def test_oldest_first_without_a_limit(gantry: Gantry, logs: Logging) -> None:
     result = logs.read(ERRORS, "--order=asc", "--format=value(jsonPayload.source)")
     assert result.out.splitlines() == [f"gs://{gantry.bucket}/{number}.dcm" for number in range(7)], result.err
 
 
+@pytest.mark.slow
 def test_a_time_of_ones_own_and_text(gantry: Gantry, logs: Logging) -> None:
     result = logs.read('timestamp>="2020-01-01T00:00:00Z" AND jsonPayload.source:"/3.dcm"', "--format=json")
     assert [item["jsonPayload"]["error"]["code"] for item in result.json] == [3]
     assert logs.read('timestamp<"2020-01-01T00:00:00Z"', "--format=json").json == []
 
 
+@pytest.mark.slow
 def test_a_filter_that_is_not_understood_is_named(logs: Logging) -> None:
     result = logs.read('textPayload="x"')
     assert result.code == 1

@@ -26,6 +26,7 @@ def java() -> str:
     return found
 
 
+@pytest.mark.slow
 def test_gzip_chunks_override_and_accept(gantry: Gantry, java: str) -> None:
     gantry.put(gantry.bucket, "a.dcm", make_instance("1.2", "1.3", "1.4"))
     gantry.put(gantry.bucket, "b.dcm", b"not DICOM")

@@ -67,6 +67,7 @@ def test_import_poll_export_and_errors(gantry: Gantry, modules: Path, version: s
     assert str(found["missing"]["status"]) == "404"
 
 
+@pytest.mark.slow
 def test_with_a_token_and_without(modules: Path, tmp_path: Path) -> None:
     """A server that asks who is calling (§12.3): 401 and 403 in words that Node shows."""
     guarded = Guarded(tmp_path, "bob")

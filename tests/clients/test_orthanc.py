@@ -73,6 +73,7 @@ def wait_for(client: httpx.Client, process: subprocess.Popen[bytes]) -> None:
     raise AssertionError("Orthanc does not start")
 
 
+@pytest.mark.slow
 def test_it_sends_searches_and_retrieves(orthanc: httpx.Client, web: Web) -> None:
     files = [packaged(name) for name in FILES]
     files += [instance(("1.2.5", "1.2.5.1", f"1.2.5.1.{number}")) for number in range(20)]
@@ -96,6 +97,7 @@ def test_it_sends_searches_and_retrieves(orthanc: httpx.Client, web: Web) -> Non
     assert len(orthanc.get("/instances").json()) == len(files)
 
 
+@pytest.mark.slow
 def test_it_sends_again_where_the_store_accepts_that(orthanc: httpx.Client, web: Web) -> None:
     store = web.root.removesuffix("/dicomWeb")
     web.gantry.call("PATCH", f"{store}?updateMask=labels", json={"labels": {"gantry-identical": "accept"}})

@@ -46,6 +46,7 @@ def test_a_runner_takes_no_requests(cluster: Cluster) -> None:
     assert "gantry_operations_running" in runner.request("GET", "metrics").text
 
 
+@pytest.mark.slow
 def test_an_operation_of_one_replica_is_seen_at_the_other(
     cluster: Cluster, web: tuple[GantryServer, GantryServer]
 ) -> None:
@@ -69,6 +70,7 @@ def test_what_one_replica_stores_the_other_gives_and_deletes(web: tuple[GantrySe
     assert web[1].request("GET", instance, headers=accept).status_code == 404
 
 
+@pytest.mark.slow
 def test_a_cancel_at_one_replica_ends_what_came_to_the_other(
     cluster: Cluster, web: tuple[GantryServer, GantryServer]
 ) -> None:
@@ -94,6 +96,7 @@ def test_what_an_operation_waits_for_is_told_by_every_replica(
     assert "waiting" not in web[0].operation(name)["metadata"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("end", ["SIGKILL", "SIGTERM"])
 def test_the_other_runner_goes_on(cluster: Cluster, web: tuple[GantryServer, GantryServer], end: str) -> None:
     store = web[0].create_store("d", f"goes-on-{end.lower()}")
@@ -127,6 +130,7 @@ def test_a_runner_that_was_frozen_changes_nothing(cluster: Cluster, web: tuple[G
     assert web[0].call("GET", f"v1/{store}/dicomWeb/studies")[0]["00201208"]["Value"] == [3000]
 
 
+@pytest.mark.slow
 def test_nothing_is_left_over(cluster: Cluster) -> None:
     """The last one: once all is swept, every object of the bucket has its rows."""
     cluster.stop()

@@ -62,6 +62,7 @@ def bulk_address(home: Gantry) -> str:
     return f"/v1/{home.store}/dicomWeb/studies/1.2/series/1.3/instances/1.4/bulkdata/00420011"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("project", PROJECTS)
 def test_the_name_of_a_store_is_text_in_the_viewer(home: Gantry, page: Any, project: str) -> None:
     project = quote(project.replace("TARGET", "x"), safe="").replace("%2F", "&sol;")
@@ -86,6 +87,7 @@ def test_the_name_of_a_store_is_text_in_the_viewer(home: Gantry, page: Any, proj
         assert page.evaluate("window.attacked") is None
 
 
+@pytest.mark.slow
 def test_a_store_that_is_not_there_has_no_page(home: Gantry, page: Any) -> None:
     for path in ("projects/x%22%3E/locations/l/datasets/d/dicomStores/s/", f"{home.dataset}/dicomStores/none/"):
         answer = page.goto(f"/viewer/{path}")

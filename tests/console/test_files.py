@@ -5,10 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import pydicom.data
+import pytest
 
 from tests.support.gantry import Gantry
 
 
+@pytest.mark.slow
 def test_every_study_series_and_instance_has_its_page(gantry: Gantry) -> None:
     root = Path(pydicom.data.__file__).parent / "test_files"
     for path in sorted(root.rglob("*")):

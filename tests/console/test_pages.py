@@ -330,6 +330,7 @@ def test_cancelling(gantry: Gantry, big_bucket: str) -> None:
 # Export ---------------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_exporting_all_as_pictures(filled: Gantry) -> None:
     fields = {"bucket": filled.out, "prefix": "a/b", "mime_type": "image/jpeg", "syntax": "1.2.840.10008.1.2.4.50"}
     operation = begun(filled, post(filled, f"{filled.store}/export", filter="all", **fields))
@@ -486,6 +487,7 @@ def test_a_zip_of_what_is_not_there(filled: Gantry, path: str, status: str, code
         assert page.status_code == code and page.headers["content-type"].startswith("text/html")
 
 
+@pytest.mark.slow
 def test_a_series_of_many_pages_has_one_order(gantry: Gantry) -> None:
     """UIDs of instances are in another order than their numbers."""
     many = [

@@ -85,6 +85,7 @@ def test_refusals_are_invalid_arguments_that_say_why(rounds: list[Round]) -> Non
             assert status is None or (status["code"] == 3 and len(status["message"]) > 10), (row["file"], status)
 
 
+@pytest.mark.slow
 def test_what_comes_out_is_what_went_in(rounds: list[Round], world: Gantry, place: Place) -> None:
     """Byte for byte, under the UIDs of the dataset."""
     for done in rounds:
@@ -99,6 +100,7 @@ def test_what_comes_out_is_what_went_in(rounds: list[Round], world: Gantry, plac
         assert sorted(stored.values()) == sorted(expected.values())
 
 
+@pytest.mark.slow
 def test_a_second_import_of_everything_changes_nothing(rounds: list[Round], world: Gantry, place: Place) -> None:
     """§6.2.2: the same answer for every file, the doubtful ones too, and the same bytes in the store."""
     first = rounds[0]

@@ -69,6 +69,12 @@ def test_pods_are_confined(name: str) -> None:
     assert not re.search(r":(latest)?$", container["image"]) and ":" in container["image"]
 
 
+@pytest.mark.parametrize("name", PODS)
+def test_the_name_of_a_service_changes_no_setting(name: str) -> None:
+    """Kubernetes would tell a pod of the service "gantry" as GANTRY_PORT=tcp://ADDRESS:80."""
+    assert PODS[name]["spec"]["enableServiceLinks"] is False
+
+
 @pytest.mark.parametrize("name", ["gantry-web", "gantry-runner"])
 def test_a_server_has_time_to_stop_and_is_looked_after(name: str) -> None:
     spec = PODS[name]["spec"]

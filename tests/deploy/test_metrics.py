@@ -103,6 +103,7 @@ def test_the_role_and_who_is_alive(cluster: Cluster) -> None:
         assert 0 <= samples["gantry_sign_of_life_age_seconds"][()] < 60
 
 
+@pytest.mark.slow
 def test_what_nobody_has_claimed_is_the_queue(cluster: Cluster) -> None:
     web, runner = cluster.servers["web"], cluster.servers["runner"]
     store, bucket = web.create_store("d", "queue"), cluster.fill({"a.dcm": make_instance()})
@@ -138,6 +139,7 @@ def test_a_database_that_is_away_takes_its_own_series_alone(cluster: Cluster) ->
     assert make_known(scrape(web)) == before
 
 
+@pytest.mark.slow
 def test_a_database_that_hangs_is_not_waited_for(cluster: Cluster) -> None:
     web = cluster.servers["web"]
     pids = [int(pid) for (pid,) in cluster.query("SELECT pid FROM pg_stat_activity WHERE datname IS NOT NULL")]

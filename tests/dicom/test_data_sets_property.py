@@ -13,6 +13,7 @@ from base64 import b64decode
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
+import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from tests.dicom.test_round_trips import (
@@ -160,6 +161,7 @@ def file_of(nodes: Sequence[Node], syntax: str, end: bytes) -> bytes:
 # --- what must hold
 
 
+@pytest.mark.slow
 @_SETTINGS
 @given(_lists(8, 4), st.sampled_from(list(SYNTAXES)), _ends)
 @example((Node(0x00091001, "??", b"abcd"), Node(0x00100010, "PN", b"Doe")), EXPLICIT_LE, b"")
@@ -235,6 +237,7 @@ def check_copies(data: bytes) -> None:
 # --- what is drawn is worth it
 
 
+@pytest.mark.slow
 def test_most_of_what_is_drawn_is_accepted() -> None:
     """A property of refused files alone would hold by itself."""
     counts = {True: 0, False: 0}

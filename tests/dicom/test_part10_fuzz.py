@@ -128,6 +128,7 @@ TOKENS = st.sampled_from(
 )
 
 
+@pytest.mark.slow
 @settings(max_examples=1000)
 @given(st.sampled_from(sorted(VALID)), st.data())
 def test_mutations(syntax: str, data: st.DataObject) -> None:
@@ -140,6 +141,7 @@ def test_mutations(syntax: str, data: st.DataObject) -> None:
     read(bytes(mutated))
 
 
+@pytest.mark.slow
 @settings(max_examples=500)
 @given(st.sampled_from(SYNTAXES), st.lists(TOKENS | st.binary(max_size=4), max_size=60))
 def test_chains_of_structure(syntax: str, tokens: list[bytes]) -> None:

@@ -290,6 +290,7 @@ def test_an_item_that_ends_with_the_data_set_has_a_pixel_representation_of_its_o
     assert [each.vr for each in find(file.elements, (0x52009230, 0, 0x00280106))] == ["SS"]
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(60)
 def test_a_vr_that_is_open_many_thousand_times_is_decided_at_once() -> None:
     """Each might look for PixelRepresentation in all that follows."""

@@ -355,6 +355,7 @@ ESCAPE_SEQUENCES = (b"$B", b"$(D", b"(B", b"(J", b"$)C", b"$)A", b")I", b"-F", b
 PIECES = st.sampled_from([*(b"\x1b" + each for each in ESCAPE_SEQUENCES), b"=", b"^"])
 
 
+@pytest.mark.slow
 @settings(max_examples=1000)
 @given(st.lists(st.binary(max_size=8) | PIECES).map(b"".join), TERMS)
 def test_reading_never_fails_and_gives_text(value: bytes, character_set: str) -> None:
@@ -364,6 +365,7 @@ def test_reading_never_fails_and_gives_text(value: bytes, character_set: str) ->
     assert all("\\" not in each for each in split_values(value, character_set))
 
 
+@pytest.mark.slow
 @settings(max_examples=1000)
 @given(st.text(st.characters(codec="utf-8")) | st.text("aé=^\\\n 山太ﾔαЖ길小Œ丂\x1b"), TERMS)
 def test_what_is_written_is_read_again(text: str, character_set: str) -> None:
@@ -374,6 +376,7 @@ def test_what_is_written_is_read_again(text: str, character_set: str) -> None:
     assert text_of(value, character_set) == name_of(value, character_set) == text.rstrip("\0 ")
 
 
+@pytest.mark.slow
 def test_threads_that_read_and_write_different_sets_at_once() -> None:
     def work(script: Script) -> int:
         random = Random(1)
@@ -394,6 +397,7 @@ LETTERS = st.sampled_from((b"A", b" ", b";3", b"=P", b"ED", b"\xb1\xe6", b"\xe9"
 EXTENDING = st.lists(st.sampled_from(KNOWN), max_size=4).map("\\".join).filter(lambda text: repertoire(text).extends)
 
 
+@pytest.mark.slow
 @settings(max_examples=1000)
 @given(st.lists(PIECES | LETTERS, max_size=12).map(b"".join), EXTENDING)
 def test_short_cuts_read_what_the_long_way_does(value: bytes, character_set: str) -> None:

@@ -210,6 +210,7 @@ def test_a_range_of_a_picture(gantry: Gantry) -> None:
     assert (part.status_code, part.content) == (206, whole[1:4])
 
 
+@pytest.mark.slow
 def test_a_strict_server_sends_the_whole_value_in_a_part(tmp_path_factory: pytest.TempPathFactory) -> None:
     home = tmp_path_factory.mktemp("strict")
     server = GantryServer(home / "data", home / "buckets", env={"GANTRY_STRICT_SEARCH": "1"})

@@ -155,6 +155,7 @@ def test_parameters_are_those_that_are_read(web: Web) -> None:
             assert answer.status_code in (200, 204) or "unknown" not in answer.text, (path, name, answer.text)
 
 
+@pytest.mark.slow
 def test_media_types_are_those_that_are_sent(web: Web) -> None:
     """Each is known to the negotiation: it is sent, or the answer says why this instance has no such form."""
     web.stored(instance(A))

@@ -58,6 +58,7 @@ def check(web: Web, data: list[bytes]) -> None:
     assert web.search("studies") == []
 
 
+@pytest.mark.slow
 def test_the_files_of_pydicom(gantry: Gantry) -> None:
     data, seen = [], set()
     for path in packaged_files():

@@ -198,6 +198,7 @@ def test_an_icon_over_http(gantry: Gantry) -> None:
     assert fetched_wrong(Web(gantry), with_icon()) == []
 
 
+@pytest.mark.slow
 def test_the_files_of_pydicom_over_http(gantry: Gantry) -> None:
     names = list(small(tuple(name for name in real_names() if name.startswith("pydicom:"))))
     assert len(names) > 40

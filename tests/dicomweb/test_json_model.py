@@ -194,6 +194,7 @@ def test_without_an_address_there_is_no_bulk_data_at_any_depth() -> None:
 # Alike headers --------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @settings(max_examples=300)
 @given(st.sampled_from(NAMES), st.data())
 def test_headers_in_a_row_give_what_each_gives_alone(name: str, data: st.DataObject) -> None:
@@ -243,6 +244,7 @@ def test_an_element_more_at_the_end_is_seen() -> None:
 # Hostile bytes --------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @settings(max_examples=400)
 @given(st.sampled_from(NAMES), st.data())
 def test_damaged_headers_are_refused_or_give_json(name: str, data: st.DataObject) -> None:

@@ -118,6 +118,7 @@ def by_hand(draw: Callable[..., Any], boundary: str, given: Parts) -> bytes:
     return body + draw(st.sampled_from([b"", b"\r\n", b" \r\nepilogue\r\n" + dashes + b"\r\n\r\nno part", b"\0"]))
 
 
+@pytest.mark.slow
 @settings(max_examples=300)
 @given(streams(), st.data())
 def test_what_is_written_is_read_however_it_is_cut(stream: tuple[str, Parts], data: st.DataObject) -> None:
@@ -127,6 +128,7 @@ def test_what_is_written_is_read_however_it_is_cut(stream: tuple[str, Parts], da
     assert read_all(reader(*pieces), boundary) == given_parts
 
 
+@pytest.mark.slow
 @settings(max_examples=300)
 @given(streams(), st.data())
 def test_what_a_client_writes_is_read_however_it_is_cut(stream: tuple[str, Parts], data: st.DataObject) -> None:
@@ -137,6 +139,7 @@ def test_what_a_client_writes_is_read_however_it_is_cut(stream: tuple[str, Parts
     assert read_all(bytewise(body), boundary) == given_parts
 
 
+@pytest.mark.slow
 @settings(max_examples=300)
 @given(streams(), st.data())
 def test_parts_that_are_not_read_are_skipped(stream: tuple[str, Parts], data: st.DataObject) -> None:
@@ -149,6 +152,7 @@ def test_parts_that_are_not_read_are_skipped(stream: tuple[str, Parts], data: st
         assert body.startswith(begun)
 
 
+@pytest.mark.slow
 @settings(max_examples=400)
 @given(streams(), st.data())
 def test_a_damaged_body_raises_nothing_but_invalid_argument(stream: tuple[str, Parts], data: st.DataObject) -> None:
@@ -176,6 +180,7 @@ def outcome(read: Callable[[], bytes], boundary: str) -> tuple[Parts, str]:
     return found, ""
 
 
+@pytest.mark.slow
 @settings(max_examples=200)
 @given(streams(), st.data())
 def test_every_truncation_is_told_after_what_there_is(stream: tuple[str, Parts], data: st.DataObject) -> None:

@@ -239,6 +239,7 @@ def temporary(gantry: Gantry, tmp_path: Path) -> Path:
     return directory
 
 
+@pytest.mark.slow
 def test_some_mutated_requests_on_connections(gantry: Gantry, temporary: Path) -> None:
     found = run(gantry, 1000, 5)
     refused = sum(count for status, count in found.items() if status.startswith("4"))

@@ -32,6 +32,7 @@ def send(gantry: Gantry, count: int, seed: int) -> dict[int, int]:
     return found
 
 
+@pytest.mark.slow
 def test_some_mutated_requests(gantry: Gantry) -> None:
     found = send(gantry, 2000, 1)
     refused = sum(count for status, count in found.items() if status >= 400)

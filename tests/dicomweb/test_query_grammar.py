@@ -41,6 +41,7 @@ ROOT = ResourcePath("")
 PACK = pack([b"x"])
 
 
+@pytest.mark.slow
 @settings(max_examples=600)
 @given(
     st.sampled_from(Level),

@@ -295,6 +295,7 @@ def test_content_that_is_too_long_to_be_read_is_not_silently_left_out(web: Web) 
     assert "no content" not in found.text_content()
 
 
+@pytest.mark.slow
 def test_very_many_items(web: Web) -> None:
     items = (content("TEXT", TextValue=str(number)) for number in range(21_000))
     web.stored(report(*items))

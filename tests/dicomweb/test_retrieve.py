@@ -233,6 +233,7 @@ def get(web: Web, study: str) -> str:
     return f"GET /{web.root}/studies/{study} HTTP/1.1\r\nHost: localhost\r\nAccept: {AS_STORED}\r\n"
 
 
+@pytest.mark.slow
 def test_a_client_that_goes_away_stops_the_reading(gantry: Gantry) -> None:
     web = Web(gantry)
     web.stored(*(instance(("1.7", "1.7.1", f"1.7.1.{number}"), PixelData=bytes(8 << 20)) for number in range(20)))

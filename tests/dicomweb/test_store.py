@@ -165,6 +165,7 @@ def test_gzip(gantry: Gantry) -> None:
     assert stored_bytes(web, A) == data
 
 
+@pytest.mark.slow
 def test_a_body_of_many_megabytes_passes_in_little_memory(gantry: Gantry) -> None:
     """The server's own process does not grow with it; the parts go through as they come."""
     web, size = Web(gantry), 300 << 20
@@ -262,6 +263,7 @@ def test_neighbours_of_a_broken_instance_are_stored(gantry: Gantry, broken: byte
     assert stored_bytes(web, B) == instance(B)
 
 
+@pytest.mark.slow
 def test_what_cannot_be_stored_leaves_nothing_on_the_disk(gantry: Gantry) -> None:
     noise = os.urandom(5000)
     response = Web(gantry).store(noise, instance(A, PixelData=noise)[:-2])
@@ -270,6 +272,7 @@ def test_what_cannot_be_stored_leaves_nothing_on_the_disk(gantry: Gantry) -> Non
     assert not lies_on_disk(gantry, noise[:4000])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [10_000, 2_000_000, 3_000_000])
 def test_what_was_written_and_then_refused_leaves_nothing_on_the_disk(gantry: Gantry, size: int) -> None:
     """In a segment beside others, and in files of their own."""
@@ -301,6 +304,7 @@ def test_a_body_that_was_cut_short_keeps_what_was_whole(gantry: Gantry) -> None:
     assert [value(item, "00081155") for item in values(response.json(), STORED)] == [A[2]]
 
 
+@pytest.mark.slow
 def test_a_client_that_goes_away_leaves_nothing(gantry: Gantry) -> None:
     web, noise = Web(gantry), os.urandom(5000)
     content_type, body = multipart([instance(A, PixelData=noise), instance(B, PixelData=bytes(3_000_000))])

@@ -224,6 +224,7 @@ JSON_VALUES = st.recursive(
 )
 
 
+@pytest.mark.slow
 @settings(max_examples=400)
 @given(
     st.dictionaries(st.sampled_from(("00100010", "00280010", "00081140", "0040A730", "00089215", "xyz")), JSON_VALUES)

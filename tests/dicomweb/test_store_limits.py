@@ -69,6 +69,7 @@ def test_what_was_stored_before_is_named(gantry: Gantry) -> None:
     assert Web(gantry).get(uid_path(*UIDS)).status_code == 200
 
 
+@pytest.mark.slow
 def test_instances_that_are_there_already_do_not_count(gantry: Gantry) -> None:
     """An upload that is sent once more is refused one by one, however many there are."""
     web = Web(gantry)

@@ -382,6 +382,7 @@ def test_strict_search_renders_pictures_alone(strict: Web) -> None:
 # --- who may, and who did
 
 
+@pytest.mark.slow
 def test_the_audit_log_names_the_instance(tmp_path: Path) -> None:
     log = tmp_path / "audit.jsonl"
     server = GantryServer(tmp_path / "data", tmp_path / "buckets", env={"GANTRY_AUDIT_LOG": str(log)})

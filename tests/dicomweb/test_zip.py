@@ -77,6 +77,7 @@ def test_an_instance_alone_has_no_archive(web: Web) -> None:
     assert web.get(f"studies/{A[0]}/series/{A[1]}/instances/{A[2]}", ZIP).status_code == 406
 
 
+@pytest.mark.slow
 def test_a_strict_server_has_none(tmp_path_factory: pytest.TempPathFactory) -> None:
     home = tmp_path_factory.mktemp("strict")
     server = GantryServer(home / "data", home / "buckets", env={"GANTRY_STRICT_SEARCH": "1"})

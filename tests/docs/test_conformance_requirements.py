@@ -84,6 +84,7 @@ def test_rows_stand_below_the_heading_of_their_section() -> None:
         assert all(f"{row.section}.".startswith(f"{heading}.") for row in read_rows(part)), heading
 
 
+@pytest.mark.slow
 def test_every_named_test_exists() -> None:
     missing = [f"{path}::{name}" for path, name in NAMED.findall(PAGE) if name not in list_tests(path)]
     assert missing == []

@@ -153,6 +153,7 @@ def check_delete(said: dict[str, Said]) -> None:
     assert re.search(r"/datasets/hospital/operations/\d+$", json.loads(study.answer(JSON))["name"])
 
 
+@pytest.mark.slow
 def test_every_sample_of_the_page(tmp_path: Path) -> None:
     said = run(home(tmp_path))
     # A sample that is added to the page needs an assertion here.

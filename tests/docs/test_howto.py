@@ -53,6 +53,7 @@ def home(tmp_path: Path) -> Path:
     return tmp_path
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "page", ["import.md", "export.md", "operations.md", "storage-classes.md", "storage-on-disk.md", "deletion.md"]
 )
@@ -70,6 +71,7 @@ def test_every_command_of_the_page_works(page: str, home: Path) -> None:
     assert done.returncode == 0, done.stderr
 
 
+@pytest.mark.slow
 def test_every_command_of_the_page_on_access_works(home: Path) -> None:
     blocks = commands("access.md")
     if shutil.which("gcloud") is None:
@@ -79,6 +81,7 @@ def test_every_command_of_the_page_on_access_works(home: Path) -> None:
     assert "roles/healthcare.dicomEditor" in done.stdout
 
 
+@pytest.mark.slow
 def test_pictures_of_the_export_page(home: Path) -> None:
     import pydicom
 

@@ -40,6 +40,7 @@ def block(holding: str) -> str:
     return found
 
 
+@pytest.mark.slow
 def test_command_line_browser_and_json_lines(tmp_path: Path) -> None:
     # The command line may tell by its exit code that there are errors.
     commands = block("gantry operations errors").replace("\n", " || true\n")
@@ -49,12 +50,14 @@ def test_command_line_browser_and_json_lines(tmp_path: Path) -> None:
     assert json.loads(line)["jsonPayload"]["source"] == "gs://incoming/bad.dcm"
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(shutil.which("gcloud") is None, reason="NOT TESTED: gcloud is not installed")
 def test_gcloud(tmp_path: Path) -> None:
     shown = run(tmp_path, block("gcloud logging read").replace('"/2024/"', '"/bad"').replace("code=6", "code=3"))
     assert shown.count("gs://incoming/bad.dcm") == 3
 
 
+@pytest.mark.slow
 def test_the_entry_that_is_shown_has_the_fields_that_there_are(tmp_path: Path) -> None:
     run(tmp_path)
     (shown,) = re.findall(r"```json\n(.*?)```", PAGE, re.DOTALL)
@@ -68,6 +71,7 @@ def test_the_entry_that_is_shown_has_the_fields_that_there_are(tmp_path: Path) -
     assert shown["jsonPayload"]["error"] == written["jsonPayload"]["error"]
 
 
+@pytest.mark.slow
 def test_another_retention(tmp_path: Path) -> None:
     done = shell(block("--retention-days") + 'curl -sf "$GANTRY_SERVER/readyz"\n', tmp_path)
     assert (done.returncode, "ok" in done.stdout) == (0, True), done.stderr

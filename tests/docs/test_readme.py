@@ -62,6 +62,7 @@ def from_nothing(home: Path) -> str:
     return script.partition("\n")[2]
 
 
+@pytest.mark.slow
 def test_from_nothing_to_an_import_and_an_export(home: Path) -> None:
     done = shell(from_nothing(home), home)
     assert done.returncode == 0, done.stderr
@@ -69,6 +70,7 @@ def test_from_nothing_to_an_import_and_an_export(home: Path) -> None:
     assert "7 succeeded" in done.stdout
 
 
+@pytest.mark.slow
 def test_curl_and_python(home: Path) -> None:
     python = block("python", "discovery.build") + (
         "store = 'projects/gantry/locations/us-central1/datasets/hospital/dicomStores/ct'\n"
@@ -85,6 +87,7 @@ def test_curl_and_python(home: Path) -> None:
     assert '"name": "projects/gantry/locations/us-central1/datasets/hospital/operations/' in done.stdout
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(shutil.which("gcloud") is None, reason="NOT TESTED: gcloud is not installed")
 def test_gcloud(home: Path) -> None:
     done = shell(from_nothing(home) + block("sh", "gcloud healthcare dicom-stores import"), home)

@@ -121,6 +121,7 @@ def test_the_source_archive_installs_and_brings_its_tests(tmp_path: Path) -> Non
     assert done.stdout.split() == ["gantry", __version__]
 
 
+@pytest.mark.slow
 def test_only_pixels_signed_tokens_object_storage_and_postgresql_need_an_extra(scripts: Path) -> None:
     python = str(scripts / "python")
     for name in (*CODECS, "jwt", "cryptography", "botocore", "obstore", "google.auth", "urllib3", "psycopg"):
@@ -140,6 +141,7 @@ def test_only_pixels_signed_tokens_object_storage_and_postgresql_need_an_extra(s
     )
 
 
+@pytest.mark.slow
 def test_the_ten_lines_of_the_readme(scripts: Path, tmp_path: Path) -> None:
     sources = {f"1.2.826.1/1.2.826.1.1/1.2.3.{number}": make_instance(sop=f"1.2.3.{number}") for number in range(7)}
     (tmp_path / "some").mkdir()

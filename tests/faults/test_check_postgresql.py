@@ -91,6 +91,7 @@ def place(moved: tuple[Path, URL], databases: Databases, tmp_path: Path) -> Iter
     databases.drop(url)
 
 
+@pytest.mark.slow
 def test_what_is_whole_is_clean_and_stays_as_it_is(place: Place) -> None:
     before = {path: path.read_bytes() for path in place.data.rglob("*") if path.is_file()}
     assert place.check(reads=True) == []
@@ -251,6 +252,7 @@ def require_told(found: list[Finding]) -> None:
     assert "the connection to PostgreSQL is lost" in found[0].message
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("share", [0.1, 0.3, 0.5, 0.7, 0.9])
 def test_a_connection_that_is_lost(place: Place, share: float) -> None:
     """The other checks run, over a new one."""

@@ -87,6 +87,7 @@ def bytes_of_tables(root: Path, segment: str) -> int:
         return sum(align(table.end - table.offset) for table in read_tables(opened))
 
 
+@pytest.mark.slow
 def test_what_is_left_of_segments_moves_together(house: House) -> None:
     left = thin_out(house)
     before = objects(house)
@@ -110,6 +111,7 @@ def test_a_segment_of_which_enough_is_left_stays(house: House) -> None:
     check(house, left)
 
 
+@pytest.mark.slow
 def test_an_instance_that_cannot_be_read_stays_and_the_others_move(
     house: House, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -141,6 +143,7 @@ def upload_alone(house: House, count: int) -> dict[str, bytes]:
     return read_all(house)
 
 
+@pytest.mark.slow
 def test_small_segments_are_joined(house: House) -> None:
     house.carry_to_the_end()
     left = upload_alone(house, compaction.JOINED)
@@ -161,6 +164,7 @@ def test_a_few_small_segments_stay(house: House) -> None:
     assert objects(house) == before and len(before) == compaction.JOINED - 1
 
 
+@pytest.mark.slow
 def test_a_small_segment_that_is_gone_holds_up_no_other(house: House, caplog: pytest.LogCaptureFixture) -> None:
     house.carry_to_the_end()
     upload_alone(house, compaction.JOINED + 1)
@@ -256,6 +260,7 @@ def test_a_crash_at_any_step_loses_nothing_and_leaves_nothing(house: House, part
     crash_and_go_on(compact_segments, house, left, broken(house.seams, part, name, done))
 
 
+@pytest.mark.slow
 def test_an_index_that_is_away_leaves_all_as_it_was(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
     left = thin_out(house)
 
@@ -270,6 +275,7 @@ def test_an_index_that_is_away_leaves_all_as_it_was(house: House, monkeypatch: p
     check(house, left)
 
 
+@pytest.mark.slow
 def test_a_segment_that_is_gone_holds_up_no_other(house: House, caplog: pytest.LogCaptureFixture) -> None:
     left = thin_out(house)
     instances = list(house.seams.index.instances.walk_store(1))
@@ -285,6 +291,7 @@ def test_a_segment_that_is_gone_holds_up_no_other(house: House, caplog: pytest.L
                 assert opened.read_at(0, opened.size) == left[each.path]
 
 
+@pytest.mark.slow
 def test_sparse_segments_are_looked_at_once_however_many_there_are(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -298,6 +305,7 @@ def test_sparse_segments_are_looked_at_once_however_many_there_are(
     assert looked == [segment.key for segment in listed] and len(looked) > 4
 
 
+@pytest.mark.slow
 def test_copies_with_files_of_their_own_that_no_row_came_to_name_go(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -317,6 +325,7 @@ def test_copies_with_files_of_their_own_that_no_row_came_to_name_go(
     check(house, left)
 
 
+@pytest.mark.slow
 def test_small_files_of_older_versions_move_into_segments(house: House) -> None:
     places = {"main": LocalBlobs(str(house.data / "blobs"), shared=False)}
     segments, house.seams = house.seams, replace(house.seams, blobs=PlacedBlobStore(places))
@@ -371,6 +380,7 @@ def gantry(*arguments: str, data: Path, wait: float = 120) -> subprocess.Complet
     return prepared.run(command, capture_output=True, text=True, cwd=data, env=environ, timeout=wait)
 
 
+@pytest.mark.slow
 def test_while_an_operation_is_not_done_nothing_moves(house: House) -> None:
     """It has read where the bytes are, and would report a move as a change by somebody else."""
     left = thin_out(house)

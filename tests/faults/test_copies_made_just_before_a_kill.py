@@ -54,6 +54,7 @@ def sweep_all(bare: Bare, seams: Seams) -> None:
     sweep_garbage(seams)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("work", WORKS)
 def test_nothing_that_was_answered_is_deleted(bare: Bare, work: str, caplog: pytest.LogCaptureFixture) -> None:
     kill_after(bare, work)

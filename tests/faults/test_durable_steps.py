@@ -96,6 +96,7 @@ accounts = ServiceAccounts(KeyFiles(Path('accounts').absolute()))
 """
 
 
+@pytest.mark.slow
 def test_a_key_of_a_service_account_that_was_deleted_does_not_come_back(watched: Watched) -> None:
     pytest.importorskip("jwt")
     watched.run(ACCOUNTS + "accounts.create('scanner', 'p', 'http://localhost/token')")

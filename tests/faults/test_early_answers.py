@@ -198,6 +198,7 @@ def test_many_refused_uploads_at_a_time(guarded: Guarded) -> None:
     assert found == [401] * 20
 
 
+@pytest.mark.slow
 def test_the_stop_of_a_server_does_not_wait_for_such_clients(tmp_path: Path) -> None:
     made = Guarded(tmp_path, "bob")
     with Talk(made) as talk:

@@ -91,6 +91,7 @@ def act_meanwhile(s3: S3Server, methods: list[str], after: int, act: Callable[[]
     return thread
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("is_stop", [False, True], ids=["cancel", "stop"])
 @pytest.mark.parametrize("name", CASES)
 def test_a_request_that_hangs_is_left_behind(seams: Seams, s3: S3Server, name: str, is_stop: bool) -> None:
@@ -110,6 +111,7 @@ def test_a_request_that_hangs_is_left_behind(seams: Seams, s3: S3Server, name: s
         assert done.error is not None and done.error.code is Code.CANCELLED
 
 
+@pytest.mark.slow
 def test_a_sweep_of_what_an_export_has_left_stops(seams: Seams, s3: S3Server) -> None:
     operation, stopping = begin_case(seams, "write"), threading.Event()
     seams.index.operations.request_cancel(operation.name)

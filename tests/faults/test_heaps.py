@@ -63,6 +63,7 @@ def test_threads_share_two_heaps_unless_the_environment_says_otherwise(tmp_path:
     assert count_heaps(tmp_path, MALLOC_ARENA_MAX="5") > 2
 
 
+@pytest.mark.slow
 def test_a_server_that_answers_many_at_once_has_one_further_heap(tmp_path: Path) -> None:
     server = GantryServer(tmp_path / "data", tmp_path / "buckets")
     try:

@@ -92,6 +92,7 @@ def interrupt(house: House, seams: Seams, began: threading.Event, act: Callable[
     assert not thread.is_alive()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("function", REQUESTS)
 def test_a_cancel_is_heard_while_workers_are_waited_for(house: House, function: str) -> None:
     create(house, function)
@@ -104,6 +105,7 @@ def test_a_cancel_is_heard_while_workers_are_waited_for(house: House, function: 
     house.check_disks()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("function", REQUESTS)
 def test_the_end_of_the_server_is_heard_while_workers_are_waited_for_and_the_next_start_goes_on(
     house: House, function: str

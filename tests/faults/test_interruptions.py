@@ -53,6 +53,7 @@ def failing(function: Callable[..., Any], *numbers: int) -> Callable[..., Any]:
     return call
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "faults",
     [{"commit_batch": (2,)}, {"commit_batch": (1, 3), "claim_again": (1, 2)}, {"finish_operation": (1,)}],
@@ -204,6 +205,7 @@ class Deadly(Executor):
             self.left.append(writer)
 
 
+@pytest.mark.slow
 def test_what_a_dead_worker_left_is_swept(house: House) -> None:
     name = next(iter(house.seams.bucket(BucketUse("gs://source", "read", "", "d")).list())).key
     deadly: Any = Deadly(house.seams, name)

@@ -68,6 +68,7 @@ def guarded(tmp_path: Path) -> Iterator[Guarded]:
     made.server.stop()
 
 
+@pytest.mark.slow
 def test_some_mutated_calls(guarded: Guarded) -> None:
     found = send(guarded, 3000, 1)
     assert min(found.get(status, 0) for status in (200, 400, 401, 403, 404)) > 30, found

@@ -54,6 +54,7 @@ async def _turns_for(sockets: list[socket.socket], address: Any, stack: ExitStac
     return turns
 
 
+@pytest.mark.slow
 def test_searches_for_garbage_leave_out_what_was_there_at_the_start() -> None:
     thresholds = gc.get_threshold()
     try:

@@ -43,6 +43,7 @@ def require_all_kept(found: Result, disks: int) -> None:
     assert all(path.endswith(SHARED) for path in found.mapped), "written through memory: not recorded"
 
 
+@pytest.mark.slow
 def test_cuts_while_everything_is_done(directory: Path) -> None:
     """From the first start to the last answer, at every 30th durable step; the slow tests cut at each."""
     recording = Recording(directory)

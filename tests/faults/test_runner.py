@@ -117,6 +117,7 @@ def test_a_stop_begins_no_more_threads(house: House, idle: threading.Event) -> N
     assert f"runner-beside-{number}" not in [thread.name for thread in threading.enumerate()]
 
 
+@pytest.mark.slow
 def test_for_each_thread_that_is_back_one_ends(house: House) -> None:
     """However many of them look at the same time."""
     runner = Runner(house.seams, slots=1)

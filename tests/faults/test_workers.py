@@ -12,6 +12,8 @@ import time
 from multiprocessing.connection import Connection
 from pathlib import Path
 
+import pytest
+
 from gantry.operations.batches import ATTEMPTS_ALONE
 from tests.faults.kill import check_disk, transferred
 from tests.faults.scene import Scene, blobs
@@ -36,6 +38,7 @@ def _kill_one_after_the_other(server: GantryServer, operation: str, most: int) -
     return killed
 
 
+@pytest.mark.slow
 def test_an_import_whose_workers_are_killed_ends_as_if_undisturbed(tmp_path: Path) -> None:
     server = GantryServer(tmp_path / "data", tmp_path / "buckets")
     try:
@@ -56,6 +59,7 @@ def test_an_import_whose_workers_are_killed_ends_as_if_undisturbed(tmp_path: Pat
         server.process.kill()
 
 
+@pytest.mark.slow
 def test_no_worker_outlives_a_killed_server(tmp_path: Path) -> None:
     server = GantryServer(tmp_path / "data", tmp_path / "buckets")
     workers = _workers(server)

@@ -284,6 +284,7 @@ def test_pictures_inside_of_dicom(
     assert neighbours.web.get(root, "application/dicom; transfer-syntax=*").content == data
 
 
+@pytest.mark.slow
 def test_bulk_data_of_many_small_frames_that_become_large(neighbours: Neighbours) -> None:
     """Each is a legal picture, and all of them together have an instance's worth of memory."""
     neighbours.most_growth = 4 * SMALL_GROWTH  # several workers load a codec and give 16 MiB each

@@ -56,6 +56,7 @@ def test_at_the_page_where_people_sign_in(guarded: Guarded) -> None:
     assert guarded.request(ADMIN, "GET", "v1/projects/p/locations").status_code == 200, "calls with a token go on"
 
 
+@pytest.mark.slow
 def test_where_tokens_are_exchanged(guarded: Guarded, issuer: Issuer) -> None:
     numbers = count()
     answers = [exchange(guarded, issuer.token(exp=1, sub=f"guess-{next(numbers)}")) for _ in range(ENOUGH)]

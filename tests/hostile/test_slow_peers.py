@@ -70,6 +70,7 @@ def test_many_store_requests_that_stop(neighbours: Neighbours, connect: ExitStac
     served(neighbours)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", ["", "/bulkdata/7FE00010", "/frames/1", "/metadata", "/rendered"])
 def test_many_that_read_next_to_nothing(neighbours: Neighbours, connect: ExitStack, path: str) -> None:
     """Of an instance of 16 MB: what they do not read is not held for each of them."""

@@ -154,6 +154,7 @@ DAYS = st.sampled_from(["-01-01T00:00:00", "-12-31T23:59:59.999999999", "-12-31T
 MOMENTS = st.tuples(YEARS, DAYS, OFFSETS).map(lambda parts: f'request.time < timestamp("{"".join(parts)}")')
 
 
+@pytest.mark.slow
 @settings(max_examples=500)
 @given(MOMENTS)
 def test_any_moment_is_before_or_after_or_refused(expression: str) -> None:

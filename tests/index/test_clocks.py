@@ -155,6 +155,7 @@ def make_clock(wall: float) -> Callable[[], int]:
     return lambda: int(wall * 1_000_000)
 
 
+@pytest.mark.slow
 def test_an_index_put_back_does_not_repeat_numbers_though_the_clock_stands(sqlite_path: Path) -> None:
     """The numbers that it gave out after it was copied are others."""
     given = set()

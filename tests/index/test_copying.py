@@ -132,6 +132,7 @@ def begins(data: Path, database: str) -> bool:
 # All of it ------------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_every_row_goes_up_and_comes_back(data: Path, address: str) -> None:
     before = contents(data / "index.sqlite")
     assert all(len(rows) == EACH for name, rows in before.items() if name != "generation"), before
@@ -161,6 +162,7 @@ def test_every_row_goes_up_and_comes_back(data: Path, address: str) -> None:
     ]
 
 
+@pytest.mark.slow
 def test_a_copy_that_is_complete_is_not_made_again(data: Path, address: str) -> None:
     copy(str(data), address)
     there = contents(address)
@@ -172,6 +174,7 @@ def test_a_copy_that_is_complete_is_not_made_again(data: Path, address: str) -> 
     assert contents(data / "index.sqlite") == here
 
 
+@pytest.mark.slow
 def test_no_number_is_given_out_again(data: Path, address: str) -> None:
     """Neither that of a row that is there, nor that of one that was deleted."""
     numbered = ("dataset", "dicom_store", "header_pack", "segment", "series", "upload")
@@ -190,6 +193,7 @@ def test_no_number_is_given_out_again(data: Path, address: str) -> None:
         assert read_numbers(end.connection) == given
 
 
+@pytest.mark.slow
 def test_what_postgresql_has_no_place_for_is_left_out(data: Path, address: str) -> None:
     """U+0000 in a text, as a server leaves it out; also where two keys are one without it. A text that is no UTF-8 is
     read as a server reads it."""
@@ -204,6 +208,7 @@ def test_what_postgresql_has_no_place_for_is_left_out(data: Path, address: str) 
     assert {"ab", "a\ufffd"} <= {row[5] for row in found["failure"]}
 
 
+@pytest.mark.slow
 def test_the_copy_is_used_as_the_index_that_it_is(data: Path, address: str, sqlite_path: Path) -> None:
     """Its rows are found, and new ones have new numbers."""
     shutil.copy(sqlite_path, data / "index.sqlite")
@@ -288,6 +293,7 @@ def end_in(call: Callable[[], object], owner: object, name: str, times: int, aft
         os._exit(code)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("moment", "after"), list_moments(DOWN_ALONE))
 def test_a_copy_up_that_is_killed_is_ended_by_the_same_command(
     data: Path, address: str, moment: str, after: bool
@@ -306,6 +312,7 @@ def test_a_copy_up_that_is_killed_is_ended_by_the_same_command(
     assert (begins(data, "sqlite"), begins(data, address)) == (False, True)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("moment", "after"), list_moments(UP_ALONE))
 def test_a_copy_down_that_is_killed_is_ended_by_the_same_command(
     data: Path, address: str, moment: str, after: bool
@@ -322,6 +329,7 @@ def test_a_copy_down_that_is_killed_is_ended_by_the_same_command(
     assert not (data / "index.sqlite.copying").exists()
 
 
+@pytest.mark.slow
 def test_a_copy_goes_on_where_it_was(data: Path, address: str, monkeypatch: pytest.MonkeyPatch) -> None:
     assert end_in(lambda: copy(str(data), address), *MOMENTS["many ranges are written"], after=True)
     with open_end(address) as end:
@@ -339,6 +347,7 @@ def test_a_copy_goes_on_where_it_was(data: Path, address: str, monkeypatch: pyte
     assert there > 30 and sum(written) == sum(each.rows for each in copied.tables.values()) - there
 
 
+@pytest.mark.slow
 def test_a_source_that_was_used_meanwhile_is_copied_anew(data: Path, address: str) -> None:
     assert end_in(lambda: copy(str(data), address), *MOMENTS["all is compared"], after=True)
     with open_end(data / "index.sqlite") as end, end.transaction() as connection:
@@ -350,6 +359,7 @@ def test_a_source_that_was_used_meanwhile_is_copied_anew(data: Path, address: st
     assert contents(address) == one_on(now)
 
 
+@pytest.mark.slow
 def test_a_part_that_does_not_agree_is_copied_anew(data: Path, address: str) -> None:
     assert end_in(lambda: copy(str(data), address), *MOMENTS["all is compared"], after=True)
     with open_end(address) as end, end.transaction() as connection:
@@ -407,6 +417,7 @@ def test_a_copy_whose_connection_is_lost_goes_on(data: Path, address: str, monke
     assert contents(address) == one_on(before)
 
 
+@pytest.mark.slow
 def test_a_start_tells_that_a_copy_has_not_ended(data: Path, address: str) -> None:
     assert end_in(lambda: copy(str(data), address), *MOMENTS["a range is written"], after=True)
     with pytest.raises(
@@ -441,6 +452,7 @@ def test_a_database_that_is_not_empty_is_refused(data: Path, address: str, postg
     assert begins(data, "sqlite")
 
 
+@pytest.mark.slow
 def test_a_directory_that_has_an_index_is_no_target(data: Path, address: str) -> None:
     copy(str(data), address)
     shutil.copy(data / "index.sqlite.moved", data / "index.sqlite")
@@ -450,6 +462,7 @@ def test_a_directory_that_has_an_index_is_no_target(data: Path, address: str) ->
     assert not begins(data, "sqlite"), "an old copy, beside the note that the index is elsewhere"
 
 
+@pytest.mark.slow
 def test_a_copy_of_another_index_is_not_gone_on_with(data: Path, address: str) -> None:
     assert end_in(lambda: copy(str(data), address), *MOMENTS["all is compared"], after=True)
     with open_end(data / "index.sqlite") as end:
@@ -457,6 +470,7 @@ def test_a_copy_of_another_index_is_not_gone_on_with(data: Path, address: str) -
     refuse(data, address, FailedPrecondition, "of another index")
 
 
+@pytest.mark.slow
 def test_an_index_that_has_moved_is_no_source_and_no_target(data: Path, address: str, databases: Databases) -> None:
     copy(str(data), address)
     url = databases.make()
@@ -469,6 +483,7 @@ def test_an_index_that_has_moved_is_no_source_and_no_target(data: Path, address:
     databases.drop(url)
 
 
+@pytest.mark.slow
 def test_the_message_of_a_source_names_the_file_that_stays(data: Path, address: str) -> None:
     copy(str(data), address)
     copy(address, str(data))
@@ -477,6 +492,7 @@ def test_the_message_of_a_source_names_the_file_that_stays(data: Path, address: 
     assert f"its rows were copied to {data / 'index.sqlite'}." in caught.value.message
 
 
+@pytest.mark.slow
 def test_a_store_without_instances_counts_as_one(data: Path, address: str) -> None:
     with closing(sqlite3.connect(data / "index.sqlite")) as file, file:
         file.execute("INSERT INTO dicom_store (id, dataset_id, store, settings) VALUES (99, 1, 'empty', '{}')")
@@ -508,6 +524,7 @@ def test_a_rebuild_that_has_not_ended_is_not_copied(data: Path, address: str) ->
     refuse(data, address, FailedPrecondition, "a rebuild has not ended")
 
 
+@pytest.mark.slow
 def test_the_directory_of_another_index_is_no_target(data: Path, address: str, tmp_path: Path) -> None:
     copy(str(data), address)
     other = tmp_path / "other"
@@ -518,6 +535,7 @@ def test_the_directory_of_another_index_is_no_target(data: Path, address: str, t
     assert begins(data, address)
 
 
+@pytest.mark.slow
 def test_what_a_server_uses_is_refused(data: Path, address: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("gantry.config._WAIT_SECONDS", 0.1)
     with hold_alone(data):

@@ -411,6 +411,7 @@ def seeds(*numbers: int) -> list[Any]:
     return [numbers[0], *(pytest.param(number, marks=pytest.mark.slow) for number in numbers[1:])]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", seeds(0, 1, 2, 3))
 def test_calls_in_any_order(index: SqlIndex, seed: int) -> None:
     calls = run(index, seed, Calls.step)
@@ -419,6 +420,7 @@ def test_calls_in_any_order(index: SqlIndex, seed: int) -> None:
     assert rows_left(index) == {}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", seeds(100, 101, 102, 103))
 def test_calls_that_are_killed_after_any_statement(index: SqlIndex, seed: int) -> None:
     def call(calls: Calls) -> None:

@@ -71,6 +71,7 @@ def test_one_of_many(filled: SqlIndex, field: str) -> None:
     assert studies(filled, (field, Operator.EQUALS, tuple("abcdefg"))) == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("field", STUDY_FIELDS)
 def test_wildcards(filled: SqlIndex, field: str) -> None:
     value = getattr(STUDY, field)

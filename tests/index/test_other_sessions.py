@@ -62,6 +62,7 @@ def make_deadlock(connection: Connection, index: SqlIndex, operation: Operation)
     )
 
 
+@pytest.mark.slow
 def test_a_batch_is_committed_again_after_a_deadlock(
     index: SqlIndex, store: DicomStore, operation: Operation, other: Connection
 ) -> None:
@@ -71,6 +72,7 @@ def test_a_batch_is_committed_again_after_a_deadlock(
     assert (counter.success, counter.failure) == (2, 0)
 
 
+@pytest.mark.slow
 def test_it_is_not_committed_again_without_end(
     index: SqlIndex, operation: Operation, other: Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:

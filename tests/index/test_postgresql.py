@@ -135,6 +135,7 @@ def test_patterns_mean_the_same(index: SqlIndex, pattern: str, like: list[str], 
 # One server -----------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_second_server_is_refused_until_the_first_has_ended(
     index: SqlIndex, postgresql_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -275,6 +276,7 @@ def test_calls_are_interrupted_while_the_server_is_away_and_go_on_afterwards(
     index.close()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", ["stop", "kill"])
 def test_after_a_restart_the_first_call_is_answered(
     own_server: PostgresServer, how: str, monkeypatch: pytest.MonkeyPatch
@@ -373,6 +375,7 @@ def test_the_session_with_the_lock_stays_whatever_the_database_says(postgresql_u
     opened.close()
 
 
+@pytest.mark.slow
 def test_the_outcome_is_unknown_while_another_session_has_the_lock(
     index: SqlIndex, postgresql_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

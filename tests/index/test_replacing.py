@@ -32,6 +32,7 @@ def new(number: int, key: str) -> Instance:
     return said(item(number))._replace(blob_key=key, storage_class="STANDARD")
 
 
+@pytest.mark.slow
 def test_many_at_once_are_all_stored_and_the_last_one_stays(index: SqlIndex, store: DicomStore) -> None:
     """None is refused, though none was there when each of them began."""
     keys = [f"k/{number}" for number in range(8)]

@@ -89,6 +89,7 @@ def test_transactions_take_turns(pair: Pair, store: DicomStore) -> None:
     assert order == ["first", "second"]
 
 
+@pytest.mark.slow
 def test_a_server_that_is_alone_lets_no_other_in(
     postgresql_url: str, pair: Pair, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -301,6 +302,7 @@ def test_who_was_expelled_before_its_start_ends(pair: Pair) -> None:
     assert ended
 
 
+@pytest.mark.slow
 def test_the_schema_is_not_changed_beside_a_server_that_writes_nothing(
     pair: Pair, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -32,6 +32,16 @@ def index(sqlite_index: SqlIndex) -> SqlIndex:
     return sqlite_index
 
 
+def test_readers_keep_few_pages_each(index: SqlIndex) -> None:
+    """There may be many of them, and a busy server's memory is what they keep."""
+    kept = {}
+    for engine in (index.database.engine, index.database.writer):
+        with engine.connect() as connection:
+            kept[engine] = -connection.exec_driver_sql("PRAGMA cache_size").scalar_one()
+    assert kept[index.database.writer] == database.WRITER_CACHE
+    assert kept[index.database.engine] * database.READERS <= 40 * 1024
+
+
 # Life -----------------------------------------------------------------------------------------------------------------
 
 

@@ -40,6 +40,7 @@ def test_every_colour_by_the_equations(space: str) -> None:
     assert np.abs(found - by_the_equations(pixels, space)).max() <= 1
 
 
+@pytest.mark.slow
 def test_a_frame_of_48_megabytes_takes_little_more_than_its_result() -> None:
     pixels = np.random.default_rng(1).integers(0, 256, (4000, 4000, 3)).astype(np.uint8)
     tracemalloc.start()

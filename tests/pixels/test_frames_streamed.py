@@ -268,6 +268,7 @@ def test_an_answer_that_the_client_has_is_304(gantry: Gantry, path: str, accept:
     assert (same.status_code, same.content, same.headers["etag"]) == (304, b"", etag)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("path", "accept"), PATHS)
 def test_a_client_that_leaves_holds_no_worker(gantry: Gantry, path: str, accept: str) -> None:
     """There are fewer workers than clients that leave."""
@@ -318,6 +319,7 @@ def growth(web: Web, path: str, accept: str) -> tuple[int, int]:
     return size, peaks(pid) - before
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("accept", [OCTETS, "application/octet-stream"])
 def test_memory_does_not_grow_with_the_frames_of_bulk_data(gantry: Gantry, compressed: bytes, accept: str) -> None:
     """Whole, they are in memory three times at least: in the worker, on the way out of it, and in the server."""
@@ -328,6 +330,7 @@ def test_memory_does_not_grow_with_the_frames_of_bulk_data(gantry: Gantry, compr
     assert grown < size * 3 // 2
 
 
+@pytest.mark.slow
 def test_memory_does_not_grow_with_the_pictures(gantry: Gantry) -> None:
     """Noise, so that pictures are large."""
     web, count = Web(gantry), 128
@@ -339,6 +342,7 @@ def test_memory_does_not_grow_with_the_pictures(gantry: Gantry) -> None:
     assert grown < size * 3 // 2
 
 
+@pytest.mark.slow
 def test_decoded_bulk_data_is_that_of_its_frames(gantry: Gantry, compressed: bytes) -> None:
     web = Web(gantry)
     web.stored(compressed)
@@ -352,6 +356,7 @@ def test_decoded_bulk_data_is_that_of_its_frames(gantry: Gantry, compressed: byt
     assert one.data == whole.content
 
 
+@pytest.mark.slow
 def test_all_frames_are_rendered_in_their_order(gantry: Gantry, compressed: bytes) -> None:
     web = Web(gantry)
     web.stored(compressed)

@@ -180,6 +180,7 @@ def test_the_header_of_a_plain_image_is_read_once(monkeypatch: pytest.MonkeyPatc
     assert len(pictures(data)) == 1
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not CORPUS, reason=WHY)
 def test_one_pass_gives_what_the_whole_header_gives_for_real_files(monkeypatch: pytest.MonkeyPatch) -> None:
     compared = 0

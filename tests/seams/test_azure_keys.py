@@ -37,6 +37,7 @@ def make(url: str) -> RemoteBucket:
 AWAY = {"\\", *map(chr, range(0x20)), "\x7f"}
 
 
+@pytest.mark.slow
 def test_a_key_keeps_its_name_everywhere(server: tuple[str, tuple[str, ...]]) -> None:
     url, odd = server
     store = make(url)

@@ -90,6 +90,7 @@ def test_rules_stand_in_the_file(tmp_path: Path) -> None:
         load_settings({}, {"GANTRY_BUCKET_RULES": "in-*"})
 
 
+@pytest.mark.slow
 def test_operations_under_rules(tmp_path: Path) -> None:
     """What is not allowed ends as PERMISSION_DENIED, whether the bucket is there or not; nothing is read or written."""
     rules = (

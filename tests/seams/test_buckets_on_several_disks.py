@@ -73,6 +73,7 @@ def test_a_disk_that_refuses_to_keep_what_was_written_is_an_error(disks: Disks, 
         store.flush()
 
 
+@pytest.mark.slow
 def test_descriptors_are_closed_and_do_not_travel(disks: Disks, store: LocalBlobStore) -> None:
     before = list_open()
     for _ in range(3):

@@ -34,6 +34,7 @@ def hang() -> Iterator[threading.Event]:
     event.set()
 
 
+@pytest.mark.slow
 def test_a_call_that_hangs_is_left_behind(hang: threading.Event) -> None:
     with pytest.raises(Ended):
         call_hearing(hang.wait, end)
@@ -75,6 +76,7 @@ def test_who_waits_for_a_turn_hears(hang: threading.Event) -> None:
     assert retry(lambda: 1, pace, end) == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["exists", "head", "list", "list_folders", "require_mounted"])
 def test_each_question_to_a_bucket_that_hangs_can_be_ended(bucket: RemoteBucket, s3: S3Server, name: str) -> None:
     acts = {

@@ -625,6 +625,7 @@ def test_other_errors_of_the_disk_are_unavailable(store: LocalBlobStore, number:
     assert isinstance(local_objects.translate_read_error(OSError(number, os.strerror(number))), Unavailable)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("has_openat2", [True, False])
 def test_no_call_keeps_a_descriptor(
     store: LocalBlobStore, root: Path, monkeypatch: pytest.MonkeyPatch, has_openat2: bool

@@ -302,6 +302,7 @@ def test_one_flush_does_not_wait_for_the_end_of_another(blobs: RemoteBlobs, monk
     assert len(writer.close()) == 2
 
 
+@pytest.mark.slow
 def test_a_flush_returns_when_what_another_one_sends_is_there(blobs: RemoteBlobs, s3: S3Server) -> None:
     """Both have written to the same segment."""
     writer = blobs.writer(PREFIX)
@@ -340,6 +341,7 @@ def test_a_flush_says_that_what_another_one_sends_is_lost(blobs: RemoteBlobs, mo
     writer.close()
 
 
+@pytest.mark.slow
 def test_no_more_than_a_few_segments_of_a_writer_are_held_in_memory(
     blobs: RemoteBlobs, s3: S3Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -359,6 +361,7 @@ def test_no_more_than_a_few_segments_of_a_writer_are_held_in_memory(
     assert len(writer.close()) == 50
 
 
+@pytest.mark.slow
 def test_a_segment_for_which_no_thread_can_be_started_is_sent_once(
     blobs: RemoteBlobs, s3: S3Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -823,6 +826,7 @@ def _write_for_ever(blobs: RemoteBlobs) -> None:
         writer.flush()
 
 
+@pytest.mark.slow
 def test_a_process_that_is_killed_leaves_whole_segments_that_say_what_they_hold(
     blobs: RemoteBlobs, s3: S3Server
 ) -> None:

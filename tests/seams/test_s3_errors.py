@@ -197,6 +197,7 @@ def fails_with(endpoint: str, words: str, **more: Any) -> None:
         assert "127.0.0.1" not in caught.value.message and SECRET not in caught.value.message
 
 
+@pytest.mark.slow
 def test_why_no_answer_came_is_said(silent: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(s3_clients, "_SILENT_SECONDS", 1)
     monkeypatch.setattr(retrying, "ATTEMPTS", 1)

@@ -38,6 +38,7 @@ def arrives_as(store: S3Store, client: Any, bucket: str, key: str) -> list[str]:
     return found
 
 
+@pytest.mark.slow
 def test_the_fast_client_is_given_exactly_the_keys_that_it_does_not_change(s3: S3Server, bucket: RemoteBucket) -> None:
     client, name = make_client(s3.url), bucket.place.bucket
     access = {"access_key_id": KEY, "secret_access_key": SECRET}

@@ -131,6 +131,7 @@ def test_a_read_that_goes_on_slowly_ends_well(bucket: RemoteBucket, monkeypatch:
     assert not sizes
 
 
+@pytest.mark.slow
 def test_silence_is_an_error_and_not_the_time_that_a_read_takes(s3: S3Server, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(s3_clients, "_SILENT_SECONDS", 1)
     bucket = make_bucket(s3)

@@ -203,6 +203,7 @@ def test_no_part_stays_of_what_cannot_be_written(bucket: RemoteBucket, s3: S3Ser
     assert uploads(bucket) == [] and keys(bucket) == []
 
 
+@pytest.mark.slow
 def test_what_the_source_raises_goes_on_unchanged(bucket: RemoteBucket) -> None:
     class Broken(Exception):
         pass
@@ -317,6 +318,7 @@ def _die_before_the_upload_is_written_down(bucket: RemoteBucket) -> None:
     bucket.put("a b", [LARGE])
 
 
+@pytest.mark.slow
 def test_an_upload_that_was_begun_and_not_written_down_is_removed(bucket: RemoteBucket, tmp_path: Path) -> None:
     """Its process was killed between the two. An upload of somebody else with the same name has parts."""
     client, mine = make_client(bucket.place.endpoint), make_writer(bucket, tmp_path)
@@ -347,6 +349,7 @@ def test_an_upload_whose_beginning_nobody_hears_is_removed(
     assert (uploads(bucket), count_notes(tmp_path)) == ([], 0)
 
 
+@pytest.mark.slow
 def test_where_uploads_may_not_be_listed_the_note_of_one_goes(
     bucket: RemoteBucket, s3: S3Server, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -257,6 +257,7 @@ def test_a_name_whose_sync_failed_for_others_is_synced_by_the_next_flush(
     writer.close()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [1000, OWN_BYTES])
 def test_what_is_given_up_before_its_sync_holds_no_descriptor_and_leaves_nothing(blobs: LocalBlobs, size: int) -> None:
     before = list_open()
@@ -270,6 +271,7 @@ def test_what_is_given_up_before_its_sync_holds_no_descriptor_and_leaves_nothing
             read(blobs, key)
 
 
+@pytest.mark.slow
 def test_segments_whose_sync_failed_hold_no_descriptor_and_keep_what_was_on_the_disk(
     blobs: LocalBlobs, syncs: Syncs
 ) -> None:

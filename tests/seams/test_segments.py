@@ -84,6 +84,7 @@ def test_a_full_segment_is_followed_by_another(blobs: LocalBlobs, monkeypatch: p
     assert sum(len(list(blobs.entries(key))) for key in named) == 25
 
 
+@pytest.mark.slow
 def test_files_of_full_segments_do_not_stay_open(blobs: LocalBlobs, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(segments, "SEGMENT_BYTES", 16_384)
     before = list_open()
@@ -334,6 +335,7 @@ def test_a_segment_that_was_cut_is_not_found_where_bytes_are_missing(blobs: Loca
     assert read(blobs, first) == instance(5000, 1)
 
 
+@pytest.mark.slow
 def test_no_call_keeps_a_descriptor(blobs: LocalBlobs) -> None:
     found = write(blobs, [instance(5000, 1), instance(9_000_000, 2)])
     segment = extent_of(found[0]).segment

@@ -58,6 +58,7 @@ def test_workers_stand_back_for_the_server(executor: WorkerPool) -> None:
     assert os.getpriority(os.PRIO_PROCESS, 0) == mine
 
 
+@pytest.mark.slow
 def test_a_worker_that_dies_before_it_has_begun_costs_no_call() -> None:
     """Workers are killed while they start: the call that waits for them gets another one."""
     others = set(children(os.getpid()))
@@ -69,6 +70,7 @@ def test_a_worker_that_dies_before_it_has_begun_costs_no_call() -> None:
             assert pool.submit(calls.add, 1, 2).result(timeout=30) == 3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [10, 4_000_000])
 def test_a_worker_that_is_stopped_before_it_takes_a_call_is_replaced(
     monkeypatch: pytest.MonkeyPatch, size: int
@@ -84,6 +86,7 @@ def test_a_worker_that_is_stopped_before_it_takes_a_call_is_replaced(
         assert gone({stopped})
 
 
+@pytest.mark.slow
 def test_workers_that_end_at_once_are_no_fault_of_the_call(monkeypatch: pytest.MonkeyPatch) -> None:
     """A library that cannot be loaded any more, say: whoever called waits, and the same pool goes on afterwards."""
     with monkeypatch.context() as broken:
@@ -110,6 +113,7 @@ def test_a_call_that_is_ended_frees_its_worker_and_no_other(executor: WorkerPool
     assert waiting.cancelled() and not (tmp_path / "ran").exists()
 
 
+@pytest.mark.slow
 def test_a_call_may_be_ended_at_any_moment(tmp_path: Path) -> None:
     """Before it is given to a worker, while that one starts, while it runs, and when it is done."""
     with WorkerPool(2, lazy=True) as pool:
@@ -139,6 +143,7 @@ def test_a_call_that_ends_by_itself_in_time_is_not_ended(executor: WorkerPool, t
     assert call.result() is True
 
 
+@pytest.mark.slow
 def test_the_end_of_a_pool_ends_what_lasts_too_long(tmp_path: Path) -> None:
     before = list_open()
     pool = WorkerPool(2)
@@ -204,6 +209,7 @@ def test_shutdown_waits_for_what_was_submitted(tmp_path: Path) -> None:
     assert len(list(tmp_path.iterdir())) == 5
 
 
+@pytest.mark.slow
 def test_shutdown_ends_the_workers_and_closes_every_descriptor(tmp_path: Path) -> None:
     before = list_open()
     pool = WorkerPool(2)
@@ -215,6 +221,7 @@ def test_shutdown_ends_the_workers_and_closes_every_descriptor(tmp_path: Path) -
     assert not list_opened_since(before)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("used", [True, False])
 def test_a_pool_that_was_ended_keeps_no_descriptor(used: bool) -> None:
     """Nobody waits for its end, as at the end of a server."""

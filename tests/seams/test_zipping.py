@@ -41,6 +41,7 @@ def test_memory_holds_a_piece_however_large_the_archive_is() -> None:
     assert peak < 16 << 20
 
 
+@pytest.mark.slow
 def test_an_instance_costs_little_more_than_its_name() -> None:
     tracemalloc.start()
     try:

@@ -125,6 +125,7 @@ def test_a_command_that_takes_too_long_is_killed() -> None:
         prepared.run([sys.executable, "-c", "import time; time.sleep(60)"], timeout=0.1)
 
 
+@pytest.mark.slow
 def test_the_workers_of_a_copy_are_its_children_and_end_with_it(tmp_path: Path) -> None:
     """As those of a server that the command has started: with their names, priority and group."""
     found = []

@@ -74,6 +74,7 @@ def test_a_skewed_clock_is_that_of_the_date(server: S3Server) -> None:
     assert (after - before).total_seconds() >= 3600
 
 
+@pytest.mark.slow
 def test_a_client_that_asks_again_gets_the_object(server: S3Server) -> None:
     with server.fail("503 SlowDown", each=2) as rule:
         client = connect(server, retries={"total_max_attempts": 3, "mode": "standard"})

@@ -6,7 +6,7 @@ from __future__ import annotations
 import pytest
 
 from tests.support import databases, nginx, postgresql, replicas
-from tests.support.suites import run_suites
+from tests.support.suites import ALL, run_suites
 
 SHOWN = "support/test_replicas.py"
 """Shows in each run that both replicas answer."""
@@ -23,5 +23,5 @@ def test_a_suite_passes_with_replicas(part: str) -> None:
     postgresql.require()
     nginx.require()
     environ = {databases.VARIABLE: databases.POSTGRESQL, replicas.VARIABLE: "2"}
-    output = run_suites([SHOWN, *PARTS[part].split()], environ)
+    output = run_suites([SHOWN, *PARTS[part].split()], environ, ALL)
     assert "left out with replicas: shows what is left out" in output

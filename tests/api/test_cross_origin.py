@@ -137,6 +137,7 @@ def test_with_tokens_a_question_needs_none(tmp_path: Path) -> None:
 # --- the address in answers
 
 
+@pytest.mark.slow
 def test_addresses_in_answers_are_those_by_which_the_caller_came(tmp_path: Path) -> None:
     web = serve(tmp_path, "https://pacs.example,http://pacs.example:8000")
     try:

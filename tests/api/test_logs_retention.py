@@ -50,6 +50,7 @@ def logged(gantry: Gantry) -> int:
     return int(query(gantry.server.data, "SELECT count(*) FROM failure")[0][0])
 
 
+@pytest.mark.slow
 def test_old_operations_go_with_their_logs_and_young_ones_stay(aged: Gantry) -> None:
     aged.put(aged.bucket, "x.dcm", b"not DICOM")
     old, young = aged.import_("*"), aged.import_("*")
@@ -65,6 +66,7 @@ def test_old_operations_go_with_their_logs_and_young_ones_stay(aged: Gantry) -> 
     assert [item["operation"]["id"] for item in found] == [str(number(young))]
 
 
+@pytest.mark.slow
 def test_an_operation_that_runs_is_never_old(aged: Gantry) -> None:
     aged.put(aged.bucket, "x.dcm", b"not DICOM")
     name = aged.import_("*")["name"]
@@ -92,6 +94,7 @@ def operation_with(index: SqlIndex, failures: int, *, done: bool = True) -> Oper
     return operation
 
 
+@pytest.mark.slow
 def test_expired_operations_are_hidden_at_once_and_removed_in_bounded_steps(index: SqlIndex) -> None:
     operation = operation_with(index, 12_000)
     running = operation_with(index, 1, done=False)

@@ -74,6 +74,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gantry]:
         server.stop()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("strict", ["true", "false"])
 def test_the_viewer_is_told_what_the_search_of_this_store_can_do(tmp_path: Path, strict: str) -> None:
     """With wildcards OHIF puts asterisks around what is typed, which strict mode takes for characters."""
@@ -222,6 +223,7 @@ def test_a_package_that_is_damaged_leaves_what_was_there(tmp_path: Path) -> None
     assert not list(tmp_path.glob("viewer-*"))
 
 
+@pytest.mark.slow
 def test_a_package_that_is_too_large(tmp_path: Path) -> None:
     path = package(tmp_path / "p.tgz", {f"package/dist/{number}.js": "" for number in range(5001)})
     done = install(tmp_path, "--from", str(path))

@@ -94,6 +94,7 @@ def test_a_store_that_is_not_there_has_no_page(home: Gantry, page: Any) -> None:
         assert answer.status == 404 and answer.headers["content-type"].startswith("application/json")
 
 
+@pytest.mark.slow
 def test_bulk_data_is_no_script_no_style_and_no_page(home: Gantry, page: Any) -> None:
     address = bulk_address(home)
     page.goto(f"/console/{home.store}")

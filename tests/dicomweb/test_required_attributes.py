@@ -121,6 +121,7 @@ def test_a_private_field_comes_with_its_creator(gantry: Gantry) -> None:
     assert (value(found, "00290010"), value(found, "00291001")) == ("MINE", "x")
 
 
+@pytest.mark.slow
 def test_strict_mode_answers_as_google_does(web: Web, tmp_path) -> None:  # type: ignore[no-untyped-def]
     server = start_server(tmp_path / "data", tmp_path / "buckets", env={"GANTRY_STRICT_SEARCH": "true"})
     try:

@@ -140,6 +140,7 @@ def test_every_class_and_transfer_syntax(gantry: Gantry, name: str) -> None:
     assert stored_bytes(web, uids_of(data)) == data
 
 
+@pytest.mark.slow
 def test_thousands_of_small_instances_in_one_request(gantry: Gantry) -> None:
     web = Web(gantry)
     data = [make_instance("1.9", f"1.9.{number % 3}", f"1.9.9.{number}") for number in range(2500)]

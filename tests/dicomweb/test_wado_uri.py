@@ -372,6 +372,7 @@ def test_strict_search_has_none_of_these_addresses(strict: Web, place: str, meth
     refused(ask(strict, place=place, method=method), "NOT_FOUND", "no such method")
 
 
+@pytest.mark.slow
 def test_strict_search_renders_pictures_alone(strict: Web) -> None:
     strict.stored(report(content("TEXT", TextValue="x")))
     path = f"{uid_path('1.2.7', '1.2.7.1', '1.2.7.1.1')}/rendered"

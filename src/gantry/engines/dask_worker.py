@@ -20,12 +20,9 @@ from gantry import __version__
 from gantry.engines import dask_tasks
 from gantry.engines.addresses import Certificates, Engine
 from gantry.engines.dask_link import make_security
-from gantry.engines.local_calls import LocalCalls
+from gantry.engines.local_calls import LEAVE_SECONDS, LocalCalls
 
 logger = logging.getLogger(__name__)
-
-LEAVE_SECONDS = 15.0
-"""After SIGTERM: for running calls to end. Service managers wait 20 s or more before they kill."""
 
 _TAKE_SECONDS = 2.0  # for servers to take the last outcomes
 _PAUSE_SECONDS = 1.0  # before a worker whose scheduler has gone looks for it again

@@ -17,6 +17,9 @@ from gantry.seams import Call, CallEnded
 
 logger = logging.getLogger(__name__)
 
+LEAVE_SECONDS = 15.0
+"""After SIGTERM: for running calls to end. Service managers wait 20 s or more before they kill."""
+
 _MOST_ENDED = 10_000  # calls that were ended before they came; the engine forgets most of them itself
 
 

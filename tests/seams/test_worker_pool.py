@@ -241,6 +241,7 @@ time.sleep(600)
 """
 
 
+@pytest.mark.slow
 def test_workers_end_when_their_parent_is_killed_even_in_the_middle_of_a_call(tmp_path: Path) -> None:
     command = [sys.executable, "-c", PARENT, str(tmp_path)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT) as parent:

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import ColumnElement, Connection, Row, Select, String, case, cast, select
 
 from gantry.errors import Internal
+from gantry.index.dialect import is_sqlite
 from gantry.index.statements import FEW, Numbering, by_columns
 from gantry.index.tables import instance, segment
 from gantry.storage.extents import Extent, parse_extent
@@ -41,6 +42,12 @@ class BlobPlace(NamedTuple):
     segment_offset: int | None = None
 
 
+def expect_segments(connection: Connection, keys: Iterable[str]) -> None:
+    """Blobs with these keys are placed soon. Mostly each segment is a new one."""
+    if not is_sqlite(connection):
+        _SEGMENTS.expect(connection, len({each.segment for each in map(parse_extent, keys) if each is not None}))
+
+
 def place_blobs(connection: Connection, store_id: int, blobs: Iterable[tuple[str, int]]) -> dict[str, BlobPlace]:
     """Where blobs of a store are, by key; segments that have no row yet get one. ``blobs``: keys and sizes.
 
@@ -66,8 +73,8 @@ def find_segments(connection: Connection, column: ColumnElement[Any], values: It
     """Rows of segments whose ``column`` has one of ``values``."""
     wanted = sorted(values)
     if len(wanted) <= FEW:
-        for value in wanted:
-            yield from by_columns(column).execute(connection, value)
+        for rows in by_columns(column).fetch_each(connection, [(value,) for value in wanted]):
+            yield from rows
         return
     for start in range(0, len(wanted), CHUNK):
         yield from connection.execute(select(segment).where(column.in_(wanted[start : start + CHUNK])))

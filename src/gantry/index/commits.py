@@ -16,7 +16,6 @@ from contextlib import contextmanager, suppress
 from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError, StatementError
 
-from gantry.index.dialect import is_sqlite
 from gantry.index.refusals import DriverError, OutcomeUnknown, describe_sqlite_error, find_ours, is_damage, is_full
 from gantry.index.reserve import Reserve
 
@@ -90,14 +89,6 @@ def driver_of(connection: Connection) -> sqlite3.Connection:
     driver = connection.connection.driver_connection
     assert isinstance(driver, sqlite3.Connection)  # noqa: S101 - the callers ask ``is_sqlite``
     return driver
-
-
-def run_plain(connection: Connection, statement: str) -> None:
-    """A statement without values and rows, in the cheapest way that the driver has."""
-    if is_sqlite(connection):
-        driver_of(connection).execute(statement)
-    else:
-        connection.exec_driver_sql(statement).close()
 
 
 def write_again(connection: Connection) -> None:

@@ -11,6 +11,8 @@ from typing import Any
 from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 
+from gantry.index.deferred import send
+
 LEAST = 8
 """For fewer rows a prepared statement takes as long."""
 
@@ -25,6 +27,7 @@ def copy_rows(connection: Connection, insert: str, rows: Sequence[tuple[Any, ...
     table, found, _ = insert.partition(_VALUES)
     if not (found and table.startswith(_INSERT)):
         raise ValueError(f"no plain INSERT: {insert[:100]}")
+    send(connection)
     text = f"COPY {table.removeprefix(_INSERT)} FROM STDIN"
     driver: Any = connection.connection.driver_connection
     errors: Any = connection.dialect.loaded_dbapi.Error

@@ -167,12 +167,6 @@ def is_sqlite(connection: Connection) -> bool:
     return connection.dialect.name == SQLITE
 
 
-def take_numbers(connection: Connection, table: str, count: int) -> list[int]:
-    """The next numbers of a table that numbers its rows, in PostgreSQL: nobody else gets them."""
-    query = f"SELECT nextval('{table}_id_seq') FROM generate_series(1, %s)"  # noqa: S608 - a name of ours
-    return sorted(connection.exec_driver_sql(query, (count,)).scalars())
-
-
 def raise_numbers(connection: Connection, table: str, above: int, far: int) -> None:
     """The next number of a table whose numbers are never used again is ``far`` beyond those before, and beyond
     ``above`` (sqlite.org/autoinc.html; PostgreSQL's sequences)."""

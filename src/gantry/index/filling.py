@@ -80,8 +80,8 @@ def _fill_studies(connection: Connection, said: Mapping[int, Iterable[StudyAttri
 
 def _rows(connection: Connection, table: Table, numbers: Sequence[int]) -> Iterator[Row[Any]]:
     if len(numbers) <= FEW:
-        for number in numbers:
-            yield from by_columns(table.c.id).execute(connection, number)
+        for rows in by_columns(table.c.id).fetch_each(connection, [(number,) for number in numbers]):
+            yield from rows
         return
     for start in range(0, len(numbers), CHUNK):
         query = select(table).where(table.c.id.in_(numbers[start : start + CHUNK]))

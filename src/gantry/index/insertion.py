@@ -15,10 +15,11 @@ from sqlalchemy.exc import IntegrityError
 
 from gantry.errors import AlreadyExists
 from gantry.header_packs import pack, unpack
-from gantry.index.blob_keys import BlobPlace, place_blobs
+from gantry.index.blob_keys import BlobPlace, expect_segments, place_blobs
 from gantry.index.counting import Delta, change_counts
+from gantry.index.deferred import send
 from gantry.index.lookups import look_up_pairs
-from gantry.index.refusals import Conflict, is_taken
+from gantry.index.refusals import Conflict, is_taken, names_table
 from gantry.index.requests import insert_requests
 from gantry.index.retelling import columns_said
 from gantry.index.statements import Numbering, Rows, inserting
@@ -65,8 +66,20 @@ class Inserted(NamedTuple):
 
 
 def insert_instances(connection: Connection, store_id: int, instances: Sequence[Instance], now: int) -> Inserted:
-    """New rows with their studies and series. Raises AlreadyExists when one of them is there."""
+    """New rows with their studies and series. Raises AlreadyExists when one of them is there, Conflict where another
+    session makes the same study or series."""
+    try:
+        return _insert_all(connection, store_id, instances, now)
+    except IntegrityError as error:  # of a row that was sent together with others
+        if is_taken(error) and names_table(error) in (study.name, series.name):
+            raise _make_conflict() from None
+        raise
+
+
+def _insert_all(connection: Connection, store_id: int, instances: Sequence[Instance], now: int) -> Inserted:
     series_of = _series_of(instances)
+    _PACKS.expect(connection, len({id(item.description.pack) for item in instances if item.description is not None}))
+    expect_segments(connection, (item.blob_key for item in instances))
     studies, new_studies = _ensure_studies(connection, store_id, instances, series_of)
     all_series, new_series = _ensure_series(connection, store_id, studies, series_of)
     grown = {study_id for (study_id, _), number in all_series.items() if number in new_series}
@@ -79,8 +92,9 @@ def insert_instances(connection: Connection, store_id: int, instances: Sequence[
     blobs = place_blobs(connection, store_id, ((item.blob_key, item.size) for item in instances))
     try:
         _INSTANCES.run(connection, sorted(_rows(placed, packs, blobs, now), key=_PLACE))
+        send(connection)
     except IntegrityError as error:
-        if not is_taken(error):
+        if not is_taken(error) or names_table(error) not in ("", instance.name):
             raise
         raise AlreadyExists("an instance of this batch was stored by another operation meanwhile") from None
     change_counts(connection, store_id, (_count(item, blobs[item.instance.blob_key]) for item in placed), now)
@@ -179,7 +193,11 @@ def _insert(connection: Connection, table: Numbering, rows: Rows) -> Sequence[in
     except IntegrityError as error:
         if not is_taken(error):
             raise
-        raise Conflict("another session writes the same study or series to the index", advice="try again") from None
+        raise _make_conflict() from None
+
+
+def _make_conflict() -> Conflict:
+    return Conflict("another session writes the same study or series to the index", advice="try again")
 
 
 def _said_of_series(item: Instance) -> SeriesAttributes:

@@ -64,9 +64,10 @@ def look_up_pairs(
     wanted = list(wanted)
     if len(wanted) <= FEW:
         one = by_columns(first, second, of=(value,))
-        return {pair: row[0] for pair in wanted for row in one.execute(connection, *pair)}
-    rows = select_pairs(connection, select(first, second, value), wanted, first, second)
-    return {(one, other): found for one, other, found in rows}
+        found = one.fetch_each(connection, wanted)
+        return {pair: row[0] for pair, rows in zip(wanted, found, strict=True) for row in rows}
+    pairs = select_pairs(connection, select(first, second, value), wanted, first, second)
+    return {(one, other): found for one, other, found in pairs}
 
 
 def select_pairs(

@@ -80,7 +80,7 @@ from gantry.index.repeating import repeated
 from gantry.index.replacement import replace_instances
 from gantry.index.resource_rows import get_dataset_row, get_store_row
 from gantry.index.sound_rows import write_sound
-from gantry.index.statements import Statement
+from gantry.index.statements import Statement, fetch_each
 from gantry.index.tables import dicom_store, operation, progress, selection, server
 from gantry.log_entries import Severity
 from gantry.names import DatasetName, OperationName, parse_dicom_store_name
@@ -295,10 +295,13 @@ class Operations(Part):
             return [(from_micros(row.time), row.done) for row in rows]
 
     def _own(self, connection: Connection, value: Operation, runner: str, needs_store: bool = True) -> Row[Any]:
-        row = _OWN.execute(connection, value.name.id, runner).one_or_none()
-        if row is None:
+        mine, alive = fetch_each(
+            connection, [(_OWN, (value.name.id, runner)), (_ALIVE, (value.store_id if needs_store else 0,))]
+        )
+        if not mine:
             raise TakenOver(f"operation {value.name} is not this runner's any more")
-        if needs_store and value.store_id and _ALIVE.execute(connection, value.store_id).one_or_none() is None:
+        row: Row[Any] = mine[0]
+        if needs_store and value.store_id and not alive:
             raise NotFound(f"DICOM store {value.store} was deleted while the operation ran")
         return row
 

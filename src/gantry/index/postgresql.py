@@ -30,6 +30,7 @@ from gantry.index.clock import read_clock
 from gantry.index.commits import replace_connection
 from gantry.index.copy_marks import refuse_copy
 from gantry.index.database import READERS, WAIT, Database, NoWitness, Witness, is_current, read_version, upgrade_schema
+from gantry.index.deferred import begin, forget, listen
 from gantry.index.generations import Generation
 from gantry.index.postgresql_locks import TAKE_TURN, Taken, be_alone, share_lock, take_lock
 from gantry.index.refusals import OutcomeUnknown, describe_server_error, translated
@@ -88,6 +89,7 @@ class PostgresDatabase(Database):
         self._url, self._name = parse_server(url), name_server(url)
         self.engine, self.writer = (open_engine(self._url, most) for most in (READERS, 1))
         self._pulse = open_engine(self._url, 1, _PULSE)
+        listen(self.writer)
         event.listen(self.writer, "connect", share_lock if shares else take_lock)
         if shares:  # one that has nothing to write is there, too
             event.listen(self._pulse, "connect", share_lock)
@@ -106,9 +108,10 @@ class PostgresDatabase(Database):
             if not _is_current(connection):
                 with be_alone(connection) if self.shares else nullcontext():
                     if not _is_current(connection):  # another server may have done it meanwhile
+                        _expel_all(connection)
                         upgrade_schema(self._url, self._name)
             if not self.shares:
-                connection.exec_driver_sql("DELETE FROM server").close()  # they were killed
+                _expel_all(connection)
 
     def close(self) -> None:
         for engine in (self.engine, self.writer, self._pulse):
@@ -143,11 +146,12 @@ class PostgresDatabase(Database):
             if not mine:
                 raise Interrupted("the index is too busy right now: other writers are waiting; try again")
             with translated(), self.writer.connect() as connection:
-                connection.exec_driver_sql(f"BEGIN; {TAKE_TURN}" if self.shares else "BEGIN").close()
+                begin(connection, "BEGIN", *((TAKE_TURN,) if self.shares else ()))
                 try:
                     yield connection
                     number, transaction = self._count(connection, "" if leaves else self.member)
                 except BaseException:
+                    forget(connection)
                     _roll_back(connection)
                     raise
                 self._commit(connection, transaction)
@@ -317,6 +321,12 @@ def _usable(name: str) -> Iterator[None]:
     else:
         return
     raise FailedPrecondition(f"{name} cannot be used as an index: {trouble}")
+
+
+def _expel_all(connection: Connection) -> None:
+    """No other server has a session: they were killed, or have lost the database. One that comes back ends."""
+    if has_table(connection, "server"):
+        connection.exec_driver_sql("DELETE FROM server").close()
 
 
 def has_table(connection: Connection, name: str) -> bool:

@@ -87,6 +87,11 @@ def is_taken(error: DriverError) -> bool:
     return _code(error) in _TAKEN or _state(error) == _UNIQUE_VIOLATION
 
 
+def names_table(error: DriverError) -> str:
+    """The table whose row PostgreSQL refuses; empty where it is not said, as in SQLite."""
+    return str(getattr(getattr(_original(error), "diag", None), "table_name", None) or "")
+
+
 def is_full(error: BaseException) -> bool:
     """Whether there is no room, as far as SQLite says: a quota that is used up is an error of writing for it."""
     return isinstance(error, DriverError) and _code(error) in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_WRITE)

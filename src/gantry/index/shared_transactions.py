@@ -9,8 +9,8 @@ from typing import Any, Generic, TypeVar
 from sqlalchemy import Connection
 
 from gantry.errors import Internal, Interrupted
-from gantry.index.commits import run_plain
 from gantry.index.database import Database
+from gantry.index.deferred import begin_part, end_part, send, undo_part
 from gantry.index.refusals import translated
 
 MOST = 50
@@ -28,16 +28,18 @@ class _Write(Generic[Out]):
 
     def run(self, connection: Connection) -> None:
         """In a part of the transaction that is undone where the write is refused. Raises what breaks all of it."""
-        run_plain(connection, "SAVEPOINT shared")
+        begin_part(connection, "shared")
         try:
             with translated():
-                self._results.append(self._act(connection))
+                result = self._act(connection)
+                send(connection)
+                self._results.append(result)
         except (Interrupted, Internal):
             raise
         except Exception as error:  # whatever it is, it is about this write alone
             self.error = error
-            run_plain(connection, "ROLLBACK TO shared")
-        run_plain(connection, "RELEASE shared")
+            undo_part(connection, "shared")
+        end_part(connection, "shared")
 
     def get(self) -> Out:
         if self.error is not None:

@@ -7,7 +7,7 @@ from typing import TypeVar
 
 from sqlalchemy import Connection
 
-from gantry.index.commits import run_plain
+from gantry.index.deferred import begin_part, end_part, send, undo_part
 from gantry.index.refusals import BadValue, translated
 
 Item = TypeVar("Item")
@@ -27,13 +27,14 @@ def write_sound(
 
 
 def _try(connection: Connection, items: Sequence[Item], write: Callable[[Sequence[Item]], None]) -> BadValue | None:
-    run_plain(connection, "SAVEPOINT sound")
+    begin_part(connection, "sound")
     try:
         with translated():
             write(items)
+            send(connection)
     except BadValue as error:
-        run_plain(connection, "ROLLBACK TO sound")
-        run_plain(connection, "RELEASE sound")
+        undo_part(connection, "sound")
+        end_part(connection, "sound")
         return error
-    run_plain(connection, "RELEASE sound")
+    end_part(connection, "sound")
     return None

@@ -16,7 +16,9 @@ from sqlalchemy import Connection, CursorResult, Dialect, Select, Table, bindpar
 
 from gantry.index.commits import driver_of
 from gantry.index.copying import LEAST, copy_rows
-from gantry.index.dialect import is_sqlite, take_numbers
+from gantry.index.deferred import defer, fetch_together
+from gantry.index.dialect import is_sqlite
+from gantry.index.row_numbers import expect_numbers, take_numbers
 
 Rows = Sequence[tuple[Any, ...]]
 
@@ -36,9 +38,19 @@ class Statement:
         return connection.exec_driver_sql(self._text(connection.dialect), values)
 
     def run(self, connection: Connection, rows: Iterable[tuple[Any, ...]]) -> None:
-        """Once for each row, if there is any. Raises IntegrityError as SQLAlchemy does."""
+        """Once for each row, if there is any. Raises IntegrityError as SQLAlchemy does; PostgreSQL may raise it when
+        something gives rows, or all is sent (``deferred``)."""
         if every := list(rows):
-            connection.exec_driver_sql(self._text(connection.dialect), every)
+            text = self._text(connection.dialect)
+            if not defer(connection, text, every):
+                connection.exec_driver_sql(text, every)
+
+    def fetch_each(self, connection: Connection, every: Sequence[tuple[Any, ...]]) -> list[list[Any]]:
+        """The rows for each of ``every``, values for one time; those of a few are sent together."""
+        return fetch_each(connection, [(self, values) for values in every])
+
+    def text_for(self, connection: Connection) -> str:
+        return self._text(connection.dialect)
 
     def _text(self, dialect: Dialect) -> str:
         return self._texts.get(dialect.name) or self._compile(dialect)
@@ -50,6 +62,11 @@ class Statement:
             raise ValueError(f"values are {self._names}, but the statement takes {compiled.positiontup}")
         text = self._texts[dialect.name] = str(compiled)
         return text
+
+
+def fetch_each(connection: Connection, queries: Sequence[tuple[Statement, tuple[Any, ...]]]) -> list[list[Any]]:
+    """The rows of queries that do not depend on each other."""
+    return fetch_together(connection, [(each.text_for(connection), values) for each, values in queries])
 
 
 FEW = 4
@@ -87,6 +104,11 @@ class Numbering:
     def __init__(self, table: Table, *names: str) -> None:
         self._insert, self._last = inserting(table, *names), Statement(select(func.max(table.c.id)))
         self._table, self._insert_numbered = table.name, inserting(table, "id", *names)
+
+    def expect(self, connection: Connection, most: int) -> None:
+        """So many rows are written soon, at most."""
+        if not is_sqlite(connection):
+            expect_numbers(connection, self._table, most)
 
     def insert(self, connection: Connection, rows: Rows) -> Sequence[int]:
         """The numbers of the new rows, in their order. In SQLite they are one after the other, since nobody else writes

@@ -15,7 +15,7 @@ from gantry.errors import NoWorker
 from gantry.seams import Call, WorkerDied, Workers
 from tests.access.test_tls import make_certificate
 from tests.seams import calls
-from tests.support.engines import DaskCluster, close, dask_cluster, reach
+from tests.support.engines import DaskCluster, close, dask_cluster, free_port, reach
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
@@ -132,7 +132,9 @@ def test_calls_go_on_when_the_scheduler_is_back(
 
 
 def test_workers_join_and_leave(cluster: DaskCluster, executor: Workers) -> None:
-    first = cluster.start_worker(1)
+    """The first is reached under a name, at a port of the settings."""
+    reached = {"GANTRY_WORKER_HOST": "127.0.0.1", "GANTRY_WORKER_CONTACT": "localhost"}
+    first = cluster.start_worker(1, env=reached | {"GANTRY_WORKER_PORT": str(free_port())})
     assert executor.submit(calls.add, 1).result(120) == 1
     assert executor.size == 1
     cluster.start_worker(3)

@@ -75,8 +75,9 @@ def test_an_engine_is_where_its_address_says(text: str, engine: Engine | None, s
         ({"GANTRY_EXECUTOR": "dask+tls://h:1"}, "needs executor_ca, executor_cert and executor_key"),
         ({"GANTRY_EXECUTOR": "dask://h:1", "GANTRY_EXECUTOR_CA": "/"}, r"need dask\+tls:// in executor"),
         ({"GANTRY_WORKER_PORT": "9100"}, "need an engine in executor"),
+        ({"GANTRY_EXECUTOR": "dask://h:1", "GANTRY_WORKER_CONTACT": "w"}, "worker_contact: needs worker_port"),
     ],
-    ids=["no-files", "no-tls", "no-engine"],
+    ids=["no-files", "no-tls", "no-engine", "no-port"],
 )
 def test_settings_that_have_no_effect_are_refused(env: dict[str, str], why: str) -> None:
     with pytest.raises(InvalidArgument, match=why):

@@ -24,7 +24,11 @@ class Engine(NamedTuple):
     @property
     def scheduler(self) -> str:
         """As the engine's own commands spell it."""
-        return f"{'tls' if self.is_tls else 'tcp'}://{self.host}:{self.port}"
+        return self.replace_end(self.host, self.port)
+
+    def replace_end(self, host: str, port: int) -> str:
+        """The address of another process that speaks as the scheduler does."""
+        return f"{'tls' if self.is_tls else 'tcp'}://{host}:{port}"
 
 
 def parse_engine(text: str) -> Engine | None:

@@ -36,7 +36,7 @@ _CONFIG = {
 
 class Binding(NamedTuple):
     """Where a worker listens, and the address at which scheduler and other workers reach it. Empty and 0: the address
-    of this machine towards the scheduler, any port, and the same."""
+    of this machine towards the scheduler, any port, and the same. A contact has the port that is listened on."""
 
     host: str = ""
     port: int = 0
@@ -84,12 +84,17 @@ def _make_worker(
         memory_limit=0,  # results are small, and the pool's processes have the rest
         host=binding.host or get_ip(engine.host.strip("[]"), engine.port),
         port=binding.port or None,
-        contact_address=binding.contact or None,
+        contact_address=_name_contact(engine, binding),
         dashboard=False,
         dashboard_address="127.0.0.1:0",
         security=make_security(engine, certificates),
         local_directory=directory,
     )
+
+
+def _name_contact(engine: Engine, binding: Binding) -> str | None:
+    host = f"[{binding.contact}]" if ":" in binding.contact else binding.contact
+    return engine.replace_end(host, binding.port) if host else None
 
 
 async def _serve(worker: Worker, calls: LocalCalls, engine: Engine, stopping: asyncio.Future[Any]) -> None:

@@ -163,7 +163,7 @@ class EngineSettings:
     worker_contact: str = setting(
         "",
         readers.HOST,
-        "Address at which others reach gantry worker, where it is not the one that it listens on.",
+        "Address at which others reach gantry worker, where it is not the one that it listens on. Needs worker_port.",
         '"worker-7.example.org"',
         absent="the one that it listens on",
     )

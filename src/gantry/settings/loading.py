@@ -82,6 +82,7 @@ def load_settings(flags: Mapping[str, Any], environ: Mapping[str, str], file: st
     _check_files(settings)
     _check_runner(settings)
     _check_engine(settings)
+    _require_whole_contact(settings)
     check_own_bucket(settings.own_bucket, settings.storage_classes, settings.layout)
     return settings
 
@@ -151,6 +152,11 @@ def _check_engine(settings: Settings) -> None:
         raise InvalidArgument("executor_ca, executor_cert, executor_key: need dask+tls:// in executor")
     if engine is None and (settings.worker_host or settings.worker_port or settings.worker_contact):
         raise InvalidArgument("worker_host, worker_port, worker_contact: need an engine in executor")
+
+
+def _require_whole_contact(settings: Settings) -> None:
+    if settings.worker_contact and not settings.worker_port:
+        raise InvalidArgument("worker_contact: needs worker_port, which others reach there")
 
 
 def _require_readable(name: str, path: str) -> None:

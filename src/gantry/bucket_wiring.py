@@ -21,8 +21,9 @@ from gantry.storage.bucket_rules import BucketRule, may_use, require_access
 from gantry.storage.disks import Disk
 from gantry.storage.local import LocalBlobStore
 from gantry.storage.remote.bucket import RemoteBucket
-from gantry.storage.remote.notes import UploadNotes
-from gantry.storage.remote.place_files import PlaceFiles
+from gantry.storage.remote.notes import Notes, UploadNotes
+from gantry.storage.remote.place_files import NAME, PlaceFiles
+from gantry.storage.remote.shared_notes import SharedNotes
 from gantry.storage.remote_buckets import RemoteBuckets, find_remote, list_remote
 from gantry.storage.roots import identify_root
 from gantry.storage.uris import BucketKind, is_bucket_name
@@ -31,20 +32,21 @@ logger = logging.getLogger(__name__)
 
 _LOCAL = "gs://"
 _LIBRARIES = {"s3": ("obstore", "botocore"), "gcs": ("google.auth", "urllib3"), "azure": ("urllib3",)}
-_OWN = "blobs-"
+_OWN, _NOTES = "blobs-", "uploads"
 _ADVICE = "the administrator of the server can create it"
 
 
 @dataclass(frozen=True, slots=True)
 class Buckets:
     """``root`` is the directory of the buckets that no entry of ``remote`` covers; ``data`` is that of the server, and
-    ``own`` the bucket of its stored instances, if they lie in one."""
+    ``own`` the bucket of its stored instances, if they lie in one, which it may share with other servers."""
 
     data: Path
     root: str
     rules: Sequence[BucketRule]
     remote: Sequence[RemoteBuckets]
     own: OwnBucket | None = None
+    shares: bool = False
 
     def kind_of(self, address: str) -> BucketKind:
         if find_remote(self.remote, address) is not None:
@@ -80,9 +82,7 @@ class Buckets:
                 advice="name another bucket, or a directory of this one that has none of them",
             )
 
-    def reach(
-        self, address: str, writer: str, purpose: str = "no operation", notes: UploadNotes | None = None
-    ) -> Bucket:
+    def reach(self, address: str, writer: str, purpose: str = "no operation", notes: Notes | None = None) -> Bucket:
         """Whatever the rules say. Raises NotFound, and BucketAway, DiskAway where nobody can say now what is there."""
         place = find_remote(self.remote, address)
         bucket = self._open_directory(address, writer) if place is None else RemoteBucket(place, notes)
@@ -93,8 +93,12 @@ class Buckets:
             raise NotFound(f"bucket {address} does not exist", advice=_ADVICE)
         return bucket
 
-    def _find_notes(self, use: BucketUse) -> UploadNotes | None:
-        return UploadNotes(self.data / "uploads" / use.writer) if use.writer and use.right == "write" else None
+    def _find_notes(self, use: BucketUse) -> Notes | None:
+        if not use.writer or use.right != "write":
+            return None
+        if self.own is not None and self.shares:
+            return SharedNotes(self.own.place, f"{self.own.prefix}{_NOTES}/{use.writer}/", NAME)
+        return UploadNotes(self.data / _NOTES / use.writer)
 
     def _open_directory(self, address: str, writer: str) -> Bucket:
         if not address.startswith(_LOCAL):
@@ -124,7 +128,7 @@ class OwnUploads:
     that those of an earlier one can be told from those that go on."""
 
     def __init__(self, data: Path) -> None:
-        self._above = data / "uploads"
+        self._above = data / _NOTES
         self.directory = self._above / f"{_OWN}{secrets.token_hex(8)}"
 
     def end_left(self, end: Callable[[Path], None]) -> None:

@@ -328,7 +328,9 @@ def make_buckets(settings: Settings) -> Buckets:
     require_libraries(settings.remote_buckets)
     data = Path(settings.data).absolute()
     own = settings.own_bucket
-    return Buckets(data, str(settings.buckets_path), settings.bucket_rules, settings.remote_buckets, own)
+    return Buckets(
+        data, str(settings.buckets_path), settings.bucket_rules, settings.remote_buckets, own, settings.shares
+    )
 
 
 def _find_claim(directory: DataDirectory, place: str) -> tuple[str, str]:

@@ -275,6 +275,11 @@ class Blobs(BlobStore, Protocol):
         Raises Unavailable while somebody reads what is to be freed."""
         ...
 
+    def end_uploads(self, prefix: str) -> None:
+        """Remove the parts of objects below a prefix that are not whole: nobody writes there any more. What a provider
+        does not list, or not to this server, stays. Raises Unavailable, DiskAway."""
+        ...
+
 
 class StoreRecords(Protocol):
     """Keeps the names of stores beside their blobs."""

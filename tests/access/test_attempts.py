@@ -173,6 +173,7 @@ def sign_in(guarded: Guarded, address: str, token: str) -> httpx.Response:
     return guarded.server.request("POST", "sign-in", data={"token": token}, headers=headers)
 
 
+@pytest.mark.one_process("the proxy says which address calls, whatever a client writes")
 def test_sign_in_by_guessing(guarded: Guarded) -> None:
     right = guarded.tokens[ADMIN]
     assert [sign_in(guarded, "192.0.2.1", f"wrong-{number}").status_code for number in range(5)] == [401] * 5
@@ -188,6 +189,7 @@ def test_sign_in_by_guessing(guarded: Guarded) -> None:
     assert call.status_code == 200, "calls with a token go on"
 
 
+@pytest.mark.one_process("the proxy says which address calls, whatever a client writes")
 @pytest.mark.parametrize("grant", ["assertion", "exchange"])
 def test_tokens_by_guessing(guarded: Guarded, issuer: Issuer, grant: str) -> None:
     def ask(address: str, token: str) -> httpx.Response:

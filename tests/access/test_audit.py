@@ -95,6 +95,7 @@ def test_reading_all_of_a_study_has_a_line_and_needs_permission(guarded: Guarded
     assert [told(entry) for entry in lines(home)[3:]] == expected
 
 
+@pytest.mark.one_process("the proxy says which address calls, whatever a client writes")
 def test_a_line_has_the_form_of_cloud_audit_logs(guarded: Guarded, home: Path) -> None:
     guarded.call("POST", f"v1/{DATASETS}?datasetId=d")
     seen = {"user-agent": "x" * 1000, "x-forwarded-for": "10.1.1.1, 192.0.2.1"}

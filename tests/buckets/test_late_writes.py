@@ -15,7 +15,7 @@ from gantry.backoff import Backoff
 from gantry.cli import run as run_here
 from gantry.errors import DiskAway, StatusError, Unavailable
 from gantry.findings import Finding, Kind
-from gantry.late_writes import make_late
+from gantry.late_writes import make_late, parse_late, parse_searched
 from gantry.names import DatasetName, DicomStoreName, ResourcePath
 from gantry.operations import compaction, late_sweeps
 from gantry.operations.attempt import run_operation
@@ -77,7 +77,8 @@ def end_call() -> Future[list[str]]:
 
 
 def listed(seams: Seams) -> list[str]:
-    return [key for key in seams.index.garbage.list_blobs() if key.startswith("late/")]
+    """Those that have not been searched yet."""
+    return [key for key in seams.index.garbage.list_blobs() if key.startswith("late/") and not parse_searched(key)]
 
 
 def require_removed(own: BlobHome, seams: Seams, monkeypatch: pytest.MonkeyPatch, prefix: str) -> None:
@@ -90,6 +91,14 @@ def require_removed(own: BlobHome, seams: Seams, monkeypatch: pytest.MonkeyPatch
     assert set(own.blobs()) == named | late, "more may come"
     monkeypatch.setattr(late_sweeps, "LATE_SECONDS", 0.0)
     sweeps.run()
+    assert set(own.blobs()) == named
+    (again,) = seams.index.garbage.list_blobs()
+    assert prefix.startswith(parse_late(again) or "-") and parse_searched(again)
+    come_late(own, prefix)  # of a server that was frozen until now
+    sweeps.run()
+    assert set(own.blobs()) == named | late, "a day later"
+    monkeypatch.setattr(late_sweeps, "AGAIN_SECONDS", 0.0)
+    LateSweeps(seams, NEVER).run()
     assert set(own.blobs()) == named
     assert seams.index.garbage.list_blobs() == []
     assert findings(own.data, settings=own.load()) == []
@@ -364,3 +373,18 @@ def test_what_nobody_names_is_told_and_cleared(
     assert all(key in said for key in {*unknown, begun}) and not any(key in said for key in named)
     assert set(own.blobs()) == named
     assert findings(own.data, settings=own.load()) == []
+
+
+def test_parts_of_an_object_that_is_not_whole_go_too(
+    own: BlobHome, seams: Seams, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The server whose notes name them is gone with its directory."""
+    client, bucket = own.buckets.client, name_of(own.bucket)  # type: ignore[attr-defined]
+    for lot in (77, 78):
+        key = f"{own.prefix}main/1/stow/{lot}/0123456789abcdef.dcm"
+        client.create_multipart_upload(Bucket=bucket, Key=key)
+    monkeypatch.setattr(late_sweeps, "LATE_SECONDS", 0.0)
+    seams.index.garbage.add_blobs([make_late("main/1/stow/77/")])
+    LateSweeps(seams, NEVER).run()
+    left = client.list_multipart_uploads(Bucket=bucket)["Uploads"]
+    assert ["/78/" in each["Key"] for each in left] == [True]

@@ -22,7 +22,7 @@ from gantry.errors import FailedPrecondition
 from gantry.findings import Finding
 from gantry.index.generations import Generations
 from gantry.index_wiring import IndexPlace
-from gantry.seams import Seams
+from gantry.seams import BucketUse, Seams
 from gantry.settings.loading import Settings, load_settings
 from gantry.storage import place_roots
 from gantry.storage.generation_marks import mark_path, parse_mark
@@ -411,6 +411,27 @@ def test_what_one_server_holds_all_hold(cluster: Cluster) -> None:
         for each in (two, one):
             each.members.beat()
         assert not one.is_held() and not two.is_held()
+
+
+def test_what_an_export_has_left_in_parts_another_server_ends(cluster: Cluster) -> None:
+    """The first one is gone with its data directory."""
+    target = cluster.bucket.buckets.make_bucket()
+    use = BucketUse(target, "write", "out", "p/d", "7")
+    keys = ["out/1/2/3.dcm", "out/1/2/4.dcm"]
+    with cluster.opened("one") as one:
+        bucket: Any = one.bucket(use)
+        for key in keys:
+            bucket.notes.add(key, bucket.client.provider.begin_parts(key))
+        bucket.notes.add("out/1/2/5.dcm")
+        mine = bucket.client.provider.begin_parts("out/1/2/6.dcm")
+    shutil.rmtree(cluster.home / "one")
+    with cluster.opened("two") as two:
+        assert sorted(key for key, _ in two.bucket(use).notes.list()) == [*keys, "out/1/2/5.dcm"]  # type: ignore[attr-defined]
+        two.bucket(use).delete_unfinished("out", 3)
+    client = cluster.bucket.buckets.client  # type: ignore[attr-defined]
+    left = client.list_multipart_uploads(Bucket=target.removeprefix("s3://"))["Uploads"]
+    assert [each["UploadId"] for each in left] == [mine], "nobody else's"
+    assert not [key for key in cluster.bucket.objects() if key.startswith("uploads/")]
 
 
 # --- commands

@@ -92,5 +92,7 @@ def test_another_replica_answers_for_one_that_is_gone(tmp_path: Path) -> None:
 def standing(home: Path, replicas: list[int]) -> Iterator[str]:
     port = find_port()
     nginx = Nginx(home, port, replicas)
-    yield f"http://127.0.0.1:{port}"
-    nginx.stop()
+    try:
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        nginx.stop()

@@ -186,6 +186,24 @@ def test_an_answer_that_lacks_something_is_not_remembered(seams: Seams, monkeypa
     assert remembered.get(again.etag) is not None and remembered.is_whole(again.etag)
 
 
+def test_what_one_process_could_not_read_another_one_does_not_confirm(
+    seams: Seams, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Only a header that is in the index is the same for all servers that share it."""
+    first = read_metadata(seams, STORE, STUDY, "http://h").etag
+    monkeypatch.setattr(of_metadata, "_PROCESS", "another")
+    assert read_metadata(seams, STORE, STUDY, "http://h").etag == first
+    listed = seams.index.instances.list_below
+
+    def list_without_packs(*about: Any) -> Iterator[StoredInstance]:
+        return (row._replace(pack_id=None) for row in listed(*about))
+
+    monkeypatch.setattr(seams.index.instances, "list_below", list_without_packs)
+    here = read_metadata(seams, STORE, STUDY, "http://h").etag
+    monkeypatch.setattr(of_metadata, "_PROCESS", "a third one")
+    assert read_metadata(seams, STORE, STUDY, "http://h").etag != here
+
+
 @pytest.mark.parametrize("accept", ["application/dicom+json", 'multipart/related; type="application/dicom+xml"'])
 def test_an_answer_that_lacks_something_is_not_confirmed(
     seams: Seams, monkeypatch: pytest.MonkeyPatch, accept: str

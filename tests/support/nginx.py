@@ -48,7 +48,11 @@ class Nginx:
         config.write_text(write_config(directory, port, replicas))
         command = [require(), "-c", str(config), "-e", str(directory / "error.log")]
         self._process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
-        self._wait(f"http://127.0.0.1:{port}/readyz")
+        try:
+            self._wait(f"http://127.0.0.1:{port}/readyz")
+        except BaseException:
+            self.stop()
+            raise
 
     def error_text(self) -> str:
         return (self.directory / "error.log").read_text(errors="replace")

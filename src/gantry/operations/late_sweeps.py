@@ -1,6 +1,7 @@
 """Removes objects of a bucket that came after they had been given up: a request without an answer, or of a process that
 was killed, may be carried out later. Where that may happen is listed as a prefix (``gantry.late_writes``) by the
-transaction that ends the lot of uploads or the operation; it is searched once, when nothing can come any more."""
+transaction that ends the lot of uploads or the operation. It is searched when nothing can come any more, and once more
+a day later: a server that was frozen may have sent a request before it noticed that it was taken for dead."""
 
 from __future__ import annotations
 
@@ -11,7 +12,7 @@ from collections.abc import Iterator
 from itertools import islice
 
 from gantry.errors import StatusError
-from gantry.late_writes import parse_late
+from gantry.late_writes import make_late, parse_late, parse_searched
 from gantry.operations.interruption import make_stop_check
 from gantry.seams import Check, Seams, without_gaps
 
@@ -20,6 +21,9 @@ logger = logging.getLogger(__name__)
 LATE_SECONDS = 3600.0
 """S3 and Azure refuse a request 15 minutes after it was signed, and a token of Google ends after an hour. Counted from
 when this process has seen the key first, so that no clock that jumps has a part in it."""
+AGAIN_SECONDS = 86_400.0
+"""From the first search to the last one, by the clock of the machine: the list outlives processes. One that jumps makes
+a day shorter or longer."""
 
 _KEYS = 500  # of one query
 _CHUNK = 10_000
@@ -43,8 +47,14 @@ class LateSweeps:
             self._check()
             if seams.is_held() or seams.index.find_damage():
                 return
-            if now - self._seen[key] >= LATE_SECONDS and seams.undeletable.is_due(key):
+            if self._has_waited(key, now) and seams.undeletable.is_due(key):
                 self._search(key)
+
+    def _has_waited(self, key: str, now: float) -> bool:
+        searched = parse_searched(key)
+        if searched is None:
+            return now - self._seen[key] >= LATE_SECONDS
+        return abs(time.time() - searched) >= AGAIN_SECONDS  # the clock may have been wrong then
 
     def _list(self) -> Iterator[str]:
         last = "late"
@@ -66,12 +76,15 @@ class LateSweeps:
             return
         if count:
             logger.warning("%d objects below %s came after they had been given up; they are removed", count, prefix)
+        if parse_searched(key) is None:
+            seams.index.garbage.add_blobs([make_late(prefix, int(time.time()))])
         seams.index.garbage.forget_blobs([key])
         seams.undeletable.succeed(key)
 
 
 def delete_unnamed(seams: Seams, prefix: str, check: Check) -> int | None:
-    """Delete the objects below a prefix that no row names; how many, None where a backup is made. Nobody may write
+    """Delete the objects below a prefix that no row names, and the parts of those that are not whole; how many objects,
+    None where a backup is made. Nobody may write
     there any more: then a segment has a row as long as one of its instances has. Raises the error of one that cannot be
     deleted."""
     found, count = without_gaps(seams.blobs.list(prefix, check=check)), 0
@@ -84,4 +97,5 @@ def delete_unnamed(seams: Seams, prefix: str, check: Check) -> int | None:
         for error in seams.blobs.delete_all(unnamed).values() if unnamed else ():
             raise error
         count += len(unnamed)
+    seams.blobs.end_uploads(prefix)
     return count

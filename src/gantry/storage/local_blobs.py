@@ -180,6 +180,9 @@ class LocalBlobs(LocalBlobStore):
     def list_numbers(self, prefix: str) -> list[int]:
         return read_numbers(self.list_folders(prefix, sys.maxsize))
 
+    def end_uploads(self, prefix: str) -> None:
+        """A file that is not whole is an object like others."""
+
     def free_rest(self, segment: str, live: Collection[str]) -> None:
         if not live:
             return self._delete_for_good(segment)

@@ -120,6 +120,9 @@ class PlacedBlobStore:
     def free_rest(self, segment: str, live: Collection[str]) -> None:
         self._store(segment).free_rest(segment, live)
 
+    def end_uploads(self, prefix: str) -> None:
+        self._store(prefix).end_uploads(prefix)
+
     def _store(self, key: str) -> Blobs:
         place = key.partition("/")[0]
         try:

@@ -6,6 +6,7 @@ Writing JSON is far more expensive than reading headers, and viewers request the
 from __future__ import annotations
 
 import json
+import secrets
 import threading
 from collections import OrderedDict
 from collections.abc import Collection, Iterator
@@ -28,6 +29,9 @@ from gantry.studies.looking_up import require_same
 MAX_REMEMBERED_ROWS = 10_000  # instances of an answer that gets an ETag: the rows are held in memory to compute it
 _MAX_BODY, _MAX_BODIES = 8 << 20, 64 << 20  # bytes of one cached answer, and of all
 _MAX_LACKING = 10_000  # ETags in memory
+_PROCESS = secrets.token_hex(8)
+"""A part of the ETag where a header is read from its file: what an answer lacks because its bucket was away is known to
+the process that has sent it (``is_whole``), and no other one may say that it is the same."""
 # SOPClassUID, SOPInstanceUID, AvailableTransferSyntaxUID, StudyInstanceUID, SeriesInstanceUID
 _IDENTITY = ("00080016", "00080018", "00083002", "0020000D", "0020000E")
 
@@ -110,7 +114,8 @@ def read_metadata(seams: Seams, store: DicomStoreName, path: ResourcePath, web_u
     """
     rows = seams.index.instances.list_below(store, path)
     first = list(islice(rows, MAX_REMEMBERED_ROWS + 1))
-    etag = make_etag_of(first, web_url) if len(first) <= MAX_REMEMBERED_ROWS else ""
+    about = [web_url] if all(row.pack_id is not None for row in first) else [web_url, _PROCESS]
+    etag = make_etag_of(first, *about) if len(first) <= MAX_REMEMBERED_ROWS else ""
     unread: list[StoredInstance] = []
     alone = first[0] if path.instance else None
     return Metadata(etag, _write_objects(seams, store, chain(first, rows), web_url, alone, unread), unread)

@@ -19,7 +19,7 @@ def find_left_uploads(bucket: BlobBucket, notes: Path) -> set[Upload]:
     """Those below the prefix of the bucket that no note names in the directories in ``notes``, which has those of all
     writers. Nothing where the provider cannot list them, or the server may not. Raises Unavailable, DiskAway."""
     with bucket.reading():
-        begun = set(_list_begun(bucket))
+        begun = set(_list_begun(bucket, bucket.prefix))
     if not begun:  # most buckets have none
         return set()
     named = {note for each in _list_directories(notes) for note in UploadNotes(each).list(mends=False)}
@@ -33,11 +33,19 @@ def end_upload(bucket: BlobBucket, key: str, upload: str) -> None:
         bucket.client.call(partial(bucket.client.provider.drop_parts, bucket.prefix + key, upload))
 
 
-def _list_begun(bucket: BlobBucket) -> Iterator[Upload]:
+def end_uploads(bucket: BlobBucket, prefix: str) -> None:
+    """Remove the parts of all below a prefix, where nobody writes any more. Raises Unavailable, DiskAway."""
+    with bucket.reading():
+        begun = list(_list_begun(bucket, bucket.prefix + prefix))
+    for key, upload in begun:
+        end_upload(bucket, key[len(bucket.prefix) :], upload)
+
+
+def _list_begun(bucket: BlobBucket, prefix: str) -> Iterator[Upload]:
     token: Upload | None = None
     try:
         while True:
-            page = bucket.client.call(partial(bucket.client.provider.list_begun, bucket.prefix, token))
+            page = bucket.client.call(partial(bucket.client.provider.list_begun, prefix, token))
             yield from page.found
             if (token := page.token) is None:
                 return

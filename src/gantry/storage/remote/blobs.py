@@ -25,7 +25,7 @@ from gantry.storage.remote.blob_looking import find_lost
 from gantry.storage.remote.blob_reading import HeldObject, StoredExtent, open_object, read_whole
 from gantry.storage.remote.blob_segments import find_pending
 from gantry.storage.remote.blob_tables import Tail
-from gantry.storage.remote.blob_uploads import end_upload, find_left_uploads
+from gantry.storage.remote.blob_uploads import end_upload, end_uploads, find_left_uploads
 from gantry.storage.remote.blob_writer import RemoteWriter
 from gantry.storage.remote.bucket import RemoteBucket
 from gantry.storage.remote.names import is_nameable
@@ -113,6 +113,10 @@ class RemoteBlobs:
         """Remove the parts of one. Raises Unavailable, DiskAway."""
         with self._bucket.marked():
             end_upload(self._bucket, key, upload)
+
+    def end_uploads(self, prefix: str) -> None:
+        with self._bucket.marked():
+            end_uploads(self._bucket, prefix)
 
     # Reading ----------------------------------------------------------------------------------------------------------
 

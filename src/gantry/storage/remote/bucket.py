@@ -27,7 +27,7 @@ from gantry.storage.remote.client import Client, find_client
 from gantry.storage.remote.deleting import MOST_KEYS, delete_keys
 from gantry.storage.remote.listing import list_all, list_folders, list_level
 from gantry.storage.remote.names import is_listable
-from gantry.storage.remote.notes import UploadNotes
+from gantry.storage.remote.notes import Notes
 from gantry.storage.remote.place import RemotePlace
 from gantry.storage.remote.reading import RemoteObject
 from gantry.storage.remote.unsorted import sort_all
@@ -41,7 +41,7 @@ logger = logging.getLogger(__name__)
 class RemoteBucket:
     """Can be pickled and sent to a worker, which opens connections of its own. ``notes`` are those of its writer."""
 
-    def __init__(self, place: RemotePlace, notes: UploadNotes | None = None) -> None:
+    def __init__(self, place: RemotePlace, notes: Notes | None = None) -> None:
         self.place, self.notes, self.concurrency = place, notes, place.concurrency
 
     @property

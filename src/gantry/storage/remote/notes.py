@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 from gantry.durable_files import make_directory, replace_file
 from gantry.storage.disks import Disk
@@ -23,6 +24,32 @@ from gantry.storage.disks import Disk
 logger = logging.getLogger(__name__)
 
 _UNWRITTEN = ".new"
+
+
+class Notes(Protocol):
+    """Those of one writer. ``add`` is durable on return, without an upload for one that is going to begin; ``list``
+    yields keys and uploads, "" for one whose name is not known."""
+
+    def add(self, key: str, upload: str = "") -> None: ...
+
+    def remove(self, key: str, upload: str = "") -> None: ...
+
+    def list(self) -> Iterator[tuple[str, str]]: ...
+
+    def clear(self) -> None: ...
+
+
+def name_note(key: str, upload: str) -> str:
+    return hashlib.sha256(f"{upload} {key}".encode()).hexdigest()[:32]
+
+
+def parse_note(data: bytes) -> tuple[str, str] | None:
+    """Key and upload; None where a fault has spoilt it."""
+    try:
+        key, upload = json.loads(data)
+    except (ValueError, TypeError):
+        return None
+    return str(key), str(upload)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,10 +92,8 @@ class UploadNotes:
             data = path.read_bytes()
         except FileNotFoundError:
             return  # its upload has ended meanwhile
-        try:
-            key, upload = json.loads(data)
-            found = str(key), str(upload)
-        except (ValueError, TypeError):
+        found = parse_note(data)
+        if found is None:
             if mends:
                 logger.error("the note of an upload, %s, cannot be read and is removed", path.name)
                 path.unlink(missing_ok=True)
@@ -83,7 +108,7 @@ class UploadNotes:
             self.directory.rmdir()
 
     def _find(self, key: str, upload: str) -> Path:
-        return self.directory / hashlib.sha256(f"{upload} {key}".encode()).hexdigest()[:32]
+        return self.directory / name_note(key, upload)
 
     @property
     def _disk(self) -> Disk:

@@ -13,7 +13,7 @@ from gantry.errors import FailedPrecondition, NotFound, PermissionDenied, Status
 from gantry.resources import ObjectMeta
 from gantry.seams import Check
 from gantry.storage.remote.client import Client
-from gantry.storage.remote.notes import UploadNotes
+from gantry.storage.remote.notes import Notes
 from gantry.storage.remote.place import RemotePlace
 from gantry.storage.remote.provider import CopiesParts, Provider
 
@@ -25,7 +25,7 @@ _DOUBLED_EVERY = 2000
 """Parts of one size; the next ones have twice as many bytes, so that an object may have 496 GiB."""
 
 
-def write_object(client: Client, key: str, chunks: Iterable[bytes], notes: UploadNotes | None = None) -> int:
+def write_object(client: Client, key: str, chunks: Iterable[bytes], notes: Notes | None = None) -> int:
     """Write an object; the number of bytes. What ``chunks`` raises goes on unchanged, and no part is left behind but of
     an upload that is in ``notes``."""
     parts = cut_parts(chunks)
@@ -43,7 +43,7 @@ def _chain(first: bytes, second: bytes, rest: Iterator[bytes]) -> Iterator[bytes
     yield from rest
 
 
-def _write_parts(client: Client, key: str, parts: Iterator[bytes], notes: UploadNotes | None) -> int:
+def _write_parts(client: Client, key: str, parts: Iterator[bytes], notes: Notes | None) -> int:
     provider = client.provider
     with _upload(client, key, notes) as upload:
         size, tags = 0, []
@@ -56,9 +56,7 @@ def _write_parts(client: Client, key: str, parts: Iterator[bytes], notes: Upload
         return size
 
 
-def copy_object(
-    client: Client, source: RemotePlace, found: ObjectMeta, key: str, notes: UploadNotes | None = None
-) -> None:
+def copy_object(client: Client, source: RemotePlace, found: ObjectMeta, key: str, notes: Notes | None = None) -> None:
     """A copy by the provider itself, from a bucket that it can copy from. No part is left behind but of an upload that
     is in ``notes``."""
     provider: Provider = client.provider
@@ -76,7 +74,7 @@ def copy_object(
 
 
 @contextmanager
-def _upload(client: Client, key: str, notes: UploadNotes | None) -> Iterator[str]:
+def _upload(client: Client, key: str, notes: Notes | None) -> Iterator[str]:
     """An upload in parts, which the block ends. Where it raises, the parts are removed."""
     with _begin(client, key, notes) as upload:
         try:
@@ -90,7 +88,7 @@ def _upload(client: Client, key: str, notes: UploadNotes | None) -> Iterator[str
 
 
 @contextmanager
-def _begin(client: Client, key: str, notes: UploadNotes | None) -> Iterator[str]:
+def _begin(client: Client, key: str, notes: Notes | None) -> Iterator[str]:
     """An upload in parts; its name. The key is written down first, so that an upload is found whose name a crash, or an
     answer that is lost, keeps from us."""
     tries = 0
@@ -118,7 +116,7 @@ def _begin(client: Client, key: str, notes: UploadNotes | None) -> Iterator[str]
                 notes.remove(key)
 
 
-def _note(client: Client, notes: UploadNotes, key: str, upload: str) -> None:
+def _note(client: Client, notes: Notes, key: str, upload: str) -> None:
     try:
         notes.add(key, upload)
     except BaseException:
@@ -141,7 +139,7 @@ def drop_unnamed(client: Client, key: str, check: Check | None = None) -> None:
             call_hearing(partial(provider.drop_parts, key, upload), check or find_check())
 
 
-def _drop_upload(client: Client, notes: UploadNotes | None, key: str, upload: str) -> None:
+def _drop_upload(client: Client, notes: Notes | None, key: str, upload: str) -> None:
     """Remove the parts of an object that will not be whole, unless they are gone; then nobody need know of it."""
     with suppress(NotFound):
         client.call(partial(client.provider.drop_parts, key, upload))

@@ -32,6 +32,7 @@ _OTHERS = {
     "buckets": "buckets",
     "before": "beside",
     "databases": "databases",
+    "rows": "index_rows",
 }
 BENCHMARKS = {"import": import_rounds, "export": export_rounds, "growth": growth_steps}
 

@@ -70,7 +70,7 @@ _SYLLABLES = [
 class Filled(NamedTuple):
     """An index with one store, and the operation that fills it. ``more`` are instances that it has not yet."""
 
-    index: SqlIndex
+    database: SqlIndex
     store: DicomStore
     operation: Operation
     more: Iterator[Instance]
@@ -147,22 +147,22 @@ def _measure(filled: Filled, steps: list[int]) -> None:
         _tell("batch of 128", times)
         for name, ask in list_searches(filled, done // _PER_STUDY):
             _tell(name, [_timed(ask) for _ in range(_TIMED)])
-    _tell_sizes(filled.index, done)
+    _tell_sizes(filled.database, done)
 
 
 def _commit(filled: Filled, count: int = BATCH) -> int:
     new = tuple(islice(filled.more, count))
     segments = tuple({item.blob_key.partition("@")[0] for item in new})
-    filled.index.operations.commit_batch(filled.operation, _RUNNER, Batch("key", new, segments=segments))
+    filled.database.operations.commit_batch(filled.operation, _RUNNER, Batch("key", new, segments=segments))
     return len(new)
 
 
 def list_searches(filled: Filled, studies: int) -> Iterator[tuple[str, Callable[[], Any]]]:
     """Each as the search of DICOMweb makes it, about another study each time."""
-    chance, search = Random(1), filled.index.search
+    chance, search = Random(1), filled.database.search
     some = search.search_studies(STORE, Query(Level.STUDY, ResourcePath(""), (), limit=1))[0]
 
-    def find(field: str, operator: Operator, *values: Callable[[int], str], **how: int) -> Callable[[], Any]:
+    def find(field: str, operator: Operator, *values: Callable[[int], str], **how: Any) -> Callable[[], Any]:
         def ask() -> Any:
             study = chance.randrange(studies)
             match = Match(Level.STUDY, field, operator, tuple(each(study) for each in values))

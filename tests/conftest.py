@@ -6,17 +6,18 @@ import os
 import signal
 import time
 from collections.abc import Iterator
+from itertools import product
 
 import pytest
 from hypothesis import HealthCheck, settings
 
-from tests.support import databases, prepared
+from tests.support import databases, prepared, replicas
 from tests.support.dicom import make_instance
 from tests.support.gantry import Gantry, without_tracebacks
 from tests.support.server import GantryServer
 
 BIG = 3000
-CASES = 4
+CASES = 3
 """Of a test with more cases ``./run test`` runs so many, from all of them, and ``./run test-slow`` the others."""
 _BEGUN = time.monotonic()
 # Before any module of tests makes settings of its own: no property fails because the machine is busy.
@@ -37,12 +38,14 @@ def pytest_unconfigure() -> None:
 
 @pytest.hookimpl(tryfirst=True)  # before marks are selected
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """With PostgreSQL tests about SQLite alone are left out, and the summary says why."""
+    """With PostgreSQL tests about SQLite alone are left out, with replicas those about one process: the summary says
+    why."""
     mark_further_cases(items)
-    if databases.is_server():
-        for each in items:
-            if mark := each.get_closest_marker("sqlite"):
-                each.add_marker(pytest.mark.skip(reason=f"left out with PostgreSQL: {mark.args[0]}"))
+    left_out = {"sqlite": "PostgreSQL"} if databases.is_server() else {}
+    left_out |= {"one_process": "replicas"} if replicas.count() else {}
+    for each, (name, kind) in product(items, left_out.items()):
+        if mark := each.get_closest_marker(name):
+            each.add_marker(pytest.mark.skip(reason=f"left out with {kind}: {mark.args[0]}"))
 
 
 def mark_further_cases(items: list[pytest.Item]) -> None:
@@ -61,7 +64,9 @@ def mark_further_cases(items: list[pytest.Item]) -> None:
 def _databases() -> Iterator[None]:
     """Before every server, and after all of them."""
     databases.begin()
+    replicas.begin()
     yield
+    replicas.end()
     databases.end()
 
 
@@ -77,7 +82,7 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GantryServer]:
     """A running server; it must end cleanly after everything the tests did to it."""
     home = tmp_path_factory.mktemp("server")
-    running = GantryServer(home / "data", home / "buckets")
+    running = replicas.start_server(home / "data", home / "buckets")
     try:
         yield running
     finally:
@@ -96,7 +101,7 @@ def accepting_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gantr
     """A server that keeps every setting which it does not act on."""
     home = tmp_path_factory.mktemp("accepting")
     names = "notificationConfig,notificationConfigs,streamConfigs,encryptionSpec,auditConfigs"
-    running = GantryServer(home / "data", home / "buckets", env={"GANTRY_ACCEPT_WITHOUT_EFFECT": names})
+    running = replicas.start_server(home / "data", home / "buckets", env={"GANTRY_ACCEPT_WITHOUT_EFFECT": names})
     try:
         yield running
     finally:

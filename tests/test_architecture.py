@@ -34,7 +34,17 @@ LAYERS = {
         *("storage.uris", "storage.extents", "dicom.forms", "iam."),
     ),
     "ports": (
-        *("seams", "backoff", "membership", "beats", "calls_ahead", "calls_that_hang", "index_protocols.", "pauses"),
+        *(
+            "seams",
+            "backoff",
+            "membership",
+            "asked_aside",
+            "beats",
+            "calls_ahead",
+            "calls_that_hang",
+            "index_protocols.",
+            "pauses",
+        ),
         *("durable_files", "system_errors"),
     ),
     "dicom": ("dicom.",),
@@ -44,7 +54,7 @@ LAYERS = {
     ),
     "storage": ("storage.",),
     "index": ("index.",),
-    "executors": ("executors",),
+    "executors": ("executors", "engines."),
     "access": ("access.",),
     "api": ("api.",),
     "console": ("console.",),
@@ -58,6 +68,7 @@ LAYERS = {
         "access_wiring",
         "key_wiring",
         "config",
+        "engine_wiring",
         "closing",
         "connections",
         "heaps",
@@ -85,8 +96,11 @@ ALLOWED = {
     "console": ("domain", "ports", "dicom", "services", "api"),
     "entry points": tuple(LAYERS),
 }
-# The version of Gantry is written into files.
-EXCEPTIONS = {("dicom.file_meta", "", "__version__")}
+# The version of Gantry is written into files, and compared with that of workers.
+EXCEPTIONS = {
+    (name, "", "__version__")
+    for name in ("dicom.file_meta", *(f"engines.{each}" for each in ("dask_tasks", "dask_worker", "local_calls")))
+} | {(f"engines.{name}", "", "__version__") for name in ("roster", "workers")}
 ADAPTERS = {
     "SqlIndex": "index.sql",
     "LocalBlobStore": "storage.local",
@@ -108,9 +122,12 @@ NEED_EXTRAS = {
     *(f"storage.remote.gcs{part}" for part in ("", "_credentials", "_errors", "_http", "_machine", "_uploads")),
     *(f"storage.remote.azure{part}" for part in ("", "_credentials", "_digests", "_requests", "_tokens")),
     *(f"access.{name}" for name in ("endpoint", "issuer", "oidc", "service_accounts", "sign_in", "signed_tokens")),
+    *(f"engines.dask_{part}" for part in ("link", "worker")),
     *("index.postgresql", "index.postgresql_locks", "index.postgresql_reading"),
 }
 EXTRAS = (
+    "dask",
+    "distributed",
     "psycopg",
     "obstore",
     "boto3",
@@ -344,7 +361,6 @@ def test_files_are_short() -> None:
     assert {name: length for name, length in lengths.items() if length > MAX_FILE_LINES} == {}
 
 
-@pytest.mark.slow
 def test_functions_are_short() -> None:
     lengths = {
         f"{path.relative_to(SOURCE)}: {node.name}": (node.end_lineno or 0) - node.lineno + 1

@@ -3,18 +3,12 @@ all of them in ``./run test-postgresql``."""
 
 from __future__ import annotations
 
-import os
-import re
-import subprocess
-import sys
-from pathlib import Path
-
 import pytest
 
-from tests.support import databases, postgresql
+from tests.support import databases, postgresql, suites
+from tests.support.suites import run_suites
 
-ROOT = Path(__file__).parents[1]
-SHOWN = "tests/support/test_databases.py"
+SHOWN = "support/test_databases.py"
 """Shows in each run that the indexes are in PostgreSQL."""
 QUICK = {
     "api": "api/test_dicom_stores_get_dicomstore_metrics.py api/test_operations_list.py api/test_logs_retention.py "
@@ -33,18 +27,10 @@ SLOW = {
 PARTS = [*QUICK, *(pytest.param(name, marks=pytest.mark.slow) for name in SLOW)]
 
 
-@pytest.mark.slow
 @pytest.mark.timeout(1800)
 @pytest.mark.parametrize("part", PARTS)
 def test_a_suite_passes_with_postgresql(part: str) -> None:
     postgresql.require()
-    files = [f"tests/{name}" for name in (QUICK | SLOW)[part].split()]
-    command = [sys.executable, "-m", "pytest", "-q", "-n", "0", "-p", "no:randomly", "-p", "no:cacheprovider"]
-    environ = {name: value for name, value in os.environ.items() if name != "GANTRY_TEST_MINUTES"}
-    environ[databases.VARIABLE] = databases.POSTGRESQL
-    command += ["-m", "not slow and not further" if part in QUICK else "not long", SHOWN, *files]
-    done = subprocess.run(command, env=environ, cwd=ROOT, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stdout[-20_000:] + done.stderr[-2000:]
-    passed = re.search(r"(\d+) passed", done.stdout)
-    assert passed and int(passed[1]) > len(files), done.stdout[-2000:]
-    assert "left out with PostgreSQL: shows what is left out" in done.stdout
+    files, environ = [SHOWN, *(QUICK | SLOW)[part].split()], {databases.VARIABLE: databases.POSTGRESQL}
+    output = run_suites(files, environ, suites.QUICK if part in QUICK else suites.ALL)
+    assert "left out with PostgreSQL: shows what is left out" in output

@@ -16,6 +16,7 @@ from pathlib import Path
 from gantry.bucket_wiring import Buckets, OwnUploads, open_place_files, require_libraries
 from gantry.checking.directory import Checked
 from gantry.durable_files import make_directory
+from gantry.engine_wiring import open_engine
 from gantry.errors import FailedPrecondition, NotFound, StatusError, Unavailable
 from gantry.executors import WorkerPool
 from gantry.findings import Finding, Kind
@@ -283,15 +284,16 @@ def open_seams(settings: Settings, directory: DataDirectory) -> Seams:
     claim = _find_claim(directory, MAIN)
     uploads.end_left(lambda left: _open_remote(settings, MAIN, str(left), claim).delete_unfinished())
     buckets = make_buckets(settings)
+    engine = open_engine(settings)  # its workers may go on after they were given up, so all places are late
     return Seams(
         index=index,
         blobs=PlacedBlobStore(blobs),
         bucket=buckets.open,
-        executor=WorkerPool(workers, keep_open=(directory.lock,)),
+        executor=engine or WorkerPool(workers, keep_open=(directory.lock,)),
         pixels=WorkerPool(max(2, min(os.cpu_count() or 1, 16)), keep_open=(directory.lock,), lazy=True),
-        window=workers * 2,
+        window=workers * 2 if engine is None else lambda: engine.size * 2,
         places=tuple(blobs),
-        late_places=tuple(directory.places.remote),
+        late_places=tuple(directory.places.remote if engine is None else blobs),
         retention_days=settings.retention_days,
         records=records,
         is_held=_make_hold(make_own_hold(directory, index), members.is_held),

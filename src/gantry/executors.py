@@ -302,12 +302,12 @@ def work(descriptor: int, lifeline: int) -> None:
     hear_beats(lambda seconds: connection.send_bytes(pickle.dumps(seconds)))
     while True:
         try:
-            connection.send_bytes(_run_call(connection.recv_bytes()))
+            connection.send_bytes(run_call(connection.recv_bytes()))
         except (EOFError, OSError):  # nobody is there any more, who would have the answer
             return
 
 
-def _run_call(message: bytes) -> bytes:
+def run_call(message: bytes) -> bytes:
     """Run a call; its pickled result. The first beat is sent once the call is loaded: loading imports modules, which
     may take longer than the call, and a worker that dies before it has not died of the call."""
     try:

@@ -14,6 +14,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from gantry.asked_aside import AskedAside
 from gantry.errors import Expelled, StatusError
 from gantry.index_protocols.servers import ServerIndex
 from gantry.live_servers import LiveServer
@@ -83,14 +84,15 @@ class State:
 
 class SharedMembership(Membership):
     """One of several. It is alive, and gives signs of life by itself, from the beginning to ``stop``.
-    ``holds`` says whether a backup is made in its data directory."""
+    ``holds`` says whether a backup is made in its data directory. No beat waits for its disk: one that hangs may have a
+    backup."""
 
     is_shared = True
 
     def __init__(self, index: ServerIndex, name: str, home: str, runs: bool, holds: Callable[[], bool]) -> None:
         """Raises Interrupted."""
         self.id, self._runs = index.join(name, home, runs), runs
-        self._index, self._holds = index, holds
+        self._index, self._holds = index, AskedAside(holds)
         self._seen: dict[str, tuple[int, float]] = {}  # id → beats, and when they were first seen
         self._asked: dict[int, dict[str, int]] = {}  # deleted store → the beats of each server when that was noticed
         self._heard = time.monotonic()
@@ -181,7 +183,8 @@ class SharedMembership(Membership):
             self._end()
 
     def beat(self) -> None:
-        self._live = self._index.beat(self._describe().to_json() | {"holds": self._holds()})
+        holds = self._holds.get(unanswered=True)
+        self._live = self._index.beat(self._describe().to_json() | {"holds": holds})
         now = time.monotonic()
         if now - self._heard > _DEAF_SECONDS:
             self._seen.clear()

@@ -316,6 +316,9 @@ class WorkerTimedOut(WorkerDied):
         super().__init__(f"no sign of life for {seconds:g} seconds")
         self.seconds = seconds
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.seconds,)
+
 
 @runtime_checkable
 class HearsSilence(Protocol):
@@ -334,13 +337,32 @@ class Call(Future[Out]):
         """Seconds since the last sign of life, 0 where it does not run."""
         return 0.0
 
+    @property
+    def attempts(self) -> int:
+        """How many workers it was given to. Of more than one the first may have left something."""
+        return 1
+
     def end(self) -> None:
         """Cancel it; where it has begun, kill its process, so that it fails with CallEnded."""
         self.cancel()
 
 
+def count_attempts(call: Future[Any]) -> int:
+    """How many workers a call was given to."""
+    return call.attempts if isinstance(call, Call) else 1
+
+
+Window = int | Callable[[], int]
+"""How many batches of an operation may run at a time; a function where workers join and leave."""
+
+
+def read_window(window: Window) -> int:
+    """What it is now."""
+    return window if isinstance(window, int) else window()
+
+
 class Workers(Executor):
-    """An executor whose calls run in worker processes, ``size`` of them at a time."""
+    """An executor whose calls run in worker processes, ``size`` of them at a time, which may change."""
 
     size: int
 
@@ -401,7 +423,7 @@ class Seams:
     ``undeletable`` are garbage and deleted stores that could not be removed from the disk. ``left_lots`` are lots of
     uploads, and the numbers of their stores, that nobody uses any more and that could not be ended: they are swept.
     ``members`` are the servers that share the index.
-    ``late_places`` are those where a write may come that was given up (``late_writes``): buckets of a provider.
+    ``late_places`` are those where a write may come that was given up (``late_writes``): buckets of a provider, or all.
     """
 
     index: Index
@@ -409,7 +431,7 @@ class Seams:
     bucket: Callable[[BucketUse], Bucket]
     executor: Workers
     pixels: Workers
-    window: int
+    window: Window
     places: tuple[str, ...] = (MAIN,)
     retention_days: int = 30
     listener: Callable[[Operation, Sequence[LogEntry]], None] | None = None

@@ -32,6 +32,7 @@ from gantry.config import DataDirectory, open_seams
 from gantry.connections import make_limited_protocol
 from gantry.console import app as console
 from gantry.console import rendering, sign_in
+from gantry.engine_wiring import require_engine
 from gantry.errors import InvalidArgument, NotFound
 from gantry.heaps import share_heaps
 from gantry.listening import bind, require_certificate
@@ -169,6 +170,7 @@ def serve(settings: Settings, takes_requests: bool = True) -> None:
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     for each in ("alembic", "botocore"):  # they tell of each step, and of each process that finds its credentials
         logging.getLogger(each).setLevel(logging.WARNING)
+    require_engine(settings)
     edge = Edge(settings)
     with bind(settings.host, settings.port) as sockets, open_server(settings, edge, takes_requests) as gantry:
         config = uvicorn.Config(

@@ -75,6 +75,7 @@ def test_who_did_what_to_which_resource(guarded: Guarded, home: Path) -> None:
         assert word not in text
 
 
+@pytest.mark.slow
 def test_reading_all_of_a_study_has_a_line_and_needs_permission(guarded: Guarded, home: Path) -> None:
     """PS3.18 §10.4.1.1.3, §10.4.1.1.5, §10.4.1.1.6"""
     guarded.call("POST", f"v1/{DATASETS}?datasetId=d")

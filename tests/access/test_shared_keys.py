@@ -260,6 +260,7 @@ def test_a_copy_that_was_interrupted_brings_the_keys_all_the_same(
     assert [each.id for each in accounts(opened, "sqlite", data).list()] == [key["private_key_id"]]
 
 
+@pytest.mark.slow
 def test_an_index_that_never_had_keys_leaves_the_files(opened: ExitStack, empty: str, tmp_path: Path) -> None:
     """No server has begun between the two copies."""
     data = tmp_path / "data"
@@ -272,6 +273,7 @@ def test_an_index_that_never_had_keys_leaves_the_files(opened: ExitStack, empty:
     assert [each.id for each in accounts(opened, "sqlite", data).list()] == [key["private_key_id"]]
 
 
+@pytest.mark.slow
 def test_the_commands_find_the_database_beside_a_server(opened: ExitStack, database: str, tmp_path: Path) -> None:
     server = begin(opened, settings(database, tmp_path / "one"))
     assert server.list() == []

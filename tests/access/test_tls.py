@@ -65,6 +65,7 @@ def make_certificate(home: Path) -> tuple[Path, Path]:
     return home / "cert.pem", home / "key.pem"
 
 
+@pytest.mark.slow
 def test_groups_of_an_issuer_over_tls(issuer: Issuer, tmp_path: Path) -> None:
     certificate, key = make_certificate(tmp_path)
     Secured.certificate = str(certificate)
@@ -88,6 +89,7 @@ def test_groups_of_an_issuer_over_tls(issuer: Issuer, tmp_path: Path) -> None:
         server.stop()
 
 
+@pytest.mark.slow
 def test_workload_federation(issuer: Issuer, tmp_path: Path) -> None:
     """google-auth with an external_account file: the issuer's token becomes one of ours (§12.4.6, RFC 8693)."""
     env = {"GANTRY_OIDC_ISSUER": issuer.url, "GANTRY_OIDC_AUDIENCE": AUDIENCE, "GANTRY_AUTH": "required"}

@@ -13,7 +13,7 @@ from gantry.errors import InvalidArgument
 from gantry.settings.loading import load_settings
 from tests.dicomweb.instances import instance
 from tests.support.gantry import Gantry
-from tests.support.server import GantryServer
+from tests.support.replicas import start_server
 from tests.support.web import JSON, Web, value
 
 VIEWER, OTHER = "https://viewer.example", "https://evil.example"
@@ -22,7 +22,7 @@ PREFLIGHT = {"access-control-request-method": "GET", "access-control-request-hea
 
 
 def serve(tmp_path: Path, origins: str, **env: str) -> Web:
-    server = GantryServer(tmp_path / "data", tmp_path / "buckets", env={"GANTRY_ALLOWED_ORIGINS": origins} | env)
+    server = start_server(tmp_path / "data", tmp_path / "buckets", env={"GANTRY_ALLOWED_ORIGINS": origins} | env)
     return Web(Gantry(server))
 
 
@@ -120,7 +120,7 @@ def test_any_origin_reads_without_credentials_and_changes_nothing(tmp_path: Path
 def test_with_tokens_a_question_needs_none(tmp_path: Path) -> None:
     tokens = tmp_path / "tokens.toml"
     tokens.write_text("")
-    server = GantryServer(
+    server = start_server(
         tmp_path / "data",
         tmp_path / "buckets",
         env={"GANTRY_ALLOWED_ORIGINS": VIEWER, "GANTRY_AUTH": "required", "GANTRY_ADMINS": "user:a@example.org"},
@@ -137,6 +137,7 @@ def test_with_tokens_a_question_needs_none(tmp_path: Path) -> None:
 # --- the address in answers
 
 
+@pytest.mark.slow
 def test_addresses_in_answers_are_those_by_which_the_caller_came(tmp_path: Path) -> None:
     web = serve(tmp_path, "https://pacs.example,http://pacs.example:8000")
     try:

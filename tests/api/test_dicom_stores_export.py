@@ -320,6 +320,7 @@ class TestFilter:
         assert [sample["resource"] for sample in operation["error"]["details"][0]["sampleErrors"]] == [uri]
         assert filled.objects(filled.out) == {}
 
+    @pytest.mark.slow
     def test_many_lines(self, filled: Gantry) -> None:
         """§7.2.3"""
         lines = [f"/studies/1.9/series/1.9.{number}" for number in range(20_000)]

@@ -39,6 +39,7 @@ def test_a_body_and_its_type_are_ignored(gantry: Gantry, body: bytes) -> None:
     assert stored_uids(gantry) == {D}
 
 
+@pytest.mark.slow
 def test_a_deleted_study_can_be_imported_again(gantry: Gantry) -> None:
     fill(gantry)
     gantry.call("DELETE", web(gantry, "1.1"))

@@ -48,6 +48,7 @@ def collected(tmp_path: Path) -> Iterator[Gantry]:
         server.stop()
 
 
+@pytest.mark.slow
 def test_one_line_per_committed_failure(collected: Gantry) -> None:
     """The lines are the entries that ``entries:list`` gives, in their order, and nothing else."""
     for number in range(150):

@@ -17,7 +17,7 @@ from gantry.resources import Batch, Dataset, Failure, Method, Operation
 from tests.support.answers import refused
 from tests.support.databases import index_url, query
 from tests.support.gantry import Gantry
-from tests.support.server import GantryServer
+from tests.support.replicas import start_server
 
 DAY = 86_400_000_000
 DATASET = DatasetName("p", "l", "d")
@@ -27,7 +27,7 @@ LATER = datetime.now(UTC) + timedelta(days=1)
 @pytest.fixture
 def aged(tmp_path: Path) -> Iterator[Gantry]:
     """A server of the test's own that keeps operations for 10 days."""
-    server = GantryServer(tmp_path / "data", tmp_path / "buckets", env={"GANTRY_RETENTION_DAYS": "10"})
+    server = start_server(tmp_path / "data", tmp_path / "buckets", env={"GANTRY_RETENTION_DAYS": "10"})
     try:
         yield Gantry(server)
     finally:
@@ -50,6 +50,7 @@ def logged(gantry: Gantry) -> int:
     return int(query(gantry.server.data, "SELECT count(*) FROM failure")[0][0])
 
 
+@pytest.mark.slow
 def test_old_operations_go_with_their_logs_and_young_ones_stay(aged: Gantry) -> None:
     aged.put(aged.bucket, "x.dcm", b"not DICOM")
     old, young = aged.import_("*"), aged.import_("*")
@@ -65,6 +66,7 @@ def test_old_operations_go_with_their_logs_and_young_ones_stay(aged: Gantry) -> 
     assert [item["operation"]["id"] for item in found] == [str(number(young))]
 
 
+@pytest.mark.slow
 def test_an_operation_that_runs_is_never_old(aged: Gantry) -> None:
     aged.put(aged.bucket, "x.dcm", b"not DICOM")
     name = aged.import_("*")["name"]
@@ -92,6 +94,7 @@ def operation_with(index: SqlIndex, failures: int, *, done: bool = True) -> Oper
     return operation
 
 
+@pytest.mark.slow
 def test_expired_operations_are_hidden_at_once_and_removed_in_bounded_steps(index: SqlIndex) -> None:
     operation = operation_with(index, 12_000)
     running = operation_with(index, 1, done=False)

@@ -14,7 +14,7 @@ from gantry.settings.readers import ORIGINS
 from tests.dicomweb.instances import instance
 from tests.support.gantry import Gantry
 from tests.support.raw import RawConnection
-from tests.support.server import GantryServer
+from tests.support.replicas import start_server
 from tests.support.web import JSON, Web, uid_path
 
 UIDS = ("1.2", "1.2.1", "1.2.1.1")
@@ -24,7 +24,7 @@ ALLOWED = "https://viewer.example"
 @pytest.fixture(scope="module")
 def web(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Web]:
     home: Path = tmp_path_factory.mktemp("heads")
-    server = GantryServer(home / "data", home / "buckets", env={"GANTRY_ALLOWED_ORIGINS": ALLOWED})
+    server = start_server(home / "data", home / "buckets", env={"GANTRY_ALLOWED_ORIGINS": ALLOWED})
     made = Web(Gantry(server))
     made.stored(instance(UIDS))
     yield made

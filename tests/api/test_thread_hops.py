@@ -193,6 +193,7 @@ def test_a_client_given_up_after_a_part_was_stored_has_no_connection_any_more(
     assert "00080018" in house.call("GET", f"{STORE}/dicomWeb/instances?SOPInstanceUID=1.2.3.5").text
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("house", ["none"], indirect=True)
 def test_a_client_given_up_before_anything_was_stored(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(intake, "BODY_SECONDS", 0.3)

@@ -236,6 +236,7 @@ class TestGzip:
         response = gantry.request("POST", f"v1/{gantry.store}:import", content=body, headers=headers)
         refused(response, "INVALID_ARGUMENT", "gzip")
 
+    @pytest.mark.slow
     def test_a_gzip_bomb_is_refused(self, gantry: Gantry) -> None:
         bomb = gzip.compress(b" " * (200 << 20), 9)
         assert len(bomb) < 1 << 20
@@ -589,6 +590,7 @@ class TestAnything:
         assert response.status_code in (200, 400), (response.status_code, response.text)
         gantry.call("GET", f"v1/{gantry.store}")
 
+    @pytest.mark.slow
     @settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
     @given(
         path=st.sampled_from(

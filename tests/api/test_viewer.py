@@ -22,7 +22,7 @@ import pytest
 from tests.support import prepared
 from tests.support.answers import refused
 from tests.support.gantry import Gantry
-from tests.support.server import GantryServer
+from tests.support.replicas import start_server
 
 INDEX = '<script>window.PUBLIC_URL="/"</script><script src="/app-config.js"></script><script src="/app.js"></script>'
 FILES = {
@@ -60,7 +60,7 @@ def install(data: Path, *options: str) -> subprocess.CompletedProcess[str]:
 def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gantry]:
     """A server of its own with a viewer installed while it runs."""
     directory = tmp_path_factory.mktemp("viewer")
-    server = GantryServer(directory / "data", directory / "buckets")
+    server = start_server(directory / "data", directory / "buckets")
     try:
         made = Gantry(server)
         assert "gantry viewer install" in made.request("GET", "viewer/").text
@@ -74,10 +74,11 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gantry]:
         server.stop()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("strict", ["true", "false"])
 def test_the_viewer_is_told_what_the_search_of_this_store_can_do(tmp_path: Path, strict: str) -> None:
     """With wildcards OHIF puts asterisks around what is typed, which strict mode takes for characters."""
-    server = GantryServer(tmp_path / "data", tmp_path / "buckets", env={"GANTRY_STRICT_SEARCH": strict})
+    server = start_server(tmp_path / "data", tmp_path / "buckets", env={"GANTRY_STRICT_SEARCH": strict})
     try:
         made = Gantry(server)
         package(tmp_path / "p.tgz", FILES)
@@ -222,6 +223,7 @@ def test_a_package_that_is_damaged_leaves_what_was_there(tmp_path: Path) -> None
     assert not list(tmp_path.glob("viewer-*"))
 
 
+@pytest.mark.slow
 def test_a_package_that_is_too_large(tmp_path: Path) -> None:
     path = package(tmp_path / "p.tgz", {f"package/dist/{number}.js": "" for number in range(5001)})
     done = install(tmp_path, "--from", str(path))

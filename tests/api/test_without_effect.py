@@ -6,7 +6,8 @@ import pytest
 
 from tests.support.answers import refused, violated_field
 from tests.support.gantry import Gantry
-from tests.support.server import GantryServer, Json
+from tests.support.replicas import start_server
+from tests.support.server import Json
 
 TOPIC = {"pubsubTopic": "projects/p/topics/t"}
 KEY = "projects/p/locations/us-central1/keyRings/r/cryptoKeys/k"
@@ -146,10 +147,11 @@ def test_the_start_says_what_is_accepted(accepting: Gantry, gantry: Gantry) -> N
     assert "accepted without effect" not in gantry.server.log_text()
 
 
+@pytest.mark.slow
 def test_what_was_kept_before_stays_until_it_is_changed(tmp_path_factory: pytest.TempPathFactory) -> None:
     """Labels of a store can be changed whatever an earlier setting has let in, and it can be cleared."""
     home = tmp_path_factory.mktemp("kept")
-    server = GantryServer(home / "data", home / "buckets", env={"GANTRY_ACCEPT_WITHOUT_EFFECT": "notificationConfig"})
+    server = start_server(home / "data", home / "buckets", env={"GANTRY_ACCEPT_WITHOUT_EFFECT": "notificationConfig"})
     try:
         gantry = Gantry(server)
         gantry.call("PATCH", f"v1/{gantry.store}", json={"notificationConfig": TOPIC})

@@ -85,6 +85,7 @@ def test_every_key_is_imported_under_its_exact_name(gantry: Gantry, bucket: Remo
     assert {uids.rpartition("/")[2]: data for uids, data in gantry.stored().items()} == expected
 
 
+@pytest.mark.slow
 def test_objects_go_out_and_in_again(gantry: Gantry, bucket: RemoteBucket, out: RemoteBucket) -> None:
     """One of them is longer than what is read by one request, and than one block."""
     for number in range(30):

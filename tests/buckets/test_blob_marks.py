@@ -364,6 +364,7 @@ def test_names_that_cannot_be_kept_there_are_not_kept(own: BlobHome, s3_server: 
         assert "main.stores" in own.objects()
 
 
+@pytest.mark.slow
 @pytest.mark.sqlite("puts an older file back")
 def test_names_that_only_the_bucket_knows_come_back(own: BlobHome) -> None:
     """Of stores that were made, or deleted, after the data directory was copied."""

@@ -317,6 +317,7 @@ def test_another_bucket_in_the_place_of_ours_says_nothing_of_instances(home: Blo
 # Beside a server ------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("act", ["delete", "store"])
 def test_what_changes_while_it_is_looked_at_is_no_finding(
     home: BlobHome, monkeypatch: pytest.MonkeyPatch, act: str

@@ -42,6 +42,7 @@ def make_some(count: int) -> dict[str | bytes, bytes]:
     return {f"{number:02}.dcm": make_instance("1.2", "1.2.3", f"1.2.3.{number}") for number in range(count)}
 
 
+@pytest.mark.slow
 def test_every_key_is_imported_and_read_under_its_exact_name(remote: GcsRemote) -> None:
     sent = {key: make_instance("1.2.3", "1.2.3.4", f"1.2.3.4.{number}") for number, key in enumerate(POSSIBLE)}
     remote.put({**sent, "broken/ü\x02.dcm": b"no DICOM", "folder/": b""})
@@ -51,6 +52,7 @@ def test_every_key_is_imported_and_read_under_its_exact_name(remote: GcsRemote) 
     assert sorted(remote.gantry.stored().values()) == sorted(sent.values())
 
 
+@pytest.mark.slow
 def test_objects_of_every_length_go_in_and_out(remote: GcsRemote) -> None:
     """Also longer ones than what is read by one request, and than one part of an upload."""
     large = instance(("1.2.8", "1.2.8.4", "1.2.8.4.1"), PixelData=bytes(range(256)) * (20 << 12))

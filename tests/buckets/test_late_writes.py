@@ -95,6 +95,7 @@ def require_removed(own: BlobHome, seams: Seams, monkeypatch: pytest.MonkeyPatch
     assert findings(own.data, settings=own.load()) == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("pixel_bytes", [2000, 2 << 20, LARGE], ids=["segment", "own", "parts"])
 def test_what_an_upload_has_given_up(
     own: BlobHome, seams: Seams, s3_server: S3Server, monkeypatch: pytest.MonkeyPatch, pixel_bytes: int
@@ -212,6 +213,7 @@ def test_what_a_worker_that_died_was_writing(own: BlobHome, seams: Seams, monkey
     require_removed(own, seams, monkeypatch, f"{directory}.0000-")
 
 
+@pytest.mark.slow
 def test_small_segments_of_uploads_that_came_alone_are_joined(own: BlobHome, seams: Seams) -> None:
     for number in range(compaction.JOINED):
         uploads = Uploads(seams)
@@ -225,6 +227,7 @@ def test_small_segments_of_uploads_that_came_alone_are_joined(own: BlobHome, sea
     assert findings(own.data, settings=own.load()) == []
 
 
+@pytest.mark.slow
 def test_an_operation_without_trouble_searches_nothing(own: BlobHome, seams: Seams) -> None:
     run_operation(seams, begin_import(own, seams), "one", NEVER, Totals())
     assert listed(seams) == []
@@ -239,6 +242,7 @@ def test_what_a_cancelled_operation_was_writing(own: BlobHome, seams: Seams, mon
     require_removed(own, seams, monkeypatch, f"{prefix}a1-a0/000.0000-")
 
 
+@pytest.mark.slow
 def test_what_comes_for_a_store_that_was_deleted(own: BlobHome, seams: Seams, monkeypatch: pytest.MonkeyPatch) -> None:
     upload(seams, Uploads(seams), 1)
     sweep_uploads(seams, seams.index.uploads.list_uploads(), NEVER)

@@ -363,6 +363,7 @@ def test_other_tiers_are_refused_beside_others(cluster: Cluster, tiers: dict[str
 # --- names of stores
 
 
+@pytest.mark.slow
 def test_a_store_that_one_server_makes_takes_uploads_of_another_at_once(cluster: Cluster) -> None:
     with cluster.opened("one") as one, cluster.opened("two") as two:
         make_store(one)
@@ -398,6 +399,7 @@ def test_a_directory_that_is_lost_costs_nothing(cluster: Cluster) -> None:
 # --- what keeps bytes
 
 
+@pytest.mark.slow
 def test_what_one_server_holds_all_hold(cluster: Cluster) -> None:
     with cluster.opened("one") as one, cluster.opened("two") as two:
         assert not one.is_held()
@@ -414,6 +416,7 @@ def test_what_one_server_holds_all_hold(cluster: Cluster) -> None:
 # --- commands
 
 
+@pytest.mark.slow
 def test_a_check_knows_of_servers_with_other_directories(cluster: Cluster) -> None:
     """What they are sending in parts just now is not called left."""
     cluster.start("two")

@@ -83,6 +83,7 @@ def test_deletion_asks_first(server: Server) -> None:
     assert server("datasets", "delete", "brief", "--yes").returncode == 2
 
 
+@pytest.mark.slow
 def test_datasets(server: Server) -> None:
     assert server("datasets", "create", "alpha").returncode == 0
     assert json.loads(server("datasets", "create", "beta", "--json").stdout)["name"].endswith("/datasets/beta")
@@ -134,6 +135,7 @@ def test_import_export_and_their_operations(server: Server, store: str, tmp_path
     assert (errors.returncode, errors.stdout, errors.stderr) == (0, "", "no errors have been logged\n")
 
 
+@pytest.mark.slow
 def test_lines_of_a_filter_file_that_name_nothing_are_told(server: Server, store: str) -> None:
     server.bucket("some", {"mr.dcm": MR.read_bytes(), "filter.txt": b"/studies/1.9.1\n" * 7})
     server.bucket("none")
@@ -146,6 +148,7 @@ def test_lines_of_a_filter_file_that_name_nothing_are_told(server: Server, store
     assert server(*hint.group(1).split()).stdout.count("warning: ") == 7
 
 
+@pytest.mark.slow
 def test_failed_objects_are_named_with_the_reason(server: Server, store: str) -> None:
     broken = {f"broken/{number}.dcm": b"\x89PNG" for number in range(7)}
     server.bucket("bad", {"good.dcm": MR.read_bytes(), **broken})
@@ -178,6 +181,7 @@ def test_names_cannot_speak_to_the_terminal(server: Server, store: str) -> None:
     assert "\x9b2J\u202e" in json.loads(as_json)["error"]["details"][0]["sampleErrors"][0]["resource"]
 
 
+@pytest.mark.slow
 def test_a_missing_bucket_fails_the_operation(server: Server, store: str) -> None:
     done = server("import", "gs://nowhere/**", "--store", store)
     assert done.returncode == 1

@@ -16,7 +16,7 @@ from PIL import Image
 
 from tests.support.gantry import Gantry
 from tests.support.missing import not_tested
-from tests.support.server import GantryServer
+from tests.support.replicas import start_server
 from tests.support.web import Web
 
 CHROMIUM = shutil.which("chromium")
@@ -42,7 +42,7 @@ def serving(home: Path, viewer: Path, **env: str) -> Iterator[Web]:
     """A server of its own in ``home``, with a copy of the installed ``viewer``, and an empty store."""
     (home / "data").mkdir()
     shutil.copytree(viewer, home / "data" / "viewer")
-    server = GantryServer(home / "data", home / "buckets", env=env)
+    server = start_server(home / "data", home / "buckets", env=env)
     try:
         yield Web(Gantry(server))
     finally:

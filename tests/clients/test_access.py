@@ -71,7 +71,7 @@ def test_our_own_command_line(guarded: Guarded) -> None:
 
 def gantry(guarded: Guarded, *arguments: str) -> str:
     """Our own command on the server's data."""
-    environ = os.environ | {"GANTRY_DATA": str(guarded.server.data), "GANTRY_SERVER": guarded.server.url}
+    environ = guarded.server.environ | {"GANTRY_DATA": str(guarded.server.data), "GANTRY_SERVER": guarded.server.url}
     command = [sys.executable, "-m", "gantry", *arguments]
     return str(prepared.run(command, capture_output=True, text=True, env=environ, check=True).stdout)
 

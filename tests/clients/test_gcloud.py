@@ -65,6 +65,7 @@ def test_datasets(gantry: Gantry, gcloud: Gcloud) -> None:
     refused(gantry.request("GET", f"v1/{name}"), "NOT_FOUND")
 
 
+@pytest.mark.slow
 def test_errors_are_shown_in_the_words_of_the_server(gantry: Gantry, gcloud: Gcloud) -> None:
     """§1.19"""
     result = gcloud("datasets", "describe", f"{gantry.dataset_id}-missing")

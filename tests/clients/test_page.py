@@ -18,7 +18,7 @@ from tests.clients.ohif import ARGUMENTS, CHROMIUM
 from tests.dicomweb.instances import instance, packaged, uids_of
 from tests.support.access import ADMIN, Guarded
 from tests.support.missing import not_tested
-from tests.support.server import GantryServer
+from tests.support.replicas import start_server
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
@@ -95,7 +95,7 @@ def store(
         guarded = Guarded(home, **settings)
         server, token = guarded.server, guarded.tokens[ADMIN]
     else:
-        server, token = GantryServer(home / "data", home / "buckets", env=settings), ""
+        server, token = start_server(home / "data", home / "buckets", env=settings), ""
     headers = {"authorization": f"Bearer {token}"} if token else {}
     for path in (f"{DATASET.removesuffix('/d')}?datasetId=d", f"{DATASET}/dicomStores?dicomStoreId=s"):
         assert server.request("POST", f"v1/{path}", headers=headers).status_code == 200

@@ -15,7 +15,7 @@ from wsidicom import WsiDicom, WsiDicomWebClient
 from tests.clients import scans, slides
 from tests.support.access import ADMIN, Guarded
 from tests.support.gantry import Gantry
-from tests.support.server import GantryServer
+from tests.support.replicas import start_server
 from tests.support.web import JSON, Web, multipart
 
 pytestmark = pytest.mark.slow
@@ -31,7 +31,7 @@ STORE = "v1/projects/p/locations/us-central1/datasets/d/dicomStores/s"
 def client(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[WsiDicomWebClient]:
     """A server that searches in its own way, and one that does as Google's."""
     home = tmp_path_factory.mktemp("wsidicom")
-    server = GantryServer(home / "data", home / "buckets", env={"GANTRY_STRICT_SEARCH": request.param})
+    server = start_server(home / "data", home / "buckets", env={"GANTRY_STRICT_SEARCH": request.param})
     try:
         web = Web(Gantry(server))
         web.stored(*FILES, *PLAIN_FILES, *RLE_FILES)

@@ -32,9 +32,10 @@ class Cluster:
             self._url = databases.make()
         self.database = to_text(self._url.set(drivername="postgresql"))
         self.servers: dict[str, GantryServer] = {}
+        self.env: dict[str, str] = {}  # more for each server
 
     def start(self, name: str, command: tuple[str, ...]) -> GantryServer:
-        env = {"GANTRY_CONFIG": str(self.blobs.config), "GANTRY_DATABASE": self.database}
+        env = {"GANTRY_CONFIG": str(self.blobs.config), "GANTRY_DATABASE": self.database, **self.env}
         made = GantryServer(self.home / name, self.home / "buckets", env=env, command=command)
         self.servers[name] = made
         return made

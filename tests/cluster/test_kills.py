@@ -11,7 +11,7 @@ import pytest
 from tests.cluster.cluster import RUNNER, WEB, Cluster, clusters
 from tests.support.checked import findings
 from tests.support.dicom import make_instance
-from tests.support.server import counts
+from tests.support.server import Json, counts
 
 ROLES = {"web-1": WEB, "web-2": WEB, "runner-1": RUNNER, "runner-2": RUNNER}
 _MISSING = 50
@@ -30,20 +30,27 @@ def test_every_object_is_counted_once(tmp_path: Path, count: int, kills: int) ->
         cluster = make()
         for name, command in ROLES.items():
             cluster.start(name, command)
-        objects = _make_objects(count)
+        objects = make_objects(count)
         web = cluster.servers["web-1"]
         store = web.create_store("d", "s")
         operation = web.import_(store, f"{cluster.fill(objects)}/**")
         _kill_all(cluster, random.Random(count), kills)
         done = cluster.servers["web-2"].wait(operation, seconds=900)
-        assert counts(done) == (count - count // _MISSING, count // _MISSING)
-        _compare(cluster, store, {key: data for key, data in objects.items() if data != b"no DICOM"})
+        require_all(cluster, store, done, objects)
 
 
-def _make_objects(count: int) -> dict[str, bytes]:
+def make_objects(count: int) -> dict[str, bytes]:
+    """Some of them are no DICOM."""
     uids = {each: (f"1.2.{each % 5}", f"1.2.{each % 5}.1", f"1.3.{each}") for each in range(count)}
     made = {f"{each:05}.dcm": make_instance(*three) for each, three in uids.items()}
     return made | {f"{each:05}.dcm": b"no DICOM" for each in range(0, count, _MISSING)}
+
+
+def require_all(cluster: Cluster, store: str, done: Json, objects: dict[str, bytes]) -> None:
+    """Exact counters, every object once, nothing beside them. Stops the cluster."""
+    stored = {key: data for key, data in objects.items() if data != b"no DICOM"}
+    assert counts(done) == (len(stored), len(objects) - len(stored))
+    _compare(cluster, store, stored)
 
 
 def _kill_all(cluster: Cluster, chance: random.Random, kills: int) -> None:

@@ -9,7 +9,7 @@ import pydicom
 
 from tests.dicomweb.instances import packaged
 from tests.support.gantry import Gantry
-from tests.support.server import GantryServer
+from tests.support.replicas import start_server
 
 STUDIES = (
     ("Ferreira^Ana", "CT", "CT thorax with contrast", "CT_small.dcm", "20240118"),
@@ -56,7 +56,7 @@ class Scene:
 
     def __init__(self, home: Path, config: Path | None = None) -> None:
         env = {"GANTRY_CONFIG": str(config)} if config else {}
-        self.server = GantryServer(home / "data", home / "buckets", env=env)
+        self.server = start_server(home / "data", home / "buckets", env=env)
         gantry = Gantry(self.server)
         self.dataset = gantry.dataset.replace(gantry.dataset_id, "hospital")
         self.store = self.server.create_store("hospital", "radiology")

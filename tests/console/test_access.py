@@ -256,7 +256,10 @@ def test_who_signs_out_has_a_line(guarded: Guarded) -> None:
     ]
 
 
-@pytest.mark.parametrize("path", ["metrics", f"console/{STORE}", f"logs/{DATASET}/operations/1", f"viewer/{STORE}/"])
+METRICS = pytest.param("metrics", marks=pytest.mark.one_process("a proxy shows no metrics: those of each are its own"))
+
+
+@pytest.mark.parametrize("path", [METRICS, f"console/{STORE}", f"logs/{DATASET}/operations/1", f"viewer/{STORE}/"])
 def test_a_token_that_is_refused_has_a_line(guarded: Guarded, path: str) -> None:
     before = len(new_lines(guarded))
     headers = {"authorization": "Bearer wrong", "accept": "*/*"}

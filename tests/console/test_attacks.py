@@ -12,7 +12,7 @@ from tests.api.test_viewer import FILES, install, package
 from tests.console.browser import chromium
 from tests.dicomweb.instances import instance
 from tests.support.gantry import Gantry
-from tests.support.server import GantryServer
+from tests.support.replicas import start_server
 from tests.support.web import Web
 
 SCRIPT = b"window.attacked = true; alert('attacked'); //" + b" " * 5000
@@ -37,7 +37,7 @@ def browser() -> Iterator[Any]:
 def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gantry]:
     """A server with a viewer, and an instance whose bulk data is a script."""
     directory = tmp_path_factory.mktemp("attacks")
-    server = GantryServer(directory / "data", directory / "buckets")
+    server = start_server(directory / "data", directory / "buckets")
     made = Gantry(server)
     done = install(directory / "data", "--from", str(package(directory / "p.tgz", FILES)))
     assert done.returncode == 0, done.stderr
@@ -94,6 +94,7 @@ def test_a_store_that_is_not_there_has_no_page(home: Gantry, page: Any) -> None:
         assert answer.status == 404 and answer.headers["content-type"].startswith("application/json")
 
 
+@pytest.mark.slow
 def test_bulk_data_is_no_script_no_style_and_no_page(home: Gantry, page: Any) -> None:
     address = bulk_address(home)
     page.goto(f"/console/{home.store}")

@@ -80,6 +80,7 @@ def addresses(gantry: Gantry, operation: str) -> list[str]:
     return found
 
 
+@pytest.mark.slow
 def test_every_page(filled: Gantry) -> None:
     operation = filled.import_("in/*")
     for address in addresses(filled, operation["name"]):
@@ -503,6 +504,7 @@ def test_a_series_of_many_pages_has_one_order(gantry: Gantry) -> None:
     assert (numbers, query) == ([str(number) for number in range(450)], "")
 
 
+@pytest.mark.slow
 def test_datasets_of_others_hide_nothing(gantry: Gantry) -> None:
     """More of them than one page looks at sort first."""
     for number in range(101):

@@ -13,11 +13,14 @@ import pytest
 import yaml
 
 from gantry import server
+from gantry.engines.addresses import parse_engine
+from gantry.engines.local_calls import LEAVE_SECONDS
 from gantry.settings.loading import load_settings
 from tests.support.missing import not_tested
 
 HOME = Path(__file__).parents[2] / "docs" / "deploy" / "kubernetes"
 FILES = sorted(HOME.glob("*.yaml"))
+ENGINE_FILES = sorted((HOME / "engine").glob("*.yaml"))
 OLDEST, NEWEST = "1.30", "1.34"
 
 
@@ -26,7 +29,15 @@ def read(path: Path) -> list[dict[str, Any]]:
 
 
 MANIFESTS = [each for path in FILES for each in read(path)]
-PODS = {each["metadata"]["name"]: each["spec"]["template"] for each in MANIFESTS if "template" in each.get("spec", {})}
+ENGINE = [each for path in ENGINE_FILES for each in read(path)]
+
+
+def find_pods(manifests: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    return {each["metadata"]["name"]: each["spec"]["template"] for each in manifests if "template" in each["spec"]}
+
+
+PODS = find_pods([each for each in MANIFESTS if "spec" in each])
+ENGINE_PODS = find_pods(ENGINE)
 
 
 def find(kind: str, name: str) -> dict[str, Any]:
@@ -35,7 +46,7 @@ def find(kind: str, name: str) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("version", [OLDEST, NEWEST])
-@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", [*FILES, *ENGINE_FILES], ids=lambda path: path.stem)
 def test_kubernetes_accepts_it(path: Path, version: str) -> None:
     if importlib.util.find_spec("kubernetes_validate") is None:
         not_tested("kubernetes-validate is missing: pip install kubernetes-validate")
@@ -48,13 +59,13 @@ def test_kubernetes_accepts_it(path: Path, version: str) -> None:
 
 
 def test_no_file_chooses_a_namespace() -> None:
-    assert [each for each in MANIFESTS if "namespace" in each["metadata"]] == []
+    assert [each for each in [*MANIFESTS, *ENGINE] if "namespace" in each["metadata"]] == []
     assert len(MANIFESTS) == 8
 
 
-@pytest.mark.parametrize("name", PODS)
+@pytest.mark.parametrize("name", [*PODS, *ENGINE_PODS])
 def test_pods_are_confined(name: str) -> None:
-    spec = PODS[name]["spec"]
+    spec = (PODS | ENGINE_PODS)[name]["spec"]
     (container,) = spec["containers"]
     assert spec["automountServiceAccountToken"] is False
     assert spec["securityContext"]["runAsNonRoot"] is True and spec["securityContext"]["runAsUser"] > 0
@@ -65,7 +76,7 @@ def test_pods_are_confined(name: str) -> None:
     assert container["resources"]["requests"]["memory"] and container["resources"]["limits"]["memory"]
     empty = {each["name"] for each in spec["volumes"] if "emptyDir" in each}
     writable = {each["mountPath"] for each in container["volumeMounts"] if each["name"] in empty}
-    assert writable == {"/var/lib/gantry", "/tmp"}  # noqa: S108
+    assert writable == ({"/tmp"} if name in ENGINE_PODS else {"/var/lib/gantry", "/tmp"})  # noqa: S108
     assert not re.search(r":(latest)?$", container["image"]) and ":" in container["image"]
 
 
@@ -117,3 +128,25 @@ def test_settings_and_secrets_are_accepted_together(tmp_path: Path) -> None:
 def _list_names(container: dict[str, Any]) -> Iterator[str]:
     for each in container["envFrom"]:
         yield each["secretRef"]["name"]
+
+
+def test_workers_of_an_engine_reach_its_scheduler_and_leave_in_time() -> None:
+    spec = ENGINE_PODS["gantry-worker"]["spec"]
+    (container,) = spec["containers"]
+    environ = {each["name"]: each.get("value", "") for each in container["env"]}
+    (service,) = [each for each in ENGINE if each["kind"] == "Service"]
+    (port,) = service["spec"]["ports"]
+    engine = parse_engine(environ["GANTRY_EXECUTOR"])
+    assert engine is not None
+    assert (engine.host, engine.port) == (service["metadata"]["name"], port["port"])
+    assert service["spec"]["selector"].items() <= ENGINE_PODS["gantry-scheduler"]["metadata"]["labels"].items()
+    assert container["args"][0] == "worker" and "GANTRY_DATABASE" not in environ and "envFrom" not in container
+    assert spec["terminationGracePeriodSeconds"] > LEAVE_SECONDS + 3
+
+
+def test_nobody_else_reaches_an_engine() -> None:
+    (policy,) = [each["spec"] for each in ENGINE if each["kind"] == "NetworkPolicy"]
+    names, components = (each["values"] for each in policy["podSelector"]["matchExpressions"])
+    assert (names, policy["policyTypes"]) == (["gantry"], ["Ingress"])
+    covered = {pod["metadata"]["labels"]["app.kubernetes.io/component"] for pod in ENGINE_PODS.values()}
+    assert covered == set(components)

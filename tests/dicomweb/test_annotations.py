@@ -306,6 +306,7 @@ def test_it_counts_in_the_entity_tag(web: Web) -> None:
     assert len(tags) == 4
 
 
+@pytest.mark.slow
 def test_a_strict_server_draws_nothing(strict: Web) -> None:
     for name, text in (("annotation", "patient"), ("annotation", ""), ("iccprofile", "srgb"), ("iccprofile", "x")):
         response = strict.get(RENDERED, "image/png", params={name: text})

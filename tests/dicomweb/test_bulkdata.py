@@ -11,7 +11,8 @@ import pytest
 from tests.dicomweb.instances import instance, packaged, uids_of
 from tests.support.answers import refused
 from tests.support.gantry import Gantry
-from tests.support.server import GantryServer, Json
+from tests.support.replicas import start_server
+from tests.support.server import Json
 from tests.support.web import Web, parts_of, uid_path
 
 A = ("1.2.1", "1.2.1.1", "1.2.1.1.1")
@@ -213,7 +214,7 @@ def test_a_range_of_a_picture(gantry: Gantry) -> None:
 @pytest.mark.slow
 def test_a_strict_server_sends_the_whole_value_in_a_part(tmp_path_factory: pytest.TempPathFactory) -> None:
     home = tmp_path_factory.mktemp("strict")
-    server = GantryServer(home / "data", home / "buckets", env={"GANTRY_STRICT_SEARCH": "1"})
+    server = start_server(home / "data", home / "buckets", env={"GANTRY_STRICT_SEARCH": "1"})
     try:
         web = long_value(Gantry(server))
         (part,) = parts_of(web.get(PIXELS, PARTS, headers={"range": "bytes=0-9"}))

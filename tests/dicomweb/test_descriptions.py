@@ -98,6 +98,7 @@ def test_another_patient_in_the_study_fills_nothing(web: Web) -> None:
     assert web.search("studies", PatientID="P2") == []
 
 
+@pytest.mark.slow
 def test_a_header_that_is_too_long_to_be_kept_describes_its_study(web: Web) -> None:
     web.stored(with_element(made(1, StudyDate="20240105", Modality="MR"), (0x0009, 0x0FFF), PRIVATE))
     (found,) = web.search("studies", PatientName="Doe^John", StudyDate="20240105", ModalitiesInStudy="MR")

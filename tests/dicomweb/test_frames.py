@@ -143,6 +143,7 @@ def test_a_range_of_a_frame(gantry: Gantry) -> None:
     assert (response.status_code, response.content) == (206, ds.PixelData[10:20])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "frames, suffix, words", [(1, ".seg", "lost: its file is gone"), (300, ".dcm", "2999546 of 3000546")]
 )

@@ -40,6 +40,7 @@ def web(gantry: Gantry, pictures: list[bytes]) -> Web:
     return made
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("tail", PATHS)
 def test_memory_does_not_grow_with_the_instances(web: Web, tail: str) -> None:
     pid = web.gantry.server.process.pid

@@ -36,6 +36,7 @@ def groups_of(name: str) -> dict[str, str]:
     return dict(zip(("Alphabetic", "Ideographic", "Phonetic"), name.split("="), strict=False))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("script", SCRIPTS.values(), ids=SCRIPTS)
 def test_names_are_shown_and_found_in_full_and_by_their_parts(gantry: Gantry, script: Script) -> None:
     """PS3.18 §8.3.4.2, PS3.5 §6.2.1; each component group and each component by itself."""

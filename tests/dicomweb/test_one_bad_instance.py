@@ -331,6 +331,7 @@ def test_good_instances_that_come_later_by_an_import_are_described(own: Scene) -
     assert uids_in(own.web.metadata(uid_path(STUDY))) == own.present | {late}
 
 
+@pytest.mark.slow
 def test_an_import_of_it_among_others(gantry: Gantry) -> None:
     for number, kind in enumerate(FEW):
         gantry.put(gantry.bucket, f"{number}/bad.dcm", bad_instance(kind))

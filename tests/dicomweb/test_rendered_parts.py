@@ -22,7 +22,7 @@ from tests.dicomweb.instances import instance, packaged, uids_of
 from tests.dicomweb.test_video import MP4, video
 from tests.support.answers import refused
 from tests.support.gantry import Gantry
-from tests.support.server import GantryServer
+from tests.support.replicas import start_server
 from tests.support.web import Web, parts_of, uid_path
 
 STUDY, FIRST, SECOND = "1.2.5", "1.2.5.1", "1.2.5.2"
@@ -295,7 +295,7 @@ def test_head_post_and_what_is_not_there(web: Web) -> None:
 @pytest.fixture(scope="module")
 def strict(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Web]:
     home: Path = tmp_path_factory.mktemp("strict")
-    server = GantryServer(home / "data", home / "buckets", env={"GANTRY_STRICT_SEARCH": "1"})
+    server = start_server(home / "data", home / "buckets", env={"GANTRY_STRICT_SEARCH": "1"})
     try:
         web = Web(Gantry(server))
         web.stored(shade(A, 50))

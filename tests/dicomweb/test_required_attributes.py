@@ -9,7 +9,8 @@ import pytest
 
 from tests.dicomweb.instances import instance
 from tests.support.gantry import Gantry
-from tests.support.server import GantryServer, Json
+from tests.support.replicas import start_server
+from tests.support.server import Json
 from tests.support.web import JSON, Web, value, values
 
 STUDY = {"00080020", "00080030", "00080050", "00080090", "00100010", "00100020", "00100030", "00100040", "00200010"}
@@ -120,8 +121,9 @@ def test_a_private_field_comes_with_its_creator(gantry: Gantry) -> None:
     assert (value(found, "00290010"), value(found, "00291001")) == ("MINE", "x")
 
 
+@pytest.mark.slow
 def test_strict_mode_answers_as_google_does(web: Web, tmp_path) -> None:  # type: ignore[no-untyped-def]
-    server = GantryServer(tmp_path / "data", tmp_path / "buckets", env={"GANTRY_STRICT_SEARCH": "true"})
+    server = start_server(tmp_path / "data", tmp_path / "buckets", env={"GANTRY_STRICT_SEARCH": "true"})
     try:
         strict = Web(Gantry(server))
         strict.stored(instance(("1.2", "1.2.1", "1.2.1.1"), Modality="CT", **SAID))

@@ -10,6 +10,7 @@ import pytest
 from tests.dicomweb.instances import instance
 from tests.support.answers import refused
 from tests.support.gantry import Gantry
+from tests.support.replicas import start_server
 from tests.support.server import GantryServer
 from tests.support.web import JSON, Web, parts_of, uid_path, value, values
 
@@ -538,7 +539,7 @@ def test_a_number_of_thousands_of_digits_costs_no_attribute_beside_it(gantry: Ga
 @pytest.fixture(scope="module")
 def strict(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Web]:
     home = tmp_path_factory.mktemp("strict")
-    server = GantryServer(home / "data", home / "buckets", env={"GANTRY_STRICT_SEARCH": "true"})
+    server = start_server(home / "data", home / "buckets", env={"GANTRY_STRICT_SEARCH": "true"})
     try:
         yield fill(Gantry(server))
     finally:

@@ -140,6 +140,7 @@ def test_every_class_and_transfer_syntax(gantry: Gantry, name: str) -> None:
     assert stored_bytes(web, uids_of(data)) == data
 
 
+@pytest.mark.slow
 def test_thousands_of_small_instances_in_one_request(gantry: Gantry) -> None:
     web = Web(gantry)
     data = [make_instance("1.9", f"1.9.{number % 3}", f"1.9.9.{number}") for number in range(2500)]
@@ -305,6 +306,7 @@ def test_a_body_that_was_cut_short_keeps_what_was_whole(gantry: Gantry) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.one_process("looks for the bytes in the data directory")
 def test_a_client_that_goes_away_leaves_nothing(gantry: Gantry) -> None:
     web, noise = Web(gantry), os.urandom(5000)
     content_type, body = multipart([instance(A, PixelData=noise), instance(B, PixelData=bytes(3_000_000))])

@@ -18,7 +18,7 @@ from tests.dicomweb.instances import EXPLICIT_LE, IMPLICIT_LE, instance, package
 from tests.dicomweb.reports import CDA, PDF, content, document, report, without_pixels
 from tests.support.answers import refused
 from tests.support.gantry import Gantry
-from tests.support.server import GantryServer
+from tests.support.replicas import start_server
 from tests.support.web import ONE_AS_STORED, Web, uid_path
 
 A = ("1.2.1", "1.2.1.1", "1.2.1.1.1")
@@ -359,7 +359,7 @@ def test_the_parameters_may_come_in_a_form(web: Web) -> None:
 @pytest.fixture(scope="module")
 def strict(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Web]:
     home = tmp_path_factory.mktemp("strict")
-    server = GantryServer(home / "data", home / "buckets", env={"GANTRY_STRICT_SEARCH": "1"})
+    server = start_server(home / "data", home / "buckets", env={"GANTRY_STRICT_SEARCH": "1"})
     try:
         yield Web(Gantry(server))
     finally:
@@ -372,6 +372,7 @@ def test_strict_search_has_none_of_these_addresses(strict: Web, place: str, meth
     refused(ask(strict, place=place, method=method), "NOT_FOUND", "no such method")
 
 
+@pytest.mark.slow
 def test_strict_search_renders_pictures_alone(strict: Web) -> None:
     strict.stored(report(content("TEXT", TextValue="x")))
     path = f"{uid_path('1.2.7', '1.2.7.1', '1.2.7.1.1')}/rendered"
@@ -385,7 +386,7 @@ def test_strict_search_renders_pictures_alone(strict: Web) -> None:
 @pytest.mark.slow
 def test_the_audit_log_names_the_instance(tmp_path: Path) -> None:
     log = tmp_path / "audit.jsonl"
-    server = GantryServer(tmp_path / "data", tmp_path / "buckets", env={"GANTRY_AUDIT_LOG": str(log)})
+    server = start_server(tmp_path / "data", tmp_path / "buckets", env={"GANTRY_AUDIT_LOG": str(log)})
     try:
         web = Web(Gantry(server))
         web.stored(instance(A))

@@ -10,7 +10,7 @@ import pytest
 from tests.dicomweb.instances import instance
 from tests.support.answers import refused
 from tests.support.gantry import Gantry
-from tests.support.server import GantryServer
+from tests.support.replicas import start_server
 from tests.support.web import Web
 
 A, B, C = ("1.2.1", "1.2.1.1", "1.2.1.1.1"), ("1.2.1", "1.2.1.1", "1.2.1.1.2"), ("1.2.1", "1.2.1.2", "1.2.1.2.1")
@@ -80,7 +80,7 @@ def test_an_instance_alone_has_no_archive(web: Web) -> None:
 @pytest.mark.slow
 def test_a_strict_server_has_none(tmp_path_factory: pytest.TempPathFactory) -> None:
     home = tmp_path_factory.mktemp("strict")
-    server = GantryServer(home / "data", home / "buckets", env={"GANTRY_STRICT_SEARCH": "1"})
+    server = start_server(home / "data", home / "buckets", env={"GANTRY_STRICT_SEARCH": "1"})
     try:
         web = Web(Gantry(server))
         web.stored(instance(A))

@@ -422,6 +422,7 @@ def test_what_goes_while_it_is_looked_at_is_no_finding(busy: House, monkeypatch:
     assert gone
 
 
+@pytest.mark.slow
 def test_a_server_and_a_check_at_the_same_time(busy: House) -> None:
     assert findings(busy.data) == []
     blob = next(iter(find_blobs(busy.data / "blobs").values()))

@@ -177,6 +177,7 @@ def test_a_small_segment_that_is_gone_holds_up_no_other(house: House, caplog: py
     assert len({object_of(now[each.path]) for each in others}) == 1
 
 
+@pytest.mark.slow
 def test_many_small_segments_are_joined_in_pieces(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(compaction, "_MOST_JOINED", 16)
     left = upload_alone(house, 40)

@@ -70,6 +70,7 @@ def test_nothing_that_was_answered_is_deleted(bare: Bare, work: str, caplog: pyt
     assert caplog.text.count("the index is older than the blobs") == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("work", WORKS)
 def test_the_index_that_was_there_is_no_older_one(bare: Bare, work: str, caplog: pytest.LogCaptureFixture) -> None:
     kill_after(bare, work)

@@ -40,6 +40,7 @@ def test_crash_after_the_claim(house: House) -> None:
     house.check(house.carry_to_the_end())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("committed", [0, 1, 3])
 def test_crash_with_blobs_written_but_not_committed(house: House, committed: int) -> None:
     operation = house.claim("first")
@@ -74,6 +75,7 @@ def test_crash_between_the_last_batch_and_the_end(house: House) -> None:
     house.check(house.carry_to_the_end())
 
 
+@pytest.mark.slow
 def test_a_runner_that_lost_its_operation_writes_nothing(house: House) -> None:
     late = house.claim("first")
     with closing(verb.import_dicom_data(house.seams, late)) as batches:

@@ -182,6 +182,7 @@ def test_an_answer_is_not_lost_by_what_follows_it(guarded: Guarded) -> None:
         assert talk.read()[0] == 200 and talk.read_to_the_end() == b""
 
 
+@pytest.mark.slow
 def test_many_refused_uploads_at_a_time(guarded: Guarded) -> None:
     found: list[int] = []
 

@@ -85,6 +85,7 @@ def test_attempts_rise_whichever_of_several_backups_is_put_back(bare: Bare, tmp_
     assert attempts == sorted(set(attempts)), attempts
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("noted", [True, False])
 def test_attempts_rise_in_an_index_of_an_older_version_too(
     bare: Bare, noted: bool, monkeypatch: pytest.MonkeyPatch

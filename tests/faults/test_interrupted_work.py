@@ -200,6 +200,7 @@ def test_an_operation_ends_while_a_filter_file_says_nothing(
     assert (operation.done, operation.error == CANCELLED) == ((act == "cancel"),) * 2
 
 
+@pytest.mark.slow
 def test_the_end_of_the_server_is_heard_while_a_deleted_store_is_swept(house: House) -> None:
     assert house.carry_to_the_end().done
     house.seams.index.resources.delete_dicom_store(STORE)

@@ -50,6 +50,7 @@ def every_row_has_bytes(house: House) -> int:
     return len(rows)
 
 
+@pytest.mark.slow
 def test_what_is_committed_after_an_end_that_failed_is_no_rest(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
     """The index fails when the operation is to end, and objects come before it is tried again."""
     operation = house.claim("one")

@@ -53,6 +53,7 @@ class TestGzip:
         path = f"v1/{neighbours.gantry.store}{tail}"
         bounded(neighbours.gantry.request(verb, path, content=blanks, headers=headers))
 
+    @pytest.mark.slow
     def test_in_a_store_request(self, neighbours: Neighbours, blanks: bytes) -> None:
         path = f"{neighbours.web.root}/studies"
         kind = 'multipart/related; type="application/dicom"; boundary=b'

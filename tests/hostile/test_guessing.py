@@ -46,6 +46,7 @@ def exchange(guarded: Guarded, token: str) -> httpx.Response:
     return guarded.server.request("POST", "token", data=form)
 
 
+@pytest.mark.slow
 def test_at_the_page_where_people_sign_in(guarded: Guarded) -> None:
     right = sign_in(guarded, guarded.tokens[ADMIN])
     assert right.status_code == 303, "who has the right one is not counted"

@@ -152,6 +152,7 @@ class TestPaths:
             bounded(neighbours.gantry.request("POST", path, params={name: text}, json={}))
         assert self.files(neighbours) == before
 
+    @pytest.mark.slow
     @pytest.mark.parametrize("text", [*UPWARD, "link/evil", "linked.txt"])
     def test_filter_files_and_targets(self, neighbours: Neighbours, text: str) -> None:
         """A symbolic link in a bucket is followed neither for reading nor for writing."""

@@ -84,6 +84,7 @@ WORDS = ["request.time", "resource.name", "true", "(", ")", "!", "&&", "||", "<"
 WORDS += ["timestamp"]
 
 
+@pytest.mark.slow
 @settings(max_examples=500)
 @given(st.lists(st.sampled_from(WORDS) | st.text(max_size=3), max_size=12).map(" ".join))
 def test_anything_is_true_or_false_or_refused(expression: str) -> None:

@@ -92,6 +92,7 @@ def test_it_is_gone_at_once_and_rows_go_piece_by_piece(
     assert sorted(index.garbage.list_blobs()) == sorted(each.blob_key for each in gone)
 
 
+@pytest.mark.slow
 def test_the_same_instances_can_be_stored_again_right_away(
     index: SqlIndex, operation: Operation, below: ResourcePath
 ) -> None:

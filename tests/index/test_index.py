@@ -1005,6 +1005,7 @@ class TestIndex:
 
     # Threads ----------------------------------------------------------------------------------------------------------
 
+    @pytest.mark.slow
     def test_threads_commit_into_one_store_and_nothing_is_lost(self, index: SqlIndex, store: DicomStore) -> None:
         operations = [begin(index) for _ in range(4)]
         batches = [

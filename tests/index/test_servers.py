@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from gantry import membership
+from gantry import asked_aside, membership
+from gantry.asked_aside import AskedAside
 from gantry.errors import Expelled, FailedPrecondition, Interrupted, TakenOver
 from gantry.index import postgresql, postgresql_locks
 from gantry.index.clock import to_micros
@@ -210,13 +211,35 @@ def test_what_another_one_runs_and_waits_for_is_known(pair: Pair) -> None:
     a, b = pair.join(pair.a, "a"), pair.join(pair.b, "b")
     waits: Any = {"cause": "BUCKET"}
     b._describe = lambda: State(operations={1: None, 2: waits})
-    b._holds = lambda: True
+    b._holds = AskedAside(lambda: True)
     b.beat()
     assert not a.is_held()
     a.beat()
     assert a.list_running() == {1, 2}
     assert (a.find_state(1), a.find_state(2), a.find_state(3)) == (None, waits, None)
     assert a.is_held()
+
+
+def test_a_beat_waits_for_no_disk(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whether a backup is made stands on one; where it hangs there may be one."""
+    monkeypatch.setattr(asked_aside, "ANSWER_SECONDS", 0.05)
+    a, b = pair.join(pair.a, "a"), pair.join(pair.b, "b")
+    answer, asked = threading.Event(), []
+
+    def hang() -> bool:
+        asked.append(True)
+        return not answer.wait(60)
+
+    b._holds = AskedAside(hang)
+    for _ in range(3):
+        b.beat()
+    a.beat()
+    assert a.is_held() and len(asked) == 1
+    answer.set()
+    monkeypatch.setattr(asked_aside, "ANSWER_SECONDS", 60)
+    b.beat()  # the answer to the first question
+    a.beat()
+    assert not a.is_held()
 
 
 def test_who_hears_nothing_of_the_others_deletes_nothing(pair: Pair) -> None:
@@ -312,6 +335,25 @@ def test_the_schema_is_not_changed_beside_a_server_that_writes_nothing(
     pair.a.database.writer.dispose()
     with pair.b.database.writer.connect() as connection, pytest.raises(Interrupted), be_alone(connection):
         pass
+
+
+def test_who_had_lost_the_database_while_its_schema_was_changed_ends(
+    pair: Pair, postgresql_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its row was there: nobody had seen yet that it was silent."""
+    pair.join(pair.a, "a")
+    for engine in (pair.a.database.writer, pair.a.database._pulse):
+        engine.dispose()
+    pair.b.close()
+    changed: list[Any] = []
+    monkeypatch.setattr(postgresql, "_is_current", lambda _connection: bool(changed))
+    monkeypatch.setattr(postgresql, "upgrade_schema", lambda *what: changed.append(what))
+    pair.b = SqlIndex(postgresql_url, shares=True)
+    assert changed
+    with pytest.raises(Expelled), pair.a.database.write():
+        pass
+    with pytest.raises(Expelled):
+        pair.a.servers.beat({})
 
 
 def test_a_claim_that_nobody_was_told_of_is_made_again(

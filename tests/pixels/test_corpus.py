@@ -137,6 +137,7 @@ def test_an_empty_object() -> None:
     assert Opened(b"").size == 0
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not CORPUS, reason=WHY)
 def test_the_decoded_pixels_are_those_of_other_readers(tmp_path: Path) -> None:
     """One small file per stored syntax, decoded by us and by somebody else."""

@@ -281,6 +281,7 @@ def test_a_client_that_leaves_holds_no_worker(gantry: Gantry, path: str, accept:
     assert len(parts_of(web.get(f"{uid_path(*A)}/frames/1", OCTETS))) == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("accept", [OCTETS, "application/octet-stream"])
 def test_head_has_the_headers_of_the_answer(gantry: Gantry, accept: str) -> None:
     web = Web(gantry)

@@ -87,6 +87,7 @@ def test_any_fragment_for_rle(fragment: bytes) -> None:
     survive(image([fragment], 4, 4, syntax=forms.RLE, bits=(16, 12, 11)))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "syntax", [forms.JPEG_LOSSLESS_SV1, forms.JPEG_EXTENDED, forms.J2K, forms.HTJ2K, forms.JPEG_LS, forms.JXL]
 )

@@ -12,6 +12,7 @@ from typing import NoReturn
 
 from gantry.beats import beat
 from gantry.errors import InvalidArgument
+from gantry.seams import BlobStore
 
 
 class OddError(Exception):
@@ -120,3 +121,26 @@ def count_page_faults(rounds: int, size: int) -> int:
         buffers = [b"x" * size for _ in range(3)]
         buffers.clear()
     return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+
+
+def read_object(bucket: BlobStore, key: str) -> bytes:
+    with bucket.open(key) as opened:
+        return b"".join(opened.chunks())
+
+
+def meet_and_wait(directory: Path, go: Path) -> int:
+    """Say which process has the call, then wait."""
+    (directory / str(os.getppid())).touch()
+    wait_for(go)
+    return os.getppid()
+
+
+def find_worker() -> int:
+    return os.getppid()
+
+
+def kill_worker() -> NoReturn:
+    """End the process above, as if its machine died."""
+    os.kill(os.getppid(), signal.SIGKILL)
+    time.sleep(60)
+    raise AssertionError

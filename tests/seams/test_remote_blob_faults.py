@@ -498,6 +498,7 @@ def test_a_server_that_tells_no_tags_is_looked_at_again(blobs: RemoteBlobs, monk
             opened.read_at(1_000_000, 1000)
 
 
+@pytest.mark.slow
 def test_a_bucket_that_is_away_is_a_disk_that_is_away(blobs: RemoteBlobs, s3: S3Server) -> None:
     found = write(blobs, [instance(5000), instance(9_000_000)])
     with s3.fail("reset before"):
@@ -794,6 +795,7 @@ def test_a_copy_of_damaged_bytes_is_not_made(blobs: RemoteBlobs) -> None:
     assert keys(blobs) == []
 
 
+@pytest.mark.slow
 def test_where_the_provider_refuses_a_copy_the_bytes_are_read_and_written(
     blobs: RemoteBlobs, bucket: RemoteBucket, s3: S3Server
 ) -> None:

@@ -342,6 +342,7 @@ def test_what_a_proxy_says_is_no_empty_page(body: bytes) -> None:
 # Secrets --------------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_no_secret_is_in_any_message_or_log(s3: S3Server, caplog: pytest.LogCaptureFixture) -> None:
     token = "a-token-of-the-session" * 4
     bucket = make_bucket(s3, session_token=token)

@@ -135,6 +135,7 @@ def test_a_server_whose_tags_are_something_else_is_written_to(
     assert (read(bucket, "a"), read(bucket, "b"), next(tags)) == (b"small", b"small", '"v-1"')
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("prefix", ["b", "kms"])
 def test_who_may_not_read_knows_by_the_listing_that_an_upload_has_ended(s3: S3Server, prefix: str) -> None:
     bucket = make_bucket(s3, prefix)
@@ -269,6 +270,7 @@ def test_only_uploads_of_this_writer_are_removed(bucket: RemoteBucket, tmp_path:
     assert not list((tmp_path / "uploads").iterdir())
 
 
+@pytest.mark.slow
 def test_an_upload_is_written_down_until_it_has_ended(bucket: RemoteBucket, s3: S3Server, tmp_path: Path) -> None:
     mine = make_writer(bucket, tmp_path)
     counts = []

@@ -12,6 +12,7 @@ import pytest
 
 from gantry.backoff import Backoff
 from gantry.membership import Membership
+from gantry.metrics.collector import ServerCollector
 from gantry.operations import sweeps as sweeps_module
 from gantry.operations.interruption import Stopping
 from gantry.operations.sweeper import sweep_garbage, sweep_stores
@@ -192,7 +193,7 @@ class Garbage:
 
 def seams_of(garbage: Garbage) -> Any:
     blobs = SimpleNamespace(delete_all=lambda keys: {}, delete_prefix=lambda *_, **__: 0)
-    index = SimpleNamespace(garbage=garbage, settle=lambda: None)
+    index = SimpleNamespace(garbage=garbage, settle=lambda: None, servers=SimpleNamespace(heard=None))
     records = SimpleNamespace(forget=lambda _: None)
     about: dict[str, Any] = {"places": ("main",), "undeletable": Backoff(), "members": Membership()}
     return SimpleNamespace(index=index, blobs=blobs, is_held=lambda: False, records=records, **about)
@@ -214,3 +215,18 @@ def test_a_sweep_ends_in_the_rest_in_which_the_server_stops(stops_at: int) -> No
     rests = Rests(stops_at)
     sweep_garbage(seams_of(Garbage()), rests)
     assert len(rests.seconds) == stops_at
+
+
+def test_what_could_not_be_removed_is_told_by_who_sweeps() -> None:
+    """Whoever was the keeper before has counts that never fall."""
+    seams = seams_of(Garbage())
+    seams.undeletable.fail("main/1/a.dcm")
+    collector = ServerCollector(SimpleNamespace(id="r"), seams, None, True, True)  # type: ignore[arg-type]
+    assert read_undeletable(collector) == 1
+    seams.members.is_keeper = False
+    assert read_undeletable(collector) == 0
+
+
+def read_undeletable(collector: ServerCollector) -> float:
+    found = {each.name: each for each in collector._collect_troubles()}
+    return found["gantry_undeletable"].samples[0].value

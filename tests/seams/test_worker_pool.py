@@ -17,8 +17,8 @@ import pytest
 
 from gantry import executors
 from gantry.errors import NoWorker
-from gantry.executors import NICENESS, WorkerPool
-from gantry.seams import CallEnded, WorkerTimedOut, end_calls
+from gantry.executors import WorkerPool
+from gantry.seams import CallEnded
 from tests.seams import calls
 from tests.seams.executor_suite import ExecutorSuite
 from tests.support.descriptors import list_open, list_opened_since
@@ -41,21 +41,6 @@ def executor() -> Iterator[WorkerPool]:
 
 class TestWorkerPool(ExecutorSuite):
     pass
-
-
-def test_a_call_without_a_sign_of_life_is_ended_and_the_others_go_on(executor: WorkerPool) -> None:
-    hanging = executor.submit(calls.beat_and_hang, 0.2)
-    others = [executor.submit(calls.add, number, 1) for number in range(20)]
-    with pytest.raises(WorkerTimedOut, match=r"0\.2 seconds"):
-        hanging.result(timeout=30)
-    assert [future.result(timeout=30) for future in others] == list(range(1, 21))
-    assert {executor.submit(os.getpid).result() for _ in range(20)}
-
-
-def test_workers_stand_back_for_the_server(executor: WorkerPool) -> None:
-    mine = os.getpriority(os.PRIO_PROCESS, 0)
-    assert executor.submit(os.getpriority, os.PRIO_PROCESS, 0).result(60) == min(mine + NICENESS, 19)
-    assert os.getpriority(os.PRIO_PROCESS, 0) == mine
 
 
 @pytest.mark.slow
@@ -98,21 +83,6 @@ def test_workers_that_end_at_once_are_no_fault_of_the_call(monkeypatch: pytest.M
     pool.shutdown()
 
 
-def test_a_call_that_is_ended_frees_its_worker_and_no_other(executor: WorkerPool, tmp_path: Path) -> None:
-    lasting = [executor.submit(calls.wait_for, tmp_path / "never") for _ in range(2)]
-    waiting = executor.submit(calls.touch, tmp_path / "ran")
-    while not all(call.running() for call in lasting):
-        time.sleep(0.01)
-    waiting.end()
-    lasting[0].end()
-    assert isinstance(lasting[0].exception(timeout=30), CallEnded)
-    assert executor.submit(calls.add, 1, 2).result(timeout=30) == 3
-    assert not lasting[1].done()
-    lasting[1].end()
-    assert isinstance(lasting[1].exception(timeout=30), CallEnded)
-    assert waiting.cancelled() and not (tmp_path / "ran").exists()
-
-
 @pytest.mark.slow
 def test_a_call_may_be_ended_at_any_moment(tmp_path: Path) -> None:
     """Before it is given to a worker, while that one starts, while it runs, and when it is done."""
@@ -123,24 +93,6 @@ def test_a_call_may_be_ended_at_any_moment(tmp_path: Path) -> None:
             call.end()
             assert call.cancelled() or isinstance(call.exception(timeout=30), CallEnded) or call.result() == number
         assert pool.submit(calls.add, 1, 2).result(timeout=30) == 3
-
-
-def test_calls_that_nobody_wants_are_ended_together(executor: WorkerPool, tmp_path: Path) -> None:
-    lasting = [executor.submit(calls.wait_for, tmp_path / "never") for _ in range(2)]
-    waiting = [executor.submit(calls.touch, tmp_path / "ran") for _ in range(3)]
-    while not all(call.running() for call in lasting):
-        time.sleep(0.01)
-    assert end_calls([*lasting, *waiting], 0.1) == set(lasting)
-    assert all(call.done() for call in lasting) and not (tmp_path / "ran").exists()
-
-
-def test_a_call_that_ends_by_itself_in_time_is_not_ended(executor: WorkerPool, tmp_path: Path) -> None:
-    call = executor.submit(calls.wait_for, tmp_path / "go")
-    while not call.running():
-        time.sleep(0.01)
-    (tmp_path / "go").touch()
-    assert end_calls([call], 30) == set()
-    assert call.result() is True
 
 
 @pytest.mark.slow
@@ -173,10 +125,6 @@ def test_whoever_waits_for_a_call_learns_that_it_was_dropped(tmp_path: Path) -> 
         pool.end()
         assert not result.result(60).not_done
     pool.shutdown()
-
-
-def test_a_call_that_beats_is_left_alone(executor: WorkerPool) -> None:
-    assert executor.submit(calls.beat_and_go_on, 100).result(timeout=30) == 100
 
 
 def test_beats_outside_a_worker_do_nothing() -> None:
@@ -293,6 +241,7 @@ time.sleep(600)
 """
 
 
+@pytest.mark.slow
 def test_workers_end_when_their_parent_is_killed_even_in_the_middle_of_a_call(tmp_path: Path) -> None:
     command = [sys.executable, "-c", PARENT, str(tmp_path)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT) as parent:

@@ -7,7 +7,8 @@ from typing import Any
 
 import httpx
 
-from tests.support.server import GantryServer, Json
+from tests.support.replicas import start_server
+from tests.support.server import Json
 
 ADMIN = "ada"
 
@@ -21,7 +22,7 @@ class Guarded:
         file.write_text("".join(f"{token} {member(name)}\n" for name, token in self.tokens.items()))
         file.chmod(0o600)
         settings = {"GANTRY_AUTH": "required", "GANTRY_TOKENS_FILE": str(file), "GANTRY_ADMINS": member(ADMIN)}
-        self.server = GantryServer(home / "data", home / "buckets", env=settings | env)
+        self.server = start_server(home / "data", home / "buckets", env=settings | env)
 
     def request(self, who: str, verb: str, path: str, **kw: Any) -> httpx.Response:
         """Somebody's request; "" is nobody."""

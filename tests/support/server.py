@@ -16,7 +16,7 @@ from typing import Any
 
 import httpx
 
-from tests.support.databases import environ_of
+from tests.support.databases import SETTING, environ_of
 from tests.support.prepared import Popen
 
 Json = dict[str, Any]
@@ -64,17 +64,17 @@ class GantryServer:
     def environ(self) -> dict[str, str]:
         """That of its process, and of commands on its data directory."""
         environ = {key: value for key, value in os.environ.items() if not key.startswith("GANTRY_")}
-        return environ | environ_of(self.data) | self.env
+        return environ | ({} if SETTING in self.env else environ_of(self.data)) | self.env
 
     # Life ------------------------------------------------------------------------------------------------------------
 
     def start(self) -> None:
         """Start and wait for ``/readyz``. Raises AssertionError with the server's own words when it does not come."""
         for attempt in range(3):
-            self.port = self.port if self.port and not attempt else _free_port()
+            self.port = self.port if self.port and not attempt else find_port()
             self._spawn()
             if self._ready():
-                self.client = httpx.Client(base_url=self.url, timeout=60, verify=_NO_TLS)
+                self.client = make_client(self.url)
                 return
             if "address already in use" not in self.log_text():
                 break
@@ -196,6 +196,10 @@ class GantryServer:
                 return found
 
 
+def make_client(url: str) -> httpx.Client:
+    return httpx.Client(base_url=url, timeout=60, verify=_NO_TLS)
+
+
 def counts(operation: Json) -> tuple[int, int]:
     """(success, failure) of an operation."""
     counter = operation["metadata"].get("counter", {})
@@ -206,7 +210,8 @@ def pending(operation: Json) -> int:
     return int(operation["metadata"].get("counter", {}).get("pending", 0))
 
 
-def _free_port() -> int:
+def find_port() -> int:
+    """One that is free now."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])

@@ -24,6 +24,7 @@ def folded(text: str) -> str:
     return normalize("NFKC", ACCENTS.sub("", normalize("NFKD", text))).casefold().strip()
 
 
+@pytest.mark.slow
 def test_no_character_folds_to_nothing() -> None:
     """All of Unicode: a lone U+037A, an accent or a wide space is a name like another; PS3.5 §6.2 pads with U+0020."""
     lost = [hex(ord(char)) for char in CHARACTERS if not (search_key(char) and name_keys(char) and split_words(char))]

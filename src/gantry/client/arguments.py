@@ -49,6 +49,7 @@ def parser() -> _Parser:
     commands = root.add_subparsers(title="commands", metavar="COMMAND", required=True)
     _add_serve(commands)
     _add_run(commands)
+    _add_worker(commands)
     _add_import(commands)
     _add_export(commands)
     _add_operations(commands)
@@ -146,6 +147,13 @@ def _add_run(commands: _Commands[_Parser]) -> None:
     command = _add(commands, "run", "cli:run_operations", what, texts.RUN, remote=False)
     command.complete = _add_settings
     command.add_argument("--config", metavar="FILE", help="TOML file of settings (GANTRY_CONFIG)")
+
+
+def _add_worker(commands: _Commands[_Parser]) -> None:
+    what = "run batches of operations for servers that share a distributed engine"
+    command = _add(commands, "worker", "client.worker:work", what, texts.WORKER, remote=False)
+    command.add_argument("--config", metavar="FILE", help="TOML file of settings (GANTRY_CONFIG)")
+    command.add_argument("--processes", metavar="N", type=int, help="processes of this worker (default: one per core)")
 
 
 def _add_settings(command: _Parser) -> None:

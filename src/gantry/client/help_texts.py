@@ -38,6 +38,14 @@ came to the others. It answers /healthz, /readyz and /metrics alone. The setting
 example: gantry run --config /etc/gantry.toml
 """
 
+WORKER = """\
+The setting executor names the scheduler; servers with the same setting and the same version give their batches to this
+worker. It needs their settings of buckets, with credentials, and neither their database nor their data directory.
+SIGTERM: it takes no more batches, ends those that it has or gives them back, and leaves.
+
+example: gantry worker --config /etc/gantry.toml --processes 8
+"""
+
 IMPORT = """\
 wildcards, in the object name only; quote the URI, or the shell expands them:
   *    any characters except /       gs://BUCKET/2024/*.dcm

@@ -110,9 +110,10 @@ class PostgresDatabase(Database):
             if not _is_current(connection):
                 with be_alone(connection) if self.shares else nullcontext():
                     if not _is_current(connection):  # another server may have done it meanwhile
+                        _expel_all(connection)
                         upgrade_schema(self._url, self._name)
             if not self.shares:
-                connection.exec_driver_sql("DELETE FROM server").close()  # they were killed
+                _expel_all(connection)
 
     def close(self) -> None:
         for engine in (self.engine, self.writer, self._pulse):
@@ -324,6 +325,12 @@ def _usable(name: str) -> Iterator[None]:
     else:
         return
     raise FailedPrecondition(f"{name} cannot be used as an index: {trouble}")
+
+
+def _expel_all(connection: Connection) -> None:
+    """No other server has a session: they were killed, or have lost the database. One that comes back ends."""
+    if has_table(connection, "server"):
+        connection.exec_driver_sql("DELETE FROM server").close()
 
 
 def has_table(connection: Connection, name: str) -> bool:

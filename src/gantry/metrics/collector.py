@@ -112,7 +112,8 @@ class ServerCollector(Collector):
         yield GaugeMetricFamily(
             "gantry_undeletable",
             "Unused blobs, and deleted DICOM stores, that could not be removed from the disk yet.",
-            value=self._seams.undeletable.count,
+            # Whoever has swept before tells of it no more: the keeper tries the same ones.
+            value=self._seams.undeletable.count if self._seams.members.is_keeper else 0,
         )
         lost = self._audit.file.lost if self._audit else 0
         yield CounterMetricFamily("gantry_audit_lines_lost", "Lines of the audit log that are lost.", value=lost)

@@ -13,7 +13,7 @@ from typing import Any, Self, TypeVar
 from gantry.errors import DiskAway, StatusError
 from gantry.late_writes import make_late
 from gantry.resources import Batch, ObjectMeta
-from gantry.seams import Blobs, BlobWriter, Seams, without_gaps
+from gantry.seams import Blobs, BlobWriter, Seams, count_attempts, without_gaps
 from gantry.storage.extents import object_of, parse_extent
 
 logger = logging.getLogger(__name__)
@@ -112,7 +112,7 @@ def make_outcomes(found: list[Out], writers: BatchWriters) -> list[Out]:
 
 
 class Tries:
-    """The calls of each batch: after more than one, a worker has died and may have left bytes."""
+    """The calls of each batch: after more than one attempt, a worker has died and may have left bytes."""
 
     def __init__(self, seams: Seams) -> None:
         self._seams = seams
@@ -130,7 +130,7 @@ class Tries:
         ``directories`` are where the batch writes to, with the place. Raises DiskAway where they cannot be listed.
         """
         calls = self._calls.pop(number, [])
-        if len(calls) < 2:  # the usual case: nothing to look for
+        if sum(map(count_attempts, calls)) < 2:  # the usual case: nothing to look for
             return tuple(key for call in calls for key in _list_late(call))
         used = set(map(object_of, keys))
         prefixes = [f"{each}." for each in directories]

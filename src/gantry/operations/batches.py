@@ -11,7 +11,16 @@ from typing import Any, TypeVar
 from gantry.errors import Code, NoWorker, Status
 from gantry.operations.interruption import go_on
 from gantry.resources import Failure
-from gantry.seams import Check, WorkerDied, WorkerTimedOut, end_calls, wait_for_result
+from gantry.seams import (
+    Check,
+    Window,
+    WorkerDied,
+    WorkerTimedOut,
+    count_attempts,
+    end_calls,
+    read_window,
+    wait_for_result,
+)
 
 MAX_ITEMS, MAX_BYTES = 512, 128 << 20  # a batch takes about a second: the unit of progress and of loss in a crash
 FIRST_ITEMS = 32  # items of the first batch
@@ -53,7 +62,7 @@ def cut(
 def run_in_order(
     submit: Submit[In, Out],
     batches: Iterable[Sequence[In]],
-    window: int,
+    window: Window,
     on_death: Callable[[In, WorkerDied], Out],
     check: Check = go_on,
     on_drop: Callable[[Sequence[In]], None] = lambda _: None,
@@ -79,7 +88,7 @@ def run_in_order(
     try:
         for number, batch in enumerate(batches):
             running.append((number, batch, submit(number, batch, 0)))
-            if len(running) >= window:
+            while len(running) >= read_window(window):
                 yield collect_oldest()
         while running:
             yield collect_oldest()
@@ -91,8 +100,8 @@ def run_in_order(
 
 
 def _has_died(future: Future[Any]) -> bool:
-    """Whether the worker of a call that is done was killed, or has died by itself."""
-    return not future.cancelled() and isinstance(future.exception(), WorkerDied)
+    """Whether a worker of a call that is done was killed, has died by itself, or was lost."""
+    return not future.cancelled() and (isinstance(future.exception(), WorkerDied) or count_attempts(future) > 1)
 
 
 def collect_outcomes(

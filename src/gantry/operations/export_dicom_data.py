@@ -24,7 +24,7 @@ from gantry.operations.interruption import go_on
 from gantry.operations.per_instance import Work, process_instances
 from gantry.operations.unfinished_exports import list_unfinished
 from gantry.resources import Batch, Failure, Operation, StoredInstance
-from gantry.seams import BlobStore, Bucket, Check, OpenedObject, Seams
+from gantry.seams import BlobStore, Bucket, Check, OpenedObject, Seams, read_window
 from gantry.storage.uris import parse_prefix
 from gantry.stored_bytes import open_stored
 
@@ -86,7 +86,7 @@ def delete_unfinished(seams: Seams, operation: Operation, check: Check) -> None:
     try:
         destination = open_bucket(seams, operation, prefix.bucket, "write", prefix.key)
         _, instances = list_instances(seams, operation)
-        for batch in islice(cut(instances, attrgetter("size"), first_items=MAX_ITEMS), seams.window):
+        for batch in islice(cut(instances, attrgetter("size"), first_items=MAX_ITEMS), read_window(seams.window)):
             check()
             _delete_unfinished(destination, prefix.key, form, batch)
     except StatusError as error:

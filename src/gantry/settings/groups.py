@@ -117,6 +117,59 @@ class ServerSettings:
 
 
 @dataclass(frozen=True)
+class EngineSettings:
+    """Distributed engine"""
+
+    executor: str = setting(
+        "processes",
+        readers.EXECUTOR,
+        "What runs the batches of operations: processes, those of this server, or the address of a scheduler of Dask.",
+        '"dask://scheduler.example.org:8786"',
+        more="See [scale-out.md](howto/scale-out.md#a-distributed-engine). It needs "
+        "`pip install 'gantry-dicom[dask]'`. Whoever reaches the scheduler can run programs on its workers.",
+        absent="processes: those of this server",
+    )
+    executor_ca: str = setting(
+        "",
+        readers.FILE,
+        "With dask+tls://: file in PEM of the authority whose certificates are trusted.",
+        '"/etc/gantry/engine-ca.pem"',
+        absent="none",
+    )
+    executor_cert: str = setting(
+        "",
+        readers.FILE,
+        "With dask+tls://: certificate, in PEM, of this server or worker towards the engine.",
+        '"/etc/gantry/engine.pem"',
+        absent="none",
+    )
+    executor_key: str = setting(
+        "",
+        readers.FILE,
+        "With dask+tls://: private key of executor_cert, in PEM.",
+        '"/etc/gantry/engine-key.pem"',
+        absent="none",
+    )
+    worker_host: str = setting(
+        "",
+        readers.HOST,
+        "Address that gantry worker listens on, which the scheduler must reach.",
+        '"10.0.0.7"',
+        absent="the address of the machine towards the scheduler",
+    )
+    worker_port: int = setting(
+        0, readers.number(0, 65_535), "Port that gantry worker listens on.", "9100", absent="any that is free"
+    )
+    worker_contact: str = setting(
+        "",
+        readers.HOST,
+        "Address at which others reach gantry worker, where it is not the one that it listens on.",
+        '"worker-7.example.org"',
+        absent="the one that it listens on",
+    )
+
+
+@dataclass(frozen=True)
 class StorageSettings:
     """Storage"""
 
@@ -348,5 +401,5 @@ class OidcSettings:
     )
 
 
-GROUPS = (ServerSettings, StorageSettings, ApiSettings, AccessSettings, OidcSettings)
+GROUPS = (ServerSettings, EngineSettings, StorageSettings, ApiSettings, AccessSettings, OidcSettings)
 """In the order of docs/settings.md."""

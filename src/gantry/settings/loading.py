@@ -12,8 +12,17 @@ from pathlib import Path
 from typing import Any
 
 from gantry.access.addresses import LOOPBACK
+from gantry.engines.addresses import Certificates, Engine, parse_engine
 from gantry.errors import InvalidArgument
-from gantry.settings.groups import SQLITE, AccessSettings, ApiSettings, OidcSettings, ServerSettings, StorageSettings
+from gantry.settings.groups import (
+    SQLITE,
+    AccessSettings,
+    ApiSettings,
+    EngineSettings,
+    OidcSettings,
+    ServerSettings,
+    StorageSettings,
+)
 from gantry.settings.own_bucket import OwnBucket, check_own_bucket, find_own_bucket
 from gantry.settings.setting import read_value, settings_of
 from gantry.system_errors import describe_os_error
@@ -23,7 +32,7 @@ _EVERYWHERE = ("0.0.0.0", "::", "")  # noqa: S104 - refused without public_url
 
 
 @dataclass(frozen=True)
-class Settings(OidcSettings, AccessSettings, ApiSettings, StorageSettings, ServerSettings):
+class Settings(OidcSettings, AccessSettings, ApiSettings, StorageSettings, EngineSettings, ServerSettings):
     """All settings. Each may come from a flag, from ``GANTRY_NAME``, or from ``name`` in the TOML file."""
 
     @property
@@ -36,6 +45,15 @@ class Settings(OidcSettings, AccessSettings, ApiSettings, StorageSettings, Serve
     def buckets_path(self) -> Path:
         """The directory of the buckets."""
         return Path(self.buckets).absolute() if self.buckets else Path(self.data).absolute() / "buckets"
+
+    @property
+    def engine(self) -> Engine | None:
+        """What ``executor`` names; None for the process pool."""
+        return parse_engine(self.executor)
+
+    @property
+    def engine_certificates(self) -> Certificates:
+        return Certificates(self.executor_ca, self.executor_cert, self.executor_key)
 
     @property
     def own_bucket(self) -> OwnBucket | None:
@@ -63,6 +81,7 @@ def load_settings(flags: Mapping[str, Any], environ: Mapping[str, str], file: st
     _check_addresses(settings)
     _check_files(settings)
     _check_runner(settings)
+    _check_engine(settings)
     check_own_bucket(settings.own_bucket, settings.storage_classes, settings.layout)
     return settings
 
@@ -124,6 +143,16 @@ def _check_runner(settings: Settings) -> None:
         )
 
 
+def _check_engine(settings: Settings) -> None:
+    engine, files = settings.engine, settings.engine_certificates
+    if engine is not None and engine.is_tls and not all(files):
+        raise InvalidArgument("executor: dask+tls:// needs executor_ca, executor_cert and executor_key")
+    if any(files) and not (engine is not None and engine.is_tls):
+        raise InvalidArgument("executor_ca, executor_cert, executor_key: need dask+tls:// in executor")
+    if engine is None and (settings.worker_host or settings.worker_port or settings.worker_contact):
+        raise InvalidArgument("worker_host, worker_port, worker_contact: need an engine in executor")
+
+
 def _require_readable(name: str, path: str) -> None:
     if not path:
         return
@@ -136,7 +165,7 @@ def _require_readable(name: str, path: str) -> None:
 
 def _check_files(settings: Settings) -> None:
     """Raises InvalidArgument for files that could not be read later."""
-    for name in ("tokens_file", "tls_cert", "tls_key"):
+    for name in ("tokens_file", "tls_cert", "tls_key", "executor_ca", "executor_cert", "executor_key"):
         _require_readable(name, getattr(settings, name))
     for each in settings.remote_buckets:
         for name in ("ca_file", "credentials_file"):

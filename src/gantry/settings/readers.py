@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 from gantry.access.addresses import is_safe, split_http
 from gantry.api import effects
+from gantry.engines.addresses import WANTED, is_executor
 from gantry.errors import InvalidArgument
 from gantry.iam.policies import check_member
 from gantry.resources import BlobStorageClass
@@ -212,6 +213,7 @@ DIRECTORY = text_that("the path of a directory", _is_path, "DIR")
 DATABASE = text_that(
     "sqlite or the address of a database, like postgresql://gantry@db.example.org/gantry", _is_database, "ADDRESS"
 )
+EXECUTOR = text_that(WANTED, is_executor, "WHERE")
 HOST = text_that("an IP address or the name of a host", _is_host, "ADDRESS")
 BASE_URL = text_that("an http or https address without a path, like https://dicom.example.org", _is_base, "URL")
 ISSUER = text_that("an https address without a query, like https://login.example.org/realms/r", _is_issuer, "URL")

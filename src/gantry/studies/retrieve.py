@@ -26,7 +26,7 @@ from gantry.errors import (
 )
 from gantry.names import DicomStoreName, ResourcePath
 from gantry.resources import StoredInstance, Uids
-from gantry.seams import OpenedObject, Seams
+from gantry.seams import OpenedObject, Seams, read_window
 from gantry.stored_bytes import make_lost, open_stored
 from gantry.studies.decoded_frames import DecodedFrames
 from gantry.studies.headers import name_instance
@@ -348,7 +348,7 @@ def explain_transcoding(error: StatusError) -> StatusError:
 
 def _choose_window(seams: Seams, rows: Sequence[StoredInstance]) -> int:
     """How many instances may be transcoded at a time, so that they take at most _AHEAD bytes of memory."""
-    return max(1, min(seams.window, _AHEAD // max(1, *(row.size for row in rows)))) if rows else 1
+    return max(1, min(read_window(seams.window), _AHEAD // max(1, *(row.size for row in rows)))) if rows else 1
 
 
 # --- bulk data

@@ -1,0 +1,42 @@
+"""``gantry worker``: run batches of operations for the servers of a distributed engine."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import sys
+
+from gantry.bucket_wiring import require_libraries
+from gantry.engine_wiring import FILE, require_engine
+from gantry.errors import InvalidArgument
+from gantry.settings.loading import load_settings
+
+_MOST = 1024  # processes, as for the setting ``workers``
+
+
+def work(args: argparse.Namespace) -> int:
+    """Work until SIGTERM or Ctrl-C. Raises InvalidArgument, FailedPrecondition."""
+    file = args.config or os.environ.get(FILE, "")
+    settings = load_settings({}, os.environ, file)
+    engine = settings.engine
+    if engine is None:
+        raise InvalidArgument("executor: names no engine whose worker this could be, as dask://HOST:PORT does")
+    if args.processes is not None and not 0 < args.processes <= _MOST:
+        raise InvalidArgument(f"--processes: is a whole number from 1 to {_MOST}")
+    require_engine(settings)
+    require_libraries(settings.remote_buckets)
+    if file:
+        os.environ[FILE] = os.path.abspath(file)  # its processes read the credentials of buckets there
+    logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+
+    from gantry.engines.dask_worker import Binding, work
+
+    binding = Binding(settings.worker_host, settings.worker_port, settings.worker_contact)
+    work(engine, settings.engine_certificates, args.processes or _count_cores(), binding)
+    return 0
+
+
+def _count_cores() -> int:
+    """Those that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

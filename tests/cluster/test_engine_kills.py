@@ -1,0 +1,59 @@
+"""Servers on a cluster of Dask: whatever dies of both, counters are exact and every object is there once."""
+
+from __future__ import annotations
+
+import random
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.cluster.cluster import RUNNER, WEB, Cluster, clusters
+from tests.cluster.test_kills import make_objects, require_all
+from tests.support.engines import DaskCluster, dask_cluster
+
+ROLES = {"web-1": WEB, "web-2": WEB, "runner-1": RUNNER, "runner-2": RUNNER}
+_WORKERS = 3
+
+
+@pytest.mark.parametrize(
+    ("count", "kills"),
+    [
+        pytest.param(2000, 6, marks=[pytest.mark.slow, pytest.mark.timeout(600)]),
+        pytest.param(20_000, 16, marks=[pytest.mark.slow, pytest.mark.long, pytest.mark.timeout(1800)]),
+    ],
+)
+def test_every_object_is_counted_once(tmp_path: Path, count: int, kills: int) -> None:
+    """The workers have the settings file of the buckets, and neither the database nor a data directory."""
+    with clusters(tmp_path) as make:
+        cluster = make()
+        settings = {"GANTRY_CONFIG": str(cluster.blobs.config)}
+        with dask_cluster(tmp_path, workers=_WORKERS, processes=1, settings=settings) as engine:
+            cluster.env["GANTRY_EXECUTOR"] = engine.executor
+            for name, command in ROLES.items():
+                cluster.start(name, command)
+            objects = make_objects(count)
+            web = cluster.servers["web-1"]
+            store = web.create_store("d", "s")
+            operation = web.import_(store, f"{cluster.fill(objects)}/**")
+            _kill_all(cluster, engine, random.Random(count), kills)
+            done = cluster.servers["web-2"].wait(operation, seconds=900)
+            require_all(cluster, store, done, objects)
+
+
+def _kill_all(cluster: Cluster, engine: DaskCluster, chance: random.Random, kills: int) -> None:
+    """Workers, runners and the scheduler in turn; each comes back."""
+    for number in range(kills):
+        time.sleep(chance.uniform(0.5, 2.5))
+        match number % 3:
+            case 0:
+                engine.kill_worker(chance.choice(engine.workers))
+                engine.start_worker(1)
+            case 1:
+                name = chance.choice(("runner-1", "runner-2"))
+                cluster.servers[name].kill9()
+                cluster.servers[name].start()
+            case 2:
+                engine.kill_scheduler()
+                time.sleep(chance.uniform(0, 2))
+                engine.start_scheduler()

@@ -3,7 +3,8 @@
 ``dicomweb`` measures DICOMweb beside Orthanc, ``search`` searches in a small and a large index, ``console`` pages,
 ``fairness`` small requests under pressure, ``hostile`` a mixed hostile load, ``pixels`` pictures and codecs on
 one core, ``scale`` imports, memory and uploads with a large index, ``buckets`` imports from and exports to S3,
-``before`` imports and exports beside another version of the program.
+``before`` imports and exports beside another version of the program, ``databases`` both databases, ``rows`` the index
+alone with many rows.
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ _OTHERS = {
     "buckets": "buckets",
     "before": "beside",
     "databases": "databases",
+    "rows": "index_rows",
 }
 BENCHMARKS = {"import": import_rounds, "export": export_rounds, "growth": growth_steps}
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import random
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from benchmarks.load import Plan, run
@@ -76,27 +76,32 @@ def fill_index(data: Path, count: int, studies: int = 0) -> float:
         index.close()
 
 
-def instances(count: int, studies: int = 0) -> Iterator[Instance]:
+def instances(
+    count: int,
+    studies: int = 0,
+    name_of: Callable[[int], str] = lambda study: f"Name{study:07d}^Given{study % 999}",
+    per_series: int = PER_SERIES,
+) -> Iterator[Instance]:
     chance = random.Random(2)
-    studies = studies or count // (PER_SERIES * SERIES_PER_STUDY)
+    studies = studies or count // (per_series * SERIES_PER_STUDY)
     for study in range(studies):
         study_uid = f"2.25.{chance.getrandbits(120)}"
         date = f"20{chance.randrange(100):02d}{1 + chance.randrange(12):02d}{1 + chance.randrange(28):02d}"
         said = StudyAttributes(
-            patient_name=f"Name{study:07d}^Given{study % 999}",
+            patient_name=name_of(study),
             patient_id=f"P{study:07d}",
             accession_number=f"A{study:07d}",
             study_date=date,
             study_description=f"Description {study % 50}",
             members=f'"00080020":{{"vr":"DA","Value":["{date}"]}},"00100020":{{"vr":"LO","Value":["P{study:07d}"]}}',
         )
-        for series in range(count // (PER_SERIES * studies)):
+        for series in range(count // (per_series * studies)):
             series_uid = f"2.25.{chance.getrandbits(120)}"
-            entries = [chance.randbytes(200) for _ in range(PER_SERIES)]
+            entries = [chance.randbytes(200) for _ in range(per_series)]
             data = pack(entries)
             modality = SeriesAttributes("CT" if series else "MR", str(series), members='"00080060":{"vr":"CS"}')
-            for number in range(PER_SERIES):
-                described = Description(said, modality, number, None, 512, 512, 16, data, PER_SERIES, number, 2000)
+            for number in range(per_series):
+                described = Description(said, modality, number, None, 512, 512, 16, data, per_series, number, 2000)
                 uids = study_uid, series_uid, f"2.25.{chance.getrandbits(120)}"
                 key = f"main/1/{study}/{series}/{number}"
                 yield Instance(

@@ -27,7 +27,7 @@ from gantry.client.terminal import printable, say
 from gantry.client.transfer import format_failure, format_headline
 from gantry.client.view import OperationView
 from gantry.errors import FailedPrecondition, StatusError, Unavailable
-from gantry.sizes import format_size
+from gantry.sizes import format_count, format_size
 
 _MARK = ".gantry-demo"
 _START_SECONDS = 30.0
@@ -239,7 +239,8 @@ def _count_kinds(sources: dict[str, Source]) -> str:
     kinds = Counter(source.key.split("/")[1] for source in sources.values())
     often = kinds.most_common(5)
     rest = len(sources) - sum(count for _, count in often)
-    return f"{len(sources)} files: {', '.join(f'{count} {kind}' for kind, count in often)} and {rest} others"
+    kinds_of = ", ".join(f"{count} {kind}" for kind, count in often)
+    return f"{format_count(len(sources), 'file')}: {kinds_of} and {rest} others"
 
 
 def _shorten_path(text: str) -> str:

@@ -47,6 +47,11 @@ class Membership:
         """The operations of other servers."""
         return set()
 
+    def find_longest_silence(self) -> float:
+        """Seconds since another server has given the oldest sign of life that is its last one, as far as this one has
+        seen; 0 where there is no other."""
+        return 0.0
+
     def is_held(self) -> bool:
         """Whether a backup is made in the data directory of another server."""
         return False
@@ -128,6 +133,10 @@ class SharedMembership(Membership):
 
     def list_running(self) -> set[int]:
         return {int(number) for each in self._others for number in each.state.get("operations", ())}
+
+    def find_longest_silence(self) -> float:
+        now = time.monotonic()
+        return max((now - since for _, since in self._seen.values()), default=0.0)
 
     def is_held(self) -> bool:
         is_deaf = time.monotonic() - self._heard > _DEAF_SECONDS  # nobody knows what they say now

@@ -157,3 +157,38 @@ def test_a_database_that_hangs_is_not_waited_for(cluster: Cluster) -> None:
 
 def _is_there(pid: int) -> bool:
     return Path("/proc", str(pid)).exists()
+
+
+def test_who_has_no_token_is_refused_and_others_are_not_while_the_database_is_away(cluster: Cluster) -> None:
+    tokens = cluster.home / "tokens"
+    tokens.write_text("the-token-of-prometheus user:prometheus@example.org\n")
+    tokens.chmod(0o600)
+    env = {"GANTRY_CONFIG": str(cluster.blobs.config), "GANTRY_DATABASE": cluster.database}
+    env |= {"GANTRY_AUTH": "required", "GANTRY_TOKENS_FILE": str(tokens), "GANTRY_ADMINS": "user:a@example.org"}
+    closed = GantryServer(cluster.home / "closed", cluster.home / "buckets", env=env, command=WEB)
+    headers = {"authorization": "Bearer the-token-of-prometheus"}
+    try:
+        assert closed.request("GET", "metrics").status_code == 401
+        assert "gantry_index_up 1.0" in closed.request("GET", "metrics", headers=headers).text
+        cluster.postgres.stop()
+        try:
+            answer = closed.request("GET", "metrics", headers=headers)
+            assert answer.status_code == 200
+            assert "gantry_index_up 0.0" in answer.text
+            assert closed.request("GET", "metrics").status_code in (401, 503)
+        finally:
+            cluster.postgres.start()
+        closed.wait_until(lambda: "gantry_index_up 1.0" in closed.request("GET", "metrics", headers=headers).text)
+    finally:
+        closed.stop()
+
+
+def test_the_index_and_its_servers_are_timed(cluster: Cluster) -> None:
+    for name in ("web", "runner"):
+        samples = scrape(cluster.servers[name])
+        for kind in ("turn", "transaction", "connection"):
+            count = samples[f"gantry_index_{kind}_seconds_count"][()]
+            assert count > 0
+            assert count == samples[f"gantry_index_{kind}_seconds_bucket"][(("le", "+Inf"),)]
+        assert samples["gantry_operations_waiting_longest_seconds"] == {(): 0}
+        assert 0 <= samples["gantry_servers_longest_silence_seconds"][()] < 60

@@ -444,7 +444,7 @@ def test_the_command(data: Path) -> None:
     assert "headers" in clean.stderr, "progress"
     blob_of(data, OWN).remove()
     found = run(data)
-    assert found.returncode == 1 and "bytes-missing" in found.stdout and "1 findings" in found.stdout
+    assert found.returncode == 1 and "bytes-missing" in found.stdout and "1 finding:" in found.stdout
     *lines, summary = [json.loads(line) for line in run(data, "--json").stdout.splitlines()]
     assert [line["kind"] for line in lines] == ["bytes-missing"]
     assert summary["summary"]["findings"] == 1 and summary["summary"]["instances"] > 600

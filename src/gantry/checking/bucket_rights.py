@@ -11,6 +11,7 @@ from typing import NamedTuple, Protocol, runtime_checkable
 from gantry.errors import DataLoss, FailedPrecondition, StatusError
 from gantry.resources import ObjectMeta
 from gantry.seams import Bucket
+from gantry.sizes import format_count
 
 _SAMPLE = 1000  # objects that are listed: one request
 _READ_BYTES = 64 << 10
@@ -45,7 +46,7 @@ def try_rights(bucket: Bucket, prefix: str, write: bool, holds_blobs: bool = Fal
         more = " or more" if len(objects) == _SAMPLE else ""
         archived = sum(map(_is_archived, objects))
         most = f", {archived:,} of them in an archive" if archived else ""
-        return f"{len(objects):,} object{'' if len(objects) == 1 else 's'}{more}{most}"
+        return f"{format_count(len(objects), 'object')}{more}{most}"
 
     yield _try("list", list_some)
     readable = sorted((each for each in objects if not each.problem and each.size), key=_is_archived)

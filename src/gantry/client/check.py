@@ -16,6 +16,7 @@ from gantry.config import open_checked
 from gantry.errors import StatusError
 from gantry.findings import Finding, Kind
 from gantry.settings.loading import Settings, load_settings
+from gantry.sizes import format_count
 
 CLEAN, FOUND, NOT_CHECKED = 0, 1, 2  # exit codes
 
@@ -65,7 +66,7 @@ def _summarise(checked: Checked, kinds: Counter[Kind], seconds: float, as_json: 
         modes = {"read": checked.reads, "serverRunning": checked.is_used, "seconds": round(seconds, 1)}
         print(json.dumps({"summary": counts | modes}))
         return
-    what = f"{checked.instances} instances, {checked.bytes} bytes, {seconds:.1f} s"
-    say(f"{findings} findings: {what}" if findings else f"nothing is wrong: {what}")
+    what = f"{format_count(checked.instances, 'instance')}, {format_count(checked.bytes, 'byte')}, {seconds:.1f} s"
+    say(f"{format_count(findings, 'finding')}: {what}" if findings else f"nothing is wrong: {what}")
     if kinds[Kind.NOT_CHECKED]:
-        say(f"{kinds[Kind.NOT_CHECKED]} parts could not be checked")
+        say(f"{format_count(kinds[Kind.NOT_CHECKED], 'part')} could not be checked")

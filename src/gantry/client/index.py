@@ -18,6 +18,7 @@ from gantry.index.database import SCHEMA_VERSION
 from gantry.index_copies import copy_index
 from gantry.index_wiring import IndexPlace
 from gantry.settings.loading import load_settings
+from gantry.sizes import format_count
 
 CURRENT, NEEDED, NOT_KNOWN = 0, 1, 2  # exit codes of ``migrate --check``
 
@@ -66,8 +67,9 @@ def _describe(copied: Copied) -> str:
     counts = _count(copied)
     how = "copied, some of them before" if copied.continued else "copied"
     return (
-        f"{counts['rows']:,} rows of {len(copied.tables)} tables are {how} and agree: {counts['studies']:,} studies "
-        f"with {counts['instances']:,} instances in {len(copied.stores)} stores"
+        f"{format_count(counts['rows'], 'row')} of {len(copied.tables)} tables are {how} and agree: "
+        f"{format_count(counts['studies'], 'study')} with "
+        f"{format_count(counts['instances'], 'instance')} in {format_count(len(copied.stores), 'store')}"
     )
 
 

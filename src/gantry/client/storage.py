@@ -22,6 +22,7 @@ from gantry.operations.compaction import compact_files, compact_segments, join_s
 from gantry.operations.sweeper import sweep_garbage
 from gantry.seams import Seams, without_gaps
 from gantry.settings.loading import Settings, load_settings
+from gantry.sizes import format_count
 
 Upload = tuple[str, str]
 """A key, and the name of an upload in parts."""
@@ -41,8 +42,9 @@ def show(args: argparse.Namespace) -> int:
     for each in totals:
         name = each.store or f"(deleted store {each.store_id})"
         say(
-            f"{name}  {each.place}: {each.segments} segments ({each.small_segments} small), "
-            f"{each.live_instances} instances, {each.live_bytes} bytes in use, {each.freed_bytes} freed"
+            f"{name}  {each.place}: {format_count(each.segments, 'segment')} ({each.small_segments} small), "
+            f"{format_count(each.live_instances, 'instance')}, {format_count(each.live_bytes, 'byte')} in use, "
+            f"{each.freed_bytes} freed"
         )
     if not totals:
         note(
@@ -144,7 +146,7 @@ def _tell_unknown(keys: Sequence[str], failed: Mapping[str, str], what: str) -> 
 def _end_batch(seams: Seams, seen: int, moved: int) -> None:
     """The files go at once: otherwise the disk would have to hold the whole store twice."""
     sweep_garbage(seams)
-    note(f"{seen} instances looked at, {moved} moved")
+    note(f"{format_count(seen, 'instance')} looked at, {moved} moved")
 
 
 def _load(args: argparse.Namespace) -> Settings:

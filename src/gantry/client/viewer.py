@@ -22,7 +22,7 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn
 from gantry.client.terminal import console, note
 from gantry.errors import FailedPrecondition, InvalidArgument, ResourceExhausted, Unavailable
 from gantry.names import check_segments
-from gantry.sizes import format_size
+from gantry.sizes import format_count, format_size
 from gantry.system_errors import describe_os_error
 
 PACKAGE, VERSION = "@ohif/app", "3.13.2"
@@ -58,7 +58,7 @@ def install(args: argparse.Namespace) -> int:
         raise ResourceExhausted(
             f"{error.filename or data}: {describe_os_error(error)}; nothing was installed"
         ) from None
-    note(f"{files:,} files, {format_size(size)} in {target}")
+    note(f"{format_count(files, 'file')}, {format_size(size)} in {target}")
     port = os.environ.get("GANTRY_PORT") or 8080
     print(f"OHIF is installed. When the server runs, it is at http://127.0.0.1:{port}/viewer/")
     return 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import sqlite3
+import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from functools import wraps
@@ -32,6 +33,7 @@ from gantry.index.refusals import (
 )
 from gantry.index.reserve import Reserve
 from gantry.index.tables import metadata, upload
+from gantry.index.times import Times
 from gantry.index.writer_queue import WriterQueue
 from gantry.matching import search_key
 
@@ -65,6 +67,7 @@ class Database:
     def __init__(self, url: str | Path, now: Callable[[], int] = read_clock) -> None:
         self.now = now
         self.witness: Witness = NoWitness()
+        self.times = Times()
         self._texts = _Texts()
         self.file = IndexFile(_path_of(url))
         self.engine, self._anchor = (self._open(url, most) for most in (READERS, 1))
@@ -98,7 +101,9 @@ class Database:
     @contextmanager
     def read(self) -> Iterator[Connection]:
         """Raises Interrupted where SQLite cannot read, or all connections are busy for too long."""
+        begun = time.monotonic()
         with self._translated(), self.engine.connect() as connection, throw_away_damaged(connection):
+            self.times.add("connections", time.monotonic() - begun)
             yield connection
 
     def pulse(self) -> AbstractContextManager[Connection]:
@@ -115,10 +120,9 @@ class Database:
         """``leaves``: this server is no member any more at its end. Raises Interrupted where it is not this thread's
         turn in time, or SQLite cannot write; then nothing was written. Raises OutcomeUnknown where that is not certain:
         see ``settle``."""
-        with self._queue.take_turn(WAIT) as mine:
-            if not mine:
-                raise Interrupted("the index is too busy right now: other writers are waiting; try again")
+        with self._take_turn():
             with (
+                self.times.measure("transactions"),
                 self._translated(),
                 self.writer.connect() as connection,
                 throw_away_damaged(connection),
@@ -127,6 +131,16 @@ class Database:
                 yield connection
                 number = _count(connection)
             self.witness.note(number)
+
+    @contextmanager
+    def _take_turn(self) -> Iterator[None]:
+        """Raises Interrupted where it is not this thread's turn in time."""
+        begun = time.monotonic()
+        with self._queue.take_turn(WAIT) as mine:
+            self.times.add("turns", time.monotonic() - begun)
+            if not mine:
+                raise Interrupted("the index is too busy right now: other writers are waiting; try again")
+            yield
 
     def settle(self) -> None:
         """Return once it is certain what earlier transactions have written, and all of it is durable: only then may

@@ -43,7 +43,8 @@ def listen(engine: Engine) -> None:
 
 
 def begin(connection: Connection, *texts: str) -> None:
-    """A transaction, by statements without values: they are sent with the first one that gives rows."""
+    """In a transaction, that has begun or begins with ``texts``, statements without values: they are sent with the
+    first one that gives rows."""
     connection.execution_options(**{_OPTION: [_Deferred(text) for text in texts]})
 
 

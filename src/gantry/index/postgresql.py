@@ -25,7 +25,7 @@ from sqlalchemy import URL, Connection, Engine, create_engine, event
 from sqlalchemy.exc import DBAPIError, DisconnectionError, StatementError
 from sqlalchemy.pool import ConnectionPoolEntry
 
-from gantry.errors import Expelled, FailedPrecondition, Interrupted, StatusError
+from gantry.errors import Expelled, FailedPrecondition, StatusError
 from gantry.index.clock import read_clock
 from gantry.index.commits import replace_connection
 from gantry.index.copy_marks import refuse_copy
@@ -36,6 +36,7 @@ from gantry.index.postgresql_locks import TAKE_TURN, Taken, be_alone, share_lock
 from gantry.index.refusals import OutcomeUnknown, describe_server_error, translated
 from gantry.index.server_address import name_server, parse_server
 from gantry.index.servers import GONE
+from gantry.index.times import Times
 from gantry.index.writer_queue import WriterQueue
 
 logger = logging.getLogger(__name__)
@@ -86,6 +87,7 @@ class PostgresDatabase(Database):
     def __init__(self, url: str, now: Callable[[], int] = read_clock, shares: bool = False) -> None:
         self.now, self.shares = now, shares
         self.witness: Witness = NoWitness()
+        self.times = Times()
         self._url, self._name = parse_server(url), name_server(url)
         self.engine, self.writer = (open_engine(self._url, most) for most in (READERS, 1))
         self._pulse = open_engine(self._url, 1, _PULSE)
@@ -137,16 +139,18 @@ class PostgresDatabase(Database):
     @contextmanager
     def read(self) -> Iterator[Connection]:
         """Raises Interrupted where PostgreSQL cannot be reached, or all connections are busy for too long."""
+        begun = time.monotonic()
         with translated(), self.engine.connect() as connection:
+            self.times.add("connections", time.monotonic() - begun)
             yield connection
 
     @contextmanager
     def write(self, leaves: bool = False) -> Iterator[Connection]:
-        with self._queue.take_turn(WAIT) as mine:
-            if not mine:
-                raise Interrupted("the index is too busy right now: other writers are waiting; try again")
-            with translated(), self.writer.connect() as connection:
-                begin(connection, "BEGIN", *((TAKE_TURN,) if self.shares else ()))
+        with self._take_turn():
+            with self.times.measure("transactions"), translated(), self.writer.connect() as connection:
+                if self.shares:  # the block begins when it is its turn
+                    connection.exec_driver_sql(f"BEGIN; {TAKE_TURN}").close()
+                begin(connection, *(() if self.shares else ("BEGIN",)))
                 try:
                     yield connection
                     number, transaction = self._count(connection, "" if leaves else self.member)

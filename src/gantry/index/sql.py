@@ -69,6 +69,9 @@ class SqlIndex:
     def find_troubles(self) -> list[str]:
         return self.database.find_troubles()
 
+    def read_times(self) -> dict[str, tuple[list[tuple[str, int]], float]]:
+        return self.database.times.read()
+
     def close(self) -> None:
         """Nothing of the index may be used afterwards."""
         self.database.close()

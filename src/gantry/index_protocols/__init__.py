@@ -104,6 +104,12 @@ class Index(Protocol):
         """What is wrong with the index for longer than one call, each in one sentence without a full stop."""
         ...
 
+    def read_times(self) -> dict[str, tuple[list[tuple[str, int]], float]]:
+        """How long the database took since the start, each as ``Histogram.read``: ``turns`` are the waits of writers
+        for their turn in this server, ``transactions`` what came then, ``connections`` the waits of readers for a
+        connection."""
+        ...
+
     def close(self) -> None:
         """Close the index; it cannot be used afterwards."""
         ...

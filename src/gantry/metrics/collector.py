@@ -20,6 +20,16 @@ from gantry.metrics.index_series import IndexSeries
 from gantry.operations.runner import Runner
 from gantry.seams import Seams
 
+_DATABASE = (
+    ("turns", "gantry_index_turn_seconds", "Waits of writers of this server for their turn."),
+    (
+        "transactions",
+        "gantry_index_transaction_seconds",
+        "Transactions that write, from the turn to their end.",
+    ),
+    ("connections", "gantry_index_connection_seconds", "Waits of readers for a connection to the index."),
+)
+
 
 class ServerCollector(Collector):
     """``answers`` and ``runs``: requests, and operations."""
@@ -40,6 +50,7 @@ class ServerCollector(Collector):
         yield from self._collect_objects()
         yield from self._collect_batches()
         yield from self._collect_transfers()
+        yield from self._collect_database()
         yield from self._collect_troubles()
 
     def _collect_operations(self) -> Iterator[Metric]:
@@ -48,6 +59,11 @@ class ServerCollector(Collector):
         for cause, count in self._runner.waits.count().items():
             waiting.add_metric([cause.value], count)
         yield waiting
+        yield GaugeMetricFamily(
+            "gantry_operations_waiting_longest_seconds",
+            "Seconds since the first of those that wait here began to.",
+            value=self._runner.waits.find_longest(),
+        )
 
     def _collect_objects(self) -> Iterator[Metric]:
         objects = CounterMetricFamily(
@@ -72,6 +88,11 @@ class ServerCollector(Collector):
         for method, (classes, seconds) in self._runner.totals.read_commits().items():
             batches.add_metric([method], classes, seconds)
         yield batches
+
+    def _collect_database(self) -> Iterator[Metric]:
+        for kind, name, text in _DATABASE:
+            classes, seconds = self._seams.index.read_times()[kind]
+            yield HistogramMetricFamily(name, text, buckets=classes, sum_value=seconds)
 
     def _collect_transfers(self) -> Iterator[Metric]:
         labels = ["method"]
@@ -101,4 +122,9 @@ class ServerCollector(Collector):
                 "gantry_sign_of_life_age_seconds",
                 "Seconds since the last sign of life of this server that got through. After 20 it is taken for dead.",
                 value=time.monotonic() - heard,
+            )
+            yield GaugeMetricFamily(
+                "gantry_servers_longest_silence_seconds",
+                "Seconds since the last sign of life that this server has seen of the one that is silent longest.",
+                value=self._seams.members.find_longest_silence(),
             )

@@ -121,6 +121,12 @@ class Waits:
             counts = Counter(entry.waiting.cause for entry in self._entries.values())
         return {cause: counts[cause] for cause in Wait}
 
+    def find_longest(self) -> float:
+        """Seconds since the first of those that wait began to; 0 where none does."""
+        with self._lock:
+            since = min((entry.waiting.since for entry in self._entries.values()), default=None)
+        return 0.0 if since is None else max(0.0, (datetime.now(UTC) - since).total_seconds())
+
 
 def _is_due(entry: _Entry) -> bool:
     return entry.operation is not None and entry.due <= time.monotonic()

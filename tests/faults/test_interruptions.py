@@ -22,7 +22,7 @@ from gantry.operations.batch_writers import Tries, item_prefix
 from gantry.operations.runner import Runner
 from gantry.operations.sweeper import sweep_garbage
 from gantry.resources import Batch, Failure
-from gantry.seams import BlobWriter, BucketUse, Seams, WorkerDied
+from gantry.seams import BlobWriter, BucketUse, Call, Seams, WorkerDied
 from gantry.storage.extents import object_of
 from gantry.studies.store import Incoming, store
 from gantry.studies.uploads import Uploads
@@ -235,6 +235,23 @@ def test_after_a_call_that_ended_nothing_is_looked_for(house: House) -> None:
     for begun, used, left in ((1, "", ()), (2, "", (key,)), (2, key, ())):
         tries = begin_calls(house, begun)
         assert tries.find_left(0, ["main/1/2/a1-a0/000"], [used]) == left
+    writer.close()
+
+
+class _Moved(Call[list[str]]):
+    """An engine has lost the first worker of it."""
+
+    attempts = 2
+
+
+def test_what_a_worker_has_left_that_an_engine_has_lost_is_looked_for(house: House) -> None:
+    writer = house.seams.blobs.writer(item_prefix("main/1/2/a1-a0/000", 0))
+    key, _ = writer.put([b"half"])
+    writer.flush()
+    tries, call = Tries(house.seams), _Moved()
+    call.set_result([])
+    tries.add(0, call)
+    assert tries.find_left(0, ["main/1/2/a1-a0/000"], []) == (key,)
     writer.close()
 
 

@@ -26,7 +26,7 @@ from benchmarks.corpus import make_corpus
 from benchmarks.machine import BenchmarkError, work_directory
 from benchmarks.service import Json, Service
 
-_ENTRY = """
+SETTINGS = """
 [[remote_buckets]]
 name = "s3://*"
 endpoint = "{url}"
@@ -78,7 +78,7 @@ def _measure(work: Path, count: int, size: int, options: argparse.Namespace) -> 
         server.put("in", dict(objects))
         server.set_latency(options.latency)
         settings = work / "gantry.toml"
-        settings.write_text(_ENTRY.format(url=server.url, concurrency=options.concurrency))
+        settings.write_text(SETTINGS.format(url=server.url, concurrency=options.concurrency))
         with Service(work / "data", work / "buckets", config=settings) as service:
             scene = Scene(server, service, objects, workers * options.concurrency)
             print(

@@ -178,6 +178,7 @@ def serve(settings: Settings, takes_requests: bool = True) -> None:
             log_config=None,
             access_log=False,
             lifespan="off",
+            timeout_keep_alive=settings.keep_alive_seconds,
             timeout_graceful_shutdown=_CLIENT_SECONDS,
             server_header=False,
             http=make_limited_protocol(),

@@ -90,6 +90,14 @@ class ServerSettings:
         "Seconds that a client may take to send a request body of any size.",
         "3600",
     )
+    keep_alive_seconds: int = setting(
+        5,
+        readers.number(1, 86_400),
+        "Seconds for which a connection without requests stays open.",
+        "75",
+        more="Longer than a proxy or load balancer in front keeps its own: it would send a request over a connection "
+        "that is being closed, and answer 502. Many keep them for 60 seconds.",
+    )
     workers: int = setting(
         0,
         readers.number(0, 1024),

@@ -1,0 +1,33 @@
+"""How long a connection without requests stays open (RFC 9112 §9.3)."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.support.raw import RawConnection
+from tests.support.server import GantryServer
+
+ASK = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n"
+DEFAULT = 5.0  # seconds
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("seconds", "is_open"), [("1", False), ("60", True)])
+def test_it_stays_open_for_as_long_as_the_setting_says(tmp_path: Path, seconds: str, is_open: bool) -> None:
+    server = GantryServer(tmp_path / "data", tmp_path / "buckets", env={"GANTRY_KEEP_ALIVE_SECONDS": seconds})
+    with RawConnection(server) as connection:
+        assert answers(connection)
+        time.sleep(DEFAULT + 2)
+        assert answers(connection) == is_open
+    server.stop()
+
+
+def answers(connection: RawConnection) -> bool:
+    try:
+        connection.send(ASK)
+        return connection.receive(b"ok").startswith(b"HTTP/1.1 200")
+    except ConnectionError:  # the server had closed it
+        return False

@@ -17,7 +17,7 @@ from contextlib import suppress
 from typing import Any
 
 from gantry import __version__
-from gantry.engines.links import Away, Connect, GivenBack, Link, Lost
+from gantry.engines.links import Away, Connect, GivenBack, Link, Lost, Report
 from gantry.engines.roster import Remote, Roster
 from gantry.errors import NoWorker, StatusError
 from gantry.seams import Call, CallEnded, WorkerDied, Workers
@@ -33,8 +33,10 @@ SILENT_SECONDS = 30.0
 """A worker that has not answered for so long is given up, and others get its calls: it hangs, or is cut off."""
 
 _ANSWER_SECONDS = 5.0  # for one question to the scheduler or a worker
+_CONNECT_SECONDS = 15.0  # a scheduler that takes the connection and says nothing would be waited for for ever
 _LOOK_SECONDS = 0.5  # between two looks at who is there
 _END_SECONDS = 2.0  # for a worker to end a call; then nobody waits for it any more
+_MOST_GIVEN_UP = 10_000  # attempts whose worker may come back and still have them
 _PAUSES = (0.2, 0.5, 1, 2, 4, 8)  # seconds between attempts to reach the scheduler
 
 
@@ -97,6 +99,7 @@ class EngineWorkers(Workers):
         self._changed = asyncio.Event()
         self._roster = Roster(name)
         self._tasks: set[asyncio.Task[None]] = set()
+        self._given_up: dict[str, None] = {}
         self._link: Link | None = None
         self._thread = threading.Thread(target=self._work, name="engine", daemon=True)
         self._thread.start()
@@ -202,7 +205,7 @@ class EngineWorkers(Workers):
         failed = 0
         while True:
             try:
-                self._link = await self._connect()
+                self._link = await self._reach()
                 failed = 0
                 await self._watch(self._link)
             except Away as away:
@@ -220,6 +223,13 @@ class EngineWorkers(Workers):
                         await asyncio.wait_for(link.close(), _ANSWER_SECONDS)
             await asyncio.sleep(_PAUSES[min(failed, len(_PAUSES) - 1)])
             failed += 1
+
+    async def _reach(self) -> Link:
+        """Raises Away."""
+        try:
+            return await asyncio.wait_for(self._connect(), _CONNECT_SECONDS)
+        except TimeoutError:
+            raise Away("it does not answer") from None
 
     async def _watch(self, link: Link) -> None:
         """Raises Away once the scheduler does not answer."""
@@ -244,20 +254,34 @@ class EngineWorkers(Workers):
         while not remote.gone.done():
             try:
                 said = await asyncio.wait_for(link.report(remote.name), _ANSWER_SECONDS)
-            except (TimeoutError, Lost, Away):
+            except Exception as error:
+                if not isinstance(error, TimeoutError | Lost | Away):
+                    logger.warning("worker %s gives an answer that cannot be read: %s", remote.name, error)
                 if time.monotonic() - remote.heard > SILENT_SECONDS:
                     return self._roster.lose(remote, Lost())
             else:
+                if remote.said is not None and (said is None or remote.said.life != said.life):
+                    return self._roster.lose(remote, Lost())  # another process in its place
                 if said is None:
                     return None
-                if remote.said is not None and remote.said.life != said.life:  # another process in its place
-                    return self._roster.lose(remote, Lost())
+                self._end_given_up(link, remote.name, said)
                 if not self._roster.hear(remote, said):
                     with suppress(TimeoutError, Lost, Away):
                         await asyncio.wait_for(link.refuse(remote.name, __version__), _ANSWER_SECONDS)
                     return None
             await asyncio.sleep(_LOOK_SECONDS)
         return None
+
+    def _end_given_up(self, link: Link, worker: str, said: Report) -> None:
+        """A worker that was given up and is back may still run what another one has now: it would write beside it, also
+        after the operation has looked for what such attempts have left."""
+        for ticket in said.calls.keys() & self._given_up.keys():
+            self._start(_end_at(link, worker, ticket))
+
+    def _give_up(self, ticket: str) -> None:
+        self._given_up[ticket] = None
+        if len(self._given_up) > _MOST_GIVEN_UP:
+            del self._given_up[next(iter(self._given_up))]
 
     def _begin(self, call: _Call) -> None:
         if call.cancelled():
@@ -327,6 +351,9 @@ class EngineWorkers(Workers):
             if running.done():
                 return running.result()
             raise remote.gone.result()
+        except BaseException:
+            self._give_up(call.ticket)
+            raise
         finally:
             if not running.done():
                 running.cancel()

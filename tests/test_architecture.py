@@ -36,6 +36,7 @@ LAYERS = {
     "ports": (
         *(
             "seams",
+            "worker_calls",
             "backoff",
             "membership",
             "asked_aside",

@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from typing import TypeVar
 
 from gantry.errors import DeadlineExceeded
-from gantry.seams import LISTEN_SECONDS, Check
+from gantry.worker_calls import LISTEN_SECONDS, Check
 
 HANG_SECONDS = 1.0
 """Until a call counts as one that hangs, where a thread as a whole listens: what is cleaned up after a cancel needs its

@@ -14,11 +14,11 @@ from typing import Any
 
 from gantry.engines.workers import EngineWorkers
 from gantry.errors import FailedPrecondition
-from gantry.seams import Workers
 from gantry.settings.loading import Settings, load_settings
 from gantry.storage.remote.notes import UploadNotes
 from gantry.storage.remote.place import RemotePlace
 from gantry.storage.remote_buckets import RemoteBuckets, find_remote
+from gantry.worker_calls import Workers
 
 FILE = "GANTRY_CONFIG"
 """The variable that names the settings file: a worker's processes find their credentials there."""

@@ -28,8 +28,14 @@ from typing import Any
 from gantry.beats import beat, hear_beats
 from gantry.errors import NoWorker
 from gantry.pauses import keep_pauses_short
-from gantry.seams import Call, CallEnded, WorkerDied, Workers, WorkerTimedOut
 from gantry.system_errors import describe_os_error
+from gantry.worker_calls import (
+    Call,
+    CallEnded,
+    WorkerDied,
+    Workers,
+    WorkerTimedOut,
+)
 
 logger = logging.getLogger(__name__)
 

@@ -27,7 +27,6 @@ from gantry.operations.import_dicom_data import Count, import_dicom_data
 from gantry.operations.runner import Runner
 from gantry.operations.sweeper import sweep_garbage, sweep_stores
 from gantry.resources import Method
-from gantry.seams import Check
 from gantry.storage import local_blobs, local_listing
 from gantry.storage.contents import MAGIC
 from gantry.storage.extents import OWN_BYTES, object_of
@@ -36,6 +35,7 @@ from gantry.storage.local_blobs import LocalBlobs
 from gantry.studies.store import Incoming, store
 from gantry.studies.upload_sweeps import sweep_uploads
 from gantry.studies.uploads import Uploads
+from gantry.worker_calls import Check
 from tests.dicomweb.instances import instance
 from tests.faults.failing import fail_method
 from tests.faults.house import DATASET, STORE, House

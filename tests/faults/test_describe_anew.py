@@ -22,10 +22,11 @@ from gantry.operations import describe_anew as module
 from gantry.operations.backfill import describe_old
 from gantry.operations.describe_anew import describe_anew
 from gantry.resources import Dataset, DicomStore
-from gantry.seams import Seams, WorkerDied
+from gantry.seams import Seams
 from gantry.storage import local_blobs
 from gantry.studies.store import Incoming, store
 from gantry.studies.uploads import Uploads
+from gantry.worker_calls import WorkerDied
 from tests.dicomweb.instances import instance
 from tests.faults.house import DATASET, STORE
 from tests.faults.older import contents, garble, outdated

@@ -18,9 +18,10 @@ from gantry.operations.import_dicom_data import list_matching
 from gantry.operations.interruption import Stopping
 from gantry.operations.sweeper import sweep_garbage, sweep_stores
 from gantry.resources import CANCELLED, Method, Operation
-from gantry.seams import Call, CallEnded, Seams
+from gantry.seams import Seams
 from gantry.storage.local import LocalBlobStore
 from gantry.storage.uris import UriPattern
+from gantry.worker_calls import Call, CallEnded
 from tests.faults.house import DATASET, STORE, House
 from tests.support.checked import check_clean
 

@@ -22,10 +22,11 @@ from gantry.operations.batch_writers import Tries, item_prefix
 from gantry.operations.runner import Runner
 from gantry.operations.sweeper import sweep_garbage
 from gantry.resources import Batch, Failure
-from gantry.seams import BlobWriter, BucketUse, Call, Seams, WorkerDied
+from gantry.seams import BlobWriter, BucketUse, Seams
 from gantry.storage.extents import object_of
 from gantry.studies.store import Incoming, store
 from gantry.studies.uploads import Uploads
+from gantry.worker_calls import Call, WorkerDied
 from tests.faults.failing import fail_method
 from tests.faults.house import STORE, House
 from tests.seams import calls

@@ -16,7 +16,7 @@ from gantry.errors import Code, Interrupted, TakenOver
 from gantry.operations import runner as runners
 from gantry.operations.runner import Runner
 from gantry.resources import Method
-from gantry.seams import SILENT_SECONDS
+from gantry.worker_calls import SILENT_SECONDS
 from tests.faults.house import DATASET, STORE, House
 
 HANGS = 2 * SILENT_SECONDS

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from gantry.seams import GRACE_SECONDS
 from gantry.storage.extents import object_of
+from gantry.worker_calls import GRACE_SECONDS
 from tests.faults.scene import blobs, files
 from tests.pixels.instances import SOP_INSTANCE, image
 from tests.support.dicom import make_instance

@@ -25,9 +25,10 @@ from gantry.operations.sweeper import sweep_garbage
 from gantry.operations.sweeps import make_chores
 from gantry.operations.unfinished_exports import is_unfinished, sweep_unfinished
 from gantry.resources import Batch, Method, Operation, StoredInstance
-from gantry.seams import BucketUse, Seams, WorkerDied
+from gantry.seams import BucketUse, Seams
 from gantry.storage import local
 from gantry.storage.local import LocalBlobStore
+from gantry.worker_calls import WorkerDied
 from tests.faults.bare import DATASET, STORE, Bare, begin, made, upload
 
 KEYS = ("new/1.2.1/1.2.1.1/1.2.1.1.1.dcm", "new/1.2.1/1.2.1.1/1.2.1.1.2.dcm", "new/1.2.2/1.2.2.1/1.2.2.1.1.dcm")

@@ -13,8 +13,14 @@ import pytest
 
 from gantry.errors import InvalidArgument
 from gantry.executors import NICENESS
-from gantry.seams import CallEnded, WorkerDied, Workers, WorkerTimedOut, end_calls
 from gantry.storage.local import LocalBlobStore
+from gantry.worker_calls import (
+    CallEnded,
+    WorkerDied,
+    Workers,
+    WorkerTimedOut,
+    end_calls,
+)
 from tests.seams import calls
 
 

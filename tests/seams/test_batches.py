@@ -22,7 +22,7 @@ from gantry.operations.batches import (
     describe_death,
     run_in_order,
 )
-from gantry.seams import WorkerTimedOut
+from gantry.worker_calls import WorkerTimedOut
 
 
 def sizes(items: Sequence[int]) -> list[int]:

@@ -12,7 +12,7 @@ import pytest
 
 from gantry.engines import roster, workers
 from gantry.errors import NoWorker
-from gantry.seams import Call, WorkerDied, Workers
+from gantry.worker_calls import Call, WorkerDied, Workers
 from tests.access.test_tls import make_certificate
 from tests.seams import calls
 from tests.support.engines import DaskCluster, close, dask_cluster, free_port, reach

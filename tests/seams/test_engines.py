@@ -18,11 +18,11 @@ from gantry.engine_wiring import complete_place, dumps, require_engine
 from gantry.engines.addresses import Engine
 from gantry.errors import FailedPrecondition, InvalidArgument
 from gantry.operations.batches import run_in_order
-from gantry.seams import WorkerTimedOut
 from gantry.settings.loading import load_settings
 from gantry.storage.remote.bucket import RemoteBucket
 from gantry.storage.remote.notes import UploadNotes
 from gantry.storage.remote.place import RemotePlace
+from gantry.worker_calls import WorkerTimedOut
 
 WORD = "a-secret-of-the-tests"
 PLACE = RemotePlace(

@@ -30,11 +30,12 @@ from gantry.errors import (
     StatusError,
     Unavailable,
 )
-from gantry.seams import Check, OpenedObject
+from gantry.seams import OpenedObject
 from gantry.storage import beneath, durable, local, local_listing, local_objects
 from gantry.storage.disks import Disk
 from gantry.storage.local import LocalBlobStore
 from gantry.system_errors import describe_os_error
+from gantry.worker_calls import Check
 from tests.seams.blob_store_suite import KEYS, BlobStoreSuite, failing, fill, keys, read
 from tests.support.descriptors import list_open, list_opened_since
 

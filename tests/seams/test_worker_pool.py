@@ -18,7 +18,7 @@ import pytest
 from gantry import executors
 from gantry.errors import NoWorker
 from gantry.executors import WorkerPool
-from gantry.seams import CallEnded
+from gantry.worker_calls import CallEnded
 from tests.seams import calls
 from tests.seams.executor_suite import ExecutorSuite
 from tests.support.descriptors import list_open, list_opened_since
@@ -228,7 +228,7 @@ import os, sys, time
 from pathlib import Path
 from gantry import executors
 from gantry.executors import NICENESS, WorkerPool
-from gantry.seams import WorkerTimedOut
+from gantry.worker_calls import WorkerTimedOut
 from tests.seams import calls
 pool = WorkerPool(2)
 here = Path(sys.argv[1])

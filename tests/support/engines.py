@@ -13,8 +13,8 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from gantry.engine_wiring import open_engine
-from gantry.seams import Workers
 from gantry.settings.loading import load_settings
+from gantry.worker_calls import Workers
 from tests.support.missing import not_tested
 
 ROOT = Path(__file__).parents[2]

@@ -13,7 +13,7 @@ from typing import Any
 from gantry import __version__
 from gantry.engines.links import GivenBack, Report
 from gantry.executors import WorkerPool, run_call
-from gantry.seams import Call, CallEnded
+from gantry.worker_calls import Call, CallEnded
 
 logger = logging.getLogger(__name__)
 

@@ -20,7 +20,12 @@ from gantry import __version__
 from gantry.engines.links import Away, Connect, GivenBack, Link, Lost, Report
 from gantry.engines.roster import Remote, Roster
 from gantry.errors import NoWorker, StatusError
-from gantry.seams import Call, CallEnded, WorkerDied, Workers
+from gantry.worker_calls import (
+    Call,
+    CallEnded,
+    WorkerDied,
+    Workers,
+)
 
 logger = logging.getLogger(__name__)
 

@@ -18,7 +18,8 @@ from gantry.operations.set_blob_storage_settings import set_blob_storage_setting
 from gantry.operations.update_metadata import update_metadata
 from gantry.operations.waits import Waits
 from gantry.resources import CANCELLED, Batch, Failure, Method, Operation
-from gantry.seams import Check, Seams
+from gantry.seams import Seams
+from gantry.worker_calls import Check
 
 logger = logging.getLogger(__name__)
 

@@ -11,7 +11,8 @@ from gantry.errors import Unavailable
 from gantry.ingest import describe_stored
 from gantry.operations.interruption import make_stop_check
 from gantry.resources import Failure, Instance, StoredInstance
-from gantry.seams import Check, Seams, WorkerDied, wait_for_result
+from gantry.seams import Seams
+from gantry.worker_calls import Check, WorkerDied, wait_for_result
 
 logger = logging.getLogger(__name__)
 

@@ -13,8 +13,14 @@ from typing import Any, Self, TypeVar
 from gantry.errors import DiskAway, StatusError
 from gantry.late_writes import make_late
 from gantry.resources import Batch, ObjectMeta
-from gantry.seams import Blobs, BlobWriter, Seams, count_attempts, without_gaps
+from gantry.seams import (
+    Blobs,
+    BlobWriter,
+    Seams,
+    without_gaps,
+)
 from gantry.storage.extents import object_of, parse_extent
+from gantry.worker_calls import count_attempts
 
 logger = logging.getLogger(__name__)
 

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 from gantry.errors import Code, NoWorker, Status
 from gantry.operations.interruption import go_on
 from gantry.resources import Failure
-from gantry.seams import (
+from gantry.worker_calls import (
     Check,
     Window,
     WorkerDied,

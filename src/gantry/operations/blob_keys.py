@@ -17,7 +17,8 @@ from gantry.errors import Cancelled, StatusError
 from gantry.late_writes import make_late
 from gantry.resources import Method, Operation
 from gantry.rests import make_rest
-from gantry.seams import Check, Seams, without_gaps
+from gantry.seams import Seams, without_gaps
+from gantry.worker_calls import Check
 
 logger = logging.getLogger(__name__)
 

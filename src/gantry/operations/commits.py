@@ -20,7 +20,8 @@ from gantry.operations.interruption import go_on
 from gantry.operations.retention import report_failures
 from gantry.operations.sweeper import sweep_some_garbage
 from gantry.resources import CANCELLED, Batch, Committed, Failure, Method, Operation, StoredInstance, Uids
-from gantry.seams import Check, Seams
+from gantry.seams import Seams
+from gantry.worker_calls import Check
 
 logger = logging.getLogger(__name__)
 

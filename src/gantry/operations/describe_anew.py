@@ -26,7 +26,8 @@ from gantry.resources import (
     StoredInstance,
     StudyAttributes,
 )
-from gantry.seams import Seams, WorkerDied, wait_for_result
+from gantry.seams import Seams
+from gantry.worker_calls import WorkerDied, wait_for_result
 
 logger = logging.getLogger(__name__)
 

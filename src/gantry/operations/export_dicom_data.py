@@ -24,9 +24,15 @@ from gantry.operations.interruption import go_on
 from gantry.operations.per_instance import Work, process_instances
 from gantry.operations.unfinished_exports import list_unfinished
 from gantry.resources import Batch, Failure, Operation, StoredInstance
-from gantry.seams import BlobStore, Bucket, Check, OpenedObject, Seams, read_window
+from gantry.seams import (
+    BlobStore,
+    Bucket,
+    OpenedObject,
+    Seams,
+)
 from gantry.storage.uris import parse_prefix
 from gantry.stored_bytes import open_stored
+from gantry.worker_calls import Check, read_window
 
 logger = logging.getLogger(__name__)
 

@@ -16,8 +16,9 @@ from gantry.operations.bucket_use import open_bucket
 from gantry.operations.filter_file import SHAPE, Line, explain, read_lines
 from gantry.operations.interruption import go_on
 from gantry.resources import Batch, Failure, Operation, Selected, StoredInstance
-from gantry.seams import Bucket, Check, Seams
+from gantry.seams import Bucket, Seams
 from gantry.storage.uris import StorageUri
+from gantry.worker_calls import Check
 
 _LINES = 5000  # of a filter file per transaction
 _LINE = "line="

@@ -33,8 +33,9 @@ from gantry.operations.bucket_use import open_bucket
 from gantry.operations.interruption import Stopping, go_on, make_stop_check
 from gantry.operations.no_match import describe_source
 from gantry.resources import Batch, Failure, Instance, ObjectMeta, Operation, Replacement, StoredInstance, Uids
-from gantry.seams import LISTEN_SECONDS, BlobStore, Bucket, Check, Seams, WorkerDied
+from gantry.seams import BlobStore, Bucket, Seams
 from gantry.storage.uris import UriPattern
+from gantry.worker_calls import LISTEN_SECONDS, Check, WorkerDied
 
 MOST_HELD = 20_000
 """Entries that were counted and wait for the import, each of some 300 bytes. With more the rest of the bucket is listed

@@ -11,7 +11,8 @@ import time
 from gantry.errors import Cancelled, StatusError, Wait
 from gantry.operations.waits import Waits
 from gantry.resources import CANCELLED, Operation
-from gantry.seams import Check, Seams
+from gantry.seams import Seams
+from gantry.worker_calls import Check
 
 POLL_SECONDS = 0.25
 """Between two queries for a cancel: it takes effect within a second, and a query takes 0.1 ms."""

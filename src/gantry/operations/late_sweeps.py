@@ -14,7 +14,8 @@ from itertools import islice
 from gantry.errors import StatusError
 from gantry.late_writes import make_late, parse_late, parse_searched
 from gantry.operations.interruption import make_stop_check
-from gantry.seams import Check, Seams, without_gaps
+from gantry.seams import Seams, without_gaps
+from gantry.worker_calls import Check
 
 logger = logging.getLogger(__name__)
 

@@ -10,8 +10,9 @@ from itertools import islice
 from gantry.errors import Cancelled, StatusError
 from gantry.ingest import make_printable
 from gantry.operations.interruption import go_on
-from gantry.seams import BlobStore, Check
+from gantry.seams import BlobStore
 from gantry.storage.uris import UriPattern
+from gantry.worker_calls import Check
 
 MOST_KEYS = 1000
 """How many objects are listed: the message must not take long."""

@@ -14,7 +14,8 @@ from gantry.operations.batches import cut, describe_death, run_batch, run_in_ord
 from gantry.operations.filtering import count_refused_before, list_instances, read_filter
 from gantry.operations.moved_blobs import retry_moved
 from gantry.resources import Batch, Failure, Operation, StoredInstance
-from gantry.seams import Check, Seams, WorkerDied
+from gantry.seams import Seams
+from gantry.worker_calls import Check, WorkerDied
 
 Out = TypeVar("Out")
 

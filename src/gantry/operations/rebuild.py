@@ -21,8 +21,9 @@ from gantry.ingest import identify
 from gantry.names import DicomStoreName
 from gantry.operations.batches import cut, describe_death, run_in_order
 from gantry.resources import BlobStorageClass, Failure, Instance, ObjectMeta, StoredInstance, Uids
-from gantry.seams import MAIN, BlobStore, Seams, WorkerDied
+from gantry.seams import MAIN, BlobStore, Seams
 from gantry.storage.extents import SUFFIX, object_of, parse_extent
+from gantry.worker_calls import WorkerDied
 
 MAX_NAMED = 100
 """Blobs that a summary names, of those that cannot be taken up; the others are counted."""

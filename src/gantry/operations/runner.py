@@ -15,7 +15,8 @@ from gantry.operations.commits import Totals, cancel
 from gantry.operations.sweeps import Sweeps, make_chores
 from gantry.operations.waits import Waits, from_json, to_json
 from gantry.resources import Method, Operation, Waiting
-from gantry.seams import SILENT_SECONDS, Seams
+from gantry.seams import Seams
+from gantry.worker_calls import SILENT_SECONDS
 
 logger = logging.getLogger(__name__)
 

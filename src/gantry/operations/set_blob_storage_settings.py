@@ -15,8 +15,9 @@ from gantry.operations.blob_keys import batch_prefix, parse_place
 from gantry.operations.interruption import go_on
 from gantry.operations.per_instance import Work, process_instances
 from gantry.resources import Batch, Change, Failure, Operation, StoredInstance
-from gantry.seams import Blobs, Check, Seams
+from gantry.seams import Blobs, Seams
 from gantry.stored_bytes import WrittenSums, open_stored
+from gantry.worker_calls import Check
 
 
 def set_blob_storage_settings(seams: Seams, operation: Operation, check: Check = go_on) -> Generator[Batch, None, None]:

@@ -15,7 +15,8 @@ from gantry.operations.blob_keys import parse_place
 from gantry.operations.interruption import go_on, make_stop_check
 from gantry.operations.unfinished_exports import is_unfinished
 from gantry.rests import parse_rest
-from gantry.seams import Check, Seams
+from gantry.seams import Seams
+from gantry.worker_calls import Check
 
 logger = logging.getLogger(__name__)
 

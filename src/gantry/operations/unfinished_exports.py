@@ -20,8 +20,9 @@ from gantry.errors import BucketAway, InvalidArgument, NotFound, StatusError
 from gantry.names import OperationName, parse_operation_name
 from gantry.operations.interruption import make_stop_check
 from gantry.resources import Operation
-from gantry.seams import Bucket, BucketUse, Check, Seams
+from gantry.seams import Bucket, BucketUse, Seams
 from gantry.storage.uris import StorageUri
+from gantry.worker_calls import Check
 
 logger = logging.getLogger(__name__)
 

@@ -10,8 +10,9 @@ from gantry.operations.blob_keys import batch_prefix
 from gantry.operations.interruption import go_on
 from gantry.operations.per_instance import Work, process_instances
 from gantry.resources import Batch, Failure, Operation, Replacement, StoredInstance
-from gantry.seams import Check, Seams
+from gantry.seams import Seams
 from gantry.studies.update import update_batch
+from gantry.worker_calls import Check
 
 _Outcome = Replacement | Failure | None
 

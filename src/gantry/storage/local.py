@@ -18,7 +18,7 @@ from typing import Any
 
 from gantry.errors import InvalidArgument, NotFound, PermissionDenied, Unavailable
 from gantry.resources import ObjectMeta
-from gantry.seams import Check, OpenedObject
+from gantry.seams import OpenedObject
 from gantry.storage.beneath import create_beneath, open_beneath, open_directory
 from gantry.storage.disks import Disk, translate_delete_error
 from gantry.storage.durable import sync_file_system
@@ -28,6 +28,7 @@ from gantry.storage.removal import delete_each
 from gantry.storage.replacements import Replacements
 from gantry.storage.roots import Identity, find_root, identify, identify_root, is_same_bucket
 from gantry.storage.unfinished import remove_unfinished
+from gantry.worker_calls import Check
 
 _OPEN = os.O_RDONLY | os.O_NONBLOCK  # a pipe must not make the reader wait for a writer
 _CREATE = os.O_WRONLY | os.O_CREAT | os.O_TRUNC

@@ -13,10 +13,10 @@ from typing import NamedTuple
 from gantry.checkpoints import list_reported
 from gantry.errors import PermissionDenied, StatusError, Unavailable
 from gantry.resources import ObjectMeta
-from gantry.seams import Check
 from gantry.storage.beneath import open_directory
 from gantry.storage.disks import READABLE
 from gantry.system_errors import describe_os_error
+from gantry.worker_calls import Check
 
 TEMPORARY = b".~gantry-"
 _GONE = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP)

@@ -6,9 +6,10 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
 from gantry.errors import FailedPrecondition, StatusError
 from gantry.resources import ObjectMeta
-from gantry.seams import Blobs, BlobWriter, Check, OpenedObject
+from gantry.seams import Blobs, BlobWriter, OpenedObject
 from gantry.storage.extents import Entry
 from gantry.storage.removal import delete_each
+from gantry.worker_calls import Check
 
 
 class PlacedBlobStore:

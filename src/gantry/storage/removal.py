@@ -9,7 +9,8 @@ from typing import Protocol
 
 from gantry.errors import StatusError, Unavailable
 from gantry.resources import ObjectMeta
-from gantry.seams import Check, without_gaps
+from gantry.seams import without_gaps
+from gantry.worker_calls import Check
 
 
 class Removable(Protocol):

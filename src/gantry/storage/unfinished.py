@@ -7,9 +7,9 @@ import os
 from contextlib import suppress
 
 from gantry.durable_files import sync_names
-from gantry.seams import Check
 from gantry.storage.beneath import open_directory
 from gantry.storage.local_listing import SLICE, TEMPORARY
+from gantry.worker_calls import Check
 
 _GONE = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP)
 

@@ -20,10 +20,16 @@ from gantry.dicom.views import View, frame_bitstreams, rendered
 from gantry.errors import Cancelled, CrashingPixels, DataLoss, DeadlineExceeded, NotFound, Unavailable
 from gantry.names import DicomStoreName
 from gantry.resources import StoredInstance
-from gantry.seams import BlobStore, CallEnded, Seams, WorkerDied, WorkerTimedOut, end_calls
+from gantry.seams import BlobStore, Seams
 from gantry.stored_bytes import make_lost, open_stored
 from gantry.studies.departure import on_leave, require_client
 from gantry.studies.looking_up import find_same
+from gantry.worker_calls import (
+    CallEnded,
+    WorkerDied,
+    WorkerTimedOut,
+    end_calls,
+)
 
 FRAME_SECONDS = 60  # far more than the largest frame takes; damaged data can keep a codec busy for ever
 INSTANCE_SECONDS = 600  # clients do not wait longer

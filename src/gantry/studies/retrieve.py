@@ -26,13 +26,14 @@ from gantry.errors import (
 )
 from gantry.names import DicomStoreName, ResourcePath
 from gantry.resources import StoredInstance, Uids
-from gantry.seams import OpenedObject, Seams, read_window
+from gantry.seams import OpenedObject, Seams
 from gantry.stored_bytes import make_lost, open_stored
 from gantry.studies.decoded_frames import DecodedFrames
 from gantry.studies.headers import name_instance
 from gantry.studies.holding_back import make_first, send_held
 from gantry.studies.looking_up import find_now, find_same
 from gantry.studies.pixel_work import decode_blob, finish, run_pixel_work, submit, submit_in_order, transcode_blob
+from gantry.worker_calls import read_window
 
 logger = logging.getLogger(__name__)
 

@@ -21,9 +21,10 @@ from gantry.operations.attempt import run_operation
 from gantry.operations.commits import Totals
 from gantry.operations.sweeps import make_chores
 from gantry.resources import Operation, StoredInstance
-from gantry.seams import Seams, Workers
+from gantry.seams import Seams
 from gantry.settings.loading import Settings
 from gantry.storage.extents import object_of
+from gantry.worker_calls import Workers
 from tests.faults.power.promises import Promises, State, Work, is_in
 from tests.faults.scene import files
 from tests.support.checked import findings

@@ -10,13 +10,13 @@ from typing import NamedTuple
 from gantry.beats import beat_again
 from gantry.errors import FailedPrecondition, StatusError
 from gantry.resources import Uids
-from gantry.seams import LISTEN_SECONDS
 from gantry.storage.extents import SUFFIX, align
 from gantry.storage.group_commit import BROKEN_OFF
 from gantry.storage.new_names import NewNames
 from gantry.storage.remote.blob_bucket import BlobBucket
 from gantry.storage.remote.blob_segments import Segment
 from gantry.storage.remote.retrying import count_repeats
+from gantry.worker_calls import LISTEN_SECONDS
 
 logger = logging.getLogger(__name__)
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from gantry.errors import Aborted, StatusError
 from gantry.resources import ObjectMeta
-from gantry.seams import Check, OpenedObject
+from gantry.seams import OpenedObject
 from gantry.storage.contents import count_unlisted, find_crc32cs
 from gantry.storage.extents import SUFFIX, Entry, Extent, parse_extent, parse_inside
 from gantry.storage.freed import find_freed
@@ -32,6 +32,7 @@ from gantry.storage.remote.names import is_nameable
 from gantry.storage.remote.notes import UploadNotes
 from gantry.storage.remote.place import RemotePlace
 from gantry.storage.store_numbers import PLACES, read_numbers
+from gantry.worker_calls import Check
 
 
 class RemoteBlobs:

@@ -22,7 +22,7 @@ from gantry.errors import (
     Unimplemented,
 )
 from gantry.resources import ObjectMeta
-from gantry.seams import Check, OpenedObject
+from gantry.seams import OpenedObject
 from gantry.storage.remote.client import Client, find_client
 from gantry.storage.remote.deleting import MOST_KEYS, delete_keys
 from gantry.storage.remote.listing import list_all, list_folders, list_level
@@ -34,6 +34,7 @@ from gantry.storage.remote.unsorted import sort_all
 from gantry.storage.remote.writing import copy_object, drop_unnamed, write_object
 from gantry.storage.removal import stop_before
 from gantry.storage.uris import MAX_KEY_BYTES, is_text, measure_key
+from gantry.worker_calls import Check
 
 logger = logging.getLogger(__name__)
 

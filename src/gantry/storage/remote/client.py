@@ -14,10 +14,10 @@ from gantry.beats import beat_again
 from gantry.calls_that_hang import find_check
 from gantry.errors import BucketAway, Cancelled, FailedPrecondition, StatusError, Unavailable
 from gantry.resources import ObjectMeta
-from gantry.seams import Check
 from gantry.storage.remote.place import RemotePlace
 from gantry.storage.remote.provider import Checksums, Got, Page, Provider
 from gantry.storage.remote.retrying import ATTEMPTS, Pace, make_pause, retry, wait
+from gantry.worker_calls import Check
 
 PAGE_KEYS = 1000  # the most that Amazon gives ("ListObjectsV2", Amazon S3 API Reference)
 LEAST_PROGRESS = 64 << 10

@@ -7,11 +7,11 @@ from itertools import islice
 
 from gantry.errors import FailedPrecondition
 from gantry.resources import ObjectMeta
-from gantry.seams import Check
 from gantry.storage.remote.client import Client
 from gantry.storage.remote.names import encode_key, find_text, with_problem
 from gantry.storage.remote.provider import LAST, Page
 from gantry.storage.uris import is_text
+from gantry.worker_calls import Check
 
 _MOST_REPEATED = 10  # times that a page may be followed by itself
 MOST_IDLE = 10_000

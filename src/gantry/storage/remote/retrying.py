@@ -12,8 +12,8 @@ from typing import TypeVar
 from gantry.beats import beat_again
 from gantry.calls_that_hang import call_hearing, find_check
 from gantry.errors import BucketAway, Unavailable
-from gantry.seams import LISTEN_SECONDS, Check
 from gantry.storage.remote.errors import Overloaded
+from gantry.worker_calls import LISTEN_SECONDS, Check
 
 ATTEMPTS, OVERLOAD_ATTEMPTS = 5, 8
 FIRST_SECONDS, MOST_SECONDS = 0.2, 10.0

@@ -11,11 +11,11 @@ from pathlib import Path
 
 from gantry.errors import NoRoom, StatusError, Unavailable
 from gantry.resources import ObjectMeta
-from gantry.seams import Check
 from gantry.storage.remote.client import Client
 from gantry.storage.remote.listing import Progress, is_marker, read_pages
 from gantry.storage.remote.names import decode_key, encode_key, with_problem
 from gantry.storage.remote.provider import Page
+from gantry.worker_calls import Check
 
 _SETTINGS = ("PRAGMA journal_mode = OFF", "PRAGMA synchronous = OFF")  # nobody reads it after a crash
 _MAKE = "CREATE TABLE object (key BLOB PRIMARY KEY, size INTEGER, tag TEXT, class TEXT) WITHOUT ROWID"

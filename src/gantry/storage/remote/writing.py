@@ -11,11 +11,11 @@ from gantry.beats import beat_again
 from gantry.calls_that_hang import call_hearing, find_check
 from gantry.errors import FailedPrecondition, NotFound, PermissionDenied, StatusError, Unimplemented
 from gantry.resources import ObjectMeta
-from gantry.seams import Check
 from gantry.storage.remote.client import Client
 from gantry.storage.remote.notes import Notes
 from gantry.storage.remote.place import RemotePlace
 from gantry.storage.remote.provider import CopiesParts, Provider
+from gantry.worker_calls import Check
 
 logger = logging.getLogger(__name__)
 

@@ -7,6 +7,7 @@ import sqlite3
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 
 import httpx
@@ -172,8 +173,11 @@ def test_a_deleted_store_leaves_no_open_file(server: GantryServer) -> None:
     gantry.call("DELETE", f"v1/{gantry.store}")
 
     def open_blobs() -> list[str]:
-        below = Path(f"/proc/{server.process.pid}/fd")
-        return [path for each in below.iterdir() if "/stow/" in (path := os.readlink(each))]
+        found = []
+        for each in Path(f"/proc/{server.process.pid}/fd").iterdir():
+            with suppress(FileNotFoundError):  # closed meanwhile
+                found.append(os.readlink(each))
+        return [path for path in found if "/stow/" in path]
 
     server.wait_until(lambda: files(server.data / "blobs") == set())
     server.wait_until(lambda: open_blobs() == [])  # the sweep itself has a directory open for a moment

@@ -148,3 +148,18 @@ def test_numbers_come_ahead_and_each_once(index: SqlIndex) -> None:
 def test_outside_of_a_transaction_nothing_waits(index: SqlIndex) -> None:
     with index.database.read() as connection:
         assert not defer(connection, "SELECT 1")
+
+
+def test_of_several_servers_each_sends_every_statement_by_itself(postgresql_url: str, tmp_path: Path) -> None:
+    """One that is frozen between two that were sent together would keep its turn: PostgreSQL ends a session that is
+    idle in its transaction, but does not take it for idle then."""
+    index = SqlIndex(postgresql_url, shares=True)
+    try:
+        with index.database.write() as connection:
+            ADD.run(connection, [("main/1/1/a",)])
+            driver: Any = connection.connection.driver_connection
+            with driver.cursor() as cursor:  # beside SQLAlchemy, which would send what waits
+                assert cursor.execute("SELECT blob_key FROM garbage").fetchall() == [("main/1/1/a",)]
+            assert not defer(connection, "SELECT 1")
+    finally:
+        index.close()

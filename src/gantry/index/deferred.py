@@ -3,7 +3,8 @@ on each other are sent together: a round trip costs more than most statements of
 
 Only in a transaction that has begun with ``begin``. The order of statements stays, so that each of them sees what it
 would see else. An error of a statement that was deferred is raised by the one that it was sent with: whoever has
-something to say about it sends before (``send``). SQLite has no round trips, and defers nothing.
+something to say about it sends before (``send``). SQLite has no round trips, and defers nothing. Nor does one of
+several servers (``PostgresDatabase.write``).
 """
 
 from __future__ import annotations
@@ -60,12 +61,9 @@ def defer(
     keep: Callable[[list[Any]], None] | None = None,
 ) -> bool:
     """False where it has to run at once. ``keep`` is called with the rows of a query once they are there."""
-    if is_sqlite(connection):
+    if not _defers(connection):
         return False
-    waiting = connection.get_execution_options().get(_OPTION)
-    if waiting is None:
-        return False
-    waiting.append(_Deferred(text, rows, keep))
+    _waiting(connection).append(_Deferred(text, rows, keep))
     return True
 
 
@@ -80,7 +78,7 @@ def send(connection: Connection) -> None:
 
 def fetch_together(connection: Connection, queries: Sequence[tuple[str, Sequence[Any]]]) -> list[list[Any]]:
     """The rows of each query, with their columns as attributes."""
-    if is_sqlite(connection) or len(queries) < 2 - bool(_waiting(connection)):
+    if not _defers(connection) or len(queries) < 2 - bool(_waiting(connection)):
         return [list(connection.exec_driver_sql(text, tuple(values))) for text, values in queries]
     waiting = _take(connection)
     with _as_errors_of_alchemy(connection, queries[-1][0]):
@@ -127,6 +125,10 @@ def _run_plain(connection: Connection, statement: str) -> None:
         driver_of(connection).execute(statement)
     elif not defer(connection, statement):
         connection.exec_driver_sql(statement).close()
+
+
+def _defers(connection: Connection) -> bool:
+    return not is_sqlite(connection) and _OPTION in connection.get_execution_options()
 
 
 def _waiting(connection: Connection) -> list[_Deferred]:

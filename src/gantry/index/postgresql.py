@@ -148,9 +148,12 @@ class PostgresDatabase(Database):
     def write(self, leaves: bool = False) -> Iterator[Connection]:
         with self._take_turn():
             with self.times.measure("transactions"), translated(), self.writer.connect() as connection:
-                if self.shares:  # the block begins when it is its turn
+                if self.shares:
+                    # Each statement is sent by itself: PostgreSQL ends a session that is idle in its transaction, but
+                    # not one that was frozen between statements sent together, which would keep its turn.
                     connection.exec_driver_sql(f"BEGIN; {TAKE_TURN}").close()
-                begin(connection, *(() if self.shares else ("BEGIN",)))
+                else:
+                    begin(connection, "BEGIN")
                 try:
                     yield connection
                     number, transaction = self._count(connection, "" if leaves else self.member)

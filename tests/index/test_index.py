@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from typing import Any
 
 import pytest
-from sqlalchemy import update
+from sqlalchemy import Connection, update
 
 from gantry.counters import ProgressCounter, Transfer
 from gantry.errors import Aborted, AlreadyExists, Code, NotFound, ResourceExhausted, Status
@@ -17,6 +18,7 @@ from gantry.header_packs import unpack
 from gantry.iam.policies import principal
 from gantry.iam.sessions import Session
 from gantry.index import logs, saved_searches
+from gantry.index.refusals import OutcomeUnknown
 from gantry.index.sql import SqlIndex
 from gantry.index.tables import instance
 from gantry.log_entries import LogFilter, Severity
@@ -1056,6 +1058,30 @@ class TestIndex:
 
         in_threads(work, 4)
         assert len(claimed) == len(set(claimed)) == 12
+
+    def test_what_one_thread_claims_after_a_claim_of_unknown_outcome_no_other_one_claims(
+        self, index: SqlIndex, store: DicomStore, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """The claim of the first was not written, and the second had begun before."""
+        index.operations.create_operation(DATASET, "v1", Method.IMPORT_DICOM_DATA, {}, str(STORE))
+        read, write = index.database.read, index.database.write
+
+        @contextmanager
+        def write_in_vain() -> Iterator[Connection]:
+            with write() as connection:
+                yield connection
+                raise OutcomeUnknown("the disk reports an error")
+
+        def let_another_thread_be_first() -> AbstractContextManager[Connection]:
+            monkeypatch.setattr(index.database, "read", read)
+            with monkeypatch.context() as patch, pytest.raises(OutcomeUnknown):
+                patch.setattr(index.database, "write", write_in_vain)
+                index.operations.claim_operation(RUNNER)
+            return read()
+
+        monkeypatch.setattr(index.database, "read", let_another_thread_be_first)
+        assert index.operations.claim_operation(RUNNER) is not None
+        assert index.operations.claim_operation(RUNNER) is None
 
 
 def in_threads(work: Callable[[int], None], count: int) -> None:

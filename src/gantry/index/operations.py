@@ -34,8 +34,8 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+import threading
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -43,6 +43,7 @@ from sqlalchemy import (
     ColumnElement,
     Connection,
     Row,
+    Select,
     and_,
     bindparam,
     case,
@@ -54,7 +55,7 @@ from sqlalchemy import (
 )
 
 from gantry.counters import Queue
-from gantry.errors import DataLoss, Interrupted, NotFound, ResourceExhausted, Status, TakenOver
+from gantry.errors import DataLoss, NotFound, ResourceExhausted, Status, TakenOver
 from gantry.index.changes import apply_changes
 from gantry.index.clock import from_micros
 from gantry.index.counting import discard_blobs, seal_segments
@@ -92,7 +93,8 @@ class Operations(Part):
 
     def __init__(self, database: Database) -> None:
         super().__init__(database)
-        self._doubtful: list[int] = []  # claimed, perhaps, and nobody runs them
+        self._doubtful = set[int]()  # claimed, perhaps, and nobody runs them
+        self._claiming = threading.Lock()  # for both: what one thread has claimed is no other's doubt
 
     @repeated
     def create_operation(
@@ -130,42 +132,37 @@ class Operations(Part):
     def claim_operation(self, runner: str) -> Operation | None:
         query = select(operation.c.id).where(operation.c.end_time.is_(None), _is_left(runner))
         query = query.order_by(operation.c.id).limit(1)
-        if self._doubtful and (doubtful := self._claim_doubtful(runner)) is not None:
-            return doubtful
         while True:
-            with self.database.read() as connection:  # a runner without work writes nothing
-                if connection.execute(query).scalar() is None:
-                    return None
-            with self._noting_doubt() as tried, self.database.write() as connection:
-                number = connection.execute(query.with_for_update(skip_locked=True)).scalar()
-                tried += [] if number is None else [number]
-                claimed = None if number is None else self._claim(connection, number, runner)
+            if not self._doubtful:
+                with self.database.read() as connection:  # a runner without work writes nothing
+                    if connection.execute(query).scalar() is None:
+                        return None
+            with self._claiming:
+                number, claimed = self._claim_doubtful(runner) if self._doubtful else self._claim_left(query, runner)
             if claimed is not None or number is None:  # others are at work on what is left
                 return claimed
 
-    @contextmanager
-    def _noting_doubt(self) -> Iterator[list[int]]:
-        """Those that are claimed in the block, where nobody knows whether that was written: as it was not told, they
-        would be this runner's for ever, and nobody would run them."""
-        tried: list[int] = []
-        try:
-            yield tried
-        except OutcomeUnknown:
-            self._doubtful += tried
-            raise
-
-    def _claim_doubtful(self, runner: str) -> Operation | None:
-        try:
-            number = self._doubtful.pop()
-        except IndexError:  # another thread was sooner
-            return None
+    def _claim_left(self, query: Select[Any], runner: str) -> tuple[int | None, Operation | None]:
+        """One that has no runner. Where nobody knows whether its claim was written it would be this runner's for ever,
+        and nobody would run it: so it is remembered."""
+        number: int | None = None
         try:
             with self.database.write() as connection:
-                row = _OWN.execute(connection, number, runner).one_or_none()
-                return None if row is None else self._claim(connection, number, runner)
-        except Interrupted:
-            self._doubtful.append(number)
+                number = connection.execute(query.with_for_update(skip_locked=True)).scalar()
+                claimed = None if number is None else self._claim(connection, number, runner)
+        except OutcomeUnknown:
+            self._doubtful |= set() if number is None else {number}
             raise
+        return number, claimed
+
+    def _claim_doubtful(self, runner: str) -> tuple[int, Operation | None]:
+        """One that may be this runner's already."""
+        number = next(iter(self._doubtful))
+        with self.database.write() as connection:
+            row = _OWN.execute(connection, number, runner).one_or_none()
+            claimed = None if row is None else self._claim(connection, number, runner)
+        self._doubtful.discard(number)
+        return number, claimed
 
     def read_queue(self, runner: str) -> Queue:
         left = _is_left(runner)

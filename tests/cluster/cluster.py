@@ -8,6 +8,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
+import pytest
 from sqlalchemy import NullPool, create_engine, make_url
 
 from gantry.settings.loading import Settings, load_settings
@@ -19,6 +20,12 @@ from tests.support.s3_server import S3Server
 from tests.support.server import GantryServer
 
 WEB, RUNNER = ("serve", "--no-runner"), ("run",)
+ROLES = {"web-1": WEB, "web-2": WEB, "runner-1": RUNNER, "runner-2": RUNNER}
+KILLS = (
+    pytest.param(2000, 6, marks=[pytest.mark.slow, pytest.mark.timeout(600)]),
+    pytest.param(20_000, 16, marks=[pytest.mark.slow, pytest.mark.long, pytest.mark.timeout(1800)]),
+)
+"""Objects of an import, and how many processes are killed meanwhile."""
 
 
 class Cluster:

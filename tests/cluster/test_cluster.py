@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.cluster.cluster import RUNNER, WEB, Cluster, clusters
+from tests.cluster.cluster import ROLES, Cluster, clusters
 from tests.support.checked import findings
 from tests.support.dicom import make_instance
 from tests.support.server import GantryServer, counts
@@ -19,7 +19,7 @@ COUNT = 400
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     with clusters(tmp_path_factory.mktemp("cluster")) as make:
         made = make()
-        for name, command in {"web-1": WEB, "web-2": WEB, "runner-1": RUNNER, "runner-2": RUNNER}.items():
+        for name, command in ROLES.items():
             made.start(name, command)
         yield made
 

@@ -8,21 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from tests.cluster.cluster import RUNNER, WEB, Cluster, clusters
+from tests.cluster.cluster import KILLS, ROLES, Cluster, clusters
 from tests.cluster.test_kills import make_objects, require_all
 from tests.support.engines import DaskCluster, dask_cluster
 
-ROLES = {"web-1": WEB, "web-2": WEB, "runner-1": RUNNER, "runner-2": RUNNER}
 _WORKERS = 3
 
 
-@pytest.mark.parametrize(
-    ("count", "kills"),
-    [
-        pytest.param(2000, 6, marks=[pytest.mark.slow, pytest.mark.timeout(600)]),
-        pytest.param(20_000, 16, marks=[pytest.mark.slow, pytest.mark.long, pytest.mark.timeout(1800)]),
-    ],
-)
+@pytest.mark.parametrize(("count", "kills"), KILLS)
 def test_every_object_is_counted_once(tmp_path: Path, count: int, kills: int) -> None:
     """The workers have the settings file of the buckets, and neither the database nor a data directory."""
     with clusters(tmp_path) as make:

@@ -8,23 +8,16 @@ from pathlib import Path
 
 import pytest
 
-from tests.cluster.cluster import RUNNER, WEB, Cluster, clusters
+from tests.cluster.cluster import KILLS, ROLES, Cluster, clusters
 from tests.support.checked import findings
 from tests.support.dicom import make_instance
 from tests.support.server import Json, counts
 
-ROLES = {"web-1": WEB, "web-2": WEB, "runner-1": RUNNER, "runner-2": RUNNER}
 _MISSING = 50
 """One object of so many is no DICOM."""
 
 
-@pytest.mark.parametrize(
-    ("count", "kills"),
-    [
-        pytest.param(2000, 6, marks=[pytest.mark.slow, pytest.mark.timeout(600)]),
-        pytest.param(20_000, 16, marks=[pytest.mark.slow, pytest.mark.long, pytest.mark.timeout(1800)]),
-    ],
-)
+@pytest.mark.parametrize(("count", "kills"), KILLS)
 def test_every_object_is_counted_once(tmp_path: Path, count: int, kills: int) -> None:
     with clusters(tmp_path) as make:
         cluster = make()

@@ -322,7 +322,8 @@ class Seams:
     ``executor`` runs the batches of operations, ``pixels`` the pixel work of requests.
     ``window`` is how many batches of an operation may run at a time. ``places`` are the first segments that keys in
     ``blobs`` may have: ``main``, and each storage class that has a directory of its own. ``retention_days`` is how long
-    finished operations are kept, 0 for ever. ``listener`` gets the entries of error logs once they are committed.
+    finished operations are kept, 0 for ever; ``changes_days`` how long the change feed keeps what happened, 0 where
+    there is none. ``listener`` gets the entries of error logs once they are committed.
     ``undeletable`` are garbage and deleted stores that could not be removed from the disk. ``left_lots`` are lots of
     uploads, and the numbers of their stores, that nobody uses any more and that could not be ended: they are swept.
     ``members`` are the servers that share the index.
@@ -337,6 +338,7 @@ class Seams:
     window: Window
     places: tuple[str, ...] = (MAIN,)
     retention_days: int = 30
+    changes_days: int = 7
     listener: Callable[[Operation, Sequence[LogEntry]], None] | None = None
     buckets: Callable[[str, Literal["read", "write"]], Sequence[str]] = lambda dataset, right: ()
     kind_of: Callable[[str], BucketKind] = lambda address: BucketKind.DIRECTORY

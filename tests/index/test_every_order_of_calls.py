@@ -15,6 +15,7 @@ import pytest
 from sqlalchemy import event, func, select, update
 
 from gantry.errors import Aborted, AlreadyExists, Code, Status, StatusError
+from gantry.events import Action, Kind
 from gantry.header_packs import pack, unpack
 from gantry.index.sql import SqlIndex
 from gantry.index.tables import instance, metadata
@@ -34,6 +35,7 @@ from gantry.resources import (
 )
 from gantry.storage.extents import Extent
 from tests.index.audit import audit, audit_headers, audit_orphans, audit_terms
+from tests.index.following import Following
 from tests.index.values import RUNNER, failed, item, said, selected
 
 DATASETS = [DatasetName("p", "l", name) for name in "ab"]
@@ -279,7 +281,7 @@ class Calls:
     def patch(self) -> None:
         store_id = self.store_id()
         for each in self._replacements(store_id)[:1]:
-            self.index.uploads.replace_instance(store_id, each)
+            self.index.uploads.replace_instance(store_id, each, Action.UPDATE)
 
     def stow(self) -> None:
         store_id = self.store_id()
@@ -334,6 +336,10 @@ class Calls:
     def expire(self) -> None:
         if self.random.random() < 0.3:
             self.index.retention.expire_operations(LATER, PIECE)
+
+    def expire_changes(self) -> None:
+        if self.random.random() < 0.3:
+            self.index.feed.expire(LATER, PIECE)
 
     def purge_operation(self) -> None:
         self.index.retention.purge_operation()
@@ -390,9 +396,12 @@ def run(index: SqlIndex, seed: int, call: Callable[[Calls], None]) -> Calls:
     calls = Calls(index, seed)
     calls.create_dataset()
     calls.create_store()
+    following = Following(index)
     for _ in range(STEPS):
         call(calls)
         check(index)
+        following.catch_up(calls.random.randrange(1, 6))
+    assert len(following.kinds) == len(Kind), "some kinds of events never came"
     return calls
 
 
@@ -401,7 +410,7 @@ def rows_left(index: SqlIndex) -> dict[str, int]:
         counts = {
             name: connection.execute(select(func.count()).select_from(table)).scalar_one()
             for name, table in metadata.tables.items()
-            if name != "generation"  # one row that says which index it is
+            if name not in ("generation", "change_feed")  # one row each, that says which index it is
         }
     return {name: count for name, count in counts.items() if count}
 

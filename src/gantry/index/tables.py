@@ -360,6 +360,47 @@ tally = Table(
     sqlite_with_rowid=False,
 )
 
+# The change feed: for each store, packs of events (``events``) in the order of their transactions, which are numbered
+# from 1 on without gaps. What a deletion has removed follows in parts from 1 on while its rows go; until then
+# ``pending`` is the row of ``dicom_store`` that they are below. Times are those of the transactions.
+change_pack = Table(
+    "change_pack",
+    metadata,
+    Column("store_id", _Id, primary_key=True, autoincrement=False),
+    Column("number", BigInteger, primary_key=True, autoincrement=False),
+    Column("part", Integer, primary_key=True, autoincrement=False),
+    Column("time", BigInteger, nullable=False),
+    Column("pending", _Id),
+    Column("data", LargeBinary, nullable=False),
+)
+Index(
+    "change_pending",
+    change_pack.c.store_id,
+    change_pack.c.number,
+    sqlite_where=text("pending IS NOT NULL"),
+    postgresql_where=text("pending IS NOT NULL"),
+)
+
+# The last pack that is not kept any more; a store without a row has lost none.
+change_start = Table(
+    "change_start",
+    metadata,
+    Column("store_id", _Id, primary_key=True, autoincrement=False),
+    Column("number", BigInteger, nullable=False),
+    Column("part", Integer, nullable=False),
+    Column("checksum", BigInteger, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+# One row, or none before the first start. ``era`` is empty while nothing is recorded, and another one each time that it
+# begins.
+change_feed = Table(
+    "change_feed",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("era", TEXT, nullable=False),
+)
+
 # Searches that people have given names.
 saved_search = Table(
     "saved_search",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
+from gantry.index_protocols.feed import FeedIndex
 from gantry.index_protocols.instances import (
     DeletionIndex,
     DescriptionIndex,
@@ -75,6 +76,9 @@ class Index(Protocol):
 
     @property
     def description(self) -> DescriptionIndex: ...
+
+    @property
+    def feed(self) -> FeedIndex: ...
 
     @property
     def restoration(self) -> RestorationIndex: ...

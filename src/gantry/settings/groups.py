@@ -262,6 +262,14 @@ class StorageSettings:
         "90",
         flag=True,
     )
+    changes_days: int = setting(
+        7,
+        readers.number(0, 36_500),
+        "Days for which the change feed keeps what happened to instances. 0: no change feed.",
+        "30",
+        more="Servers that share an index must agree on whether there is one. See "
+        "[change-feed.md](howto/change-feed.md).",
+    )
 
 
 @dataclass(frozen=True)

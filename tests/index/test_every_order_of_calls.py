@@ -401,7 +401,6 @@ def run(index: SqlIndex, seed: int, call: Callable[[Calls], None]) -> Calls:
         call(calls)
         check(index)
         following.catch_up(calls.random.randrange(1, 6))
-    assert len(following.kinds) == len(Kind), "some kinds of events never came"
     return calls
 
 
@@ -418,6 +417,32 @@ def rows_left(index: SqlIndex) -> dict[str, int]:
 def seeds(*numbers: int) -> list[Any]:
     """The first of some seeds, and the others for the slow run."""
     return [numbers[0], *(pytest.param(number, marks=pytest.mark.slow) for number in numbers[1:])]
+
+
+TOLD = (
+    *("import_batch", "stow", "put", "patch", "update_batch", "change_class", "compact", "create_operation", "claim"),
+    *("delete_instance", "delete_below", "purge_piece", "expire_changes", "sweep_blobs"),
+)
+
+
+@pytest.mark.parametrize("seed", seeds(0, 1, 2, 3))
+def test_everything_is_told_once_in_any_order(index: SqlIndex, seed: int) -> None:
+    """Stores stay; three of four calls change instances."""
+    calls, following = Calls(index, seed), Following(index)
+    calls.create_dataset()
+    calls.create_store()
+    for _ in range(STEPS):
+        with suppress(StatusError):
+            getattr(calls, calls.random.choice(TOLD))()
+        if calls.random.random() < 0.3:
+            following.catch_up(calls.random.randrange(1, 6))
+    while not index.garbage.purge_removed(PIECE):
+        pass
+    following.catch_up()
+    for store_id in index.segments.list_stores():
+        following.compare(store_id)
+    assert len(following.kinds) == len(Kind), "some kinds of events never came"
+    check(index)
 
 
 @pytest.mark.slow

@@ -15,6 +15,7 @@ from sqlalchemy import delete, select, update
 from gantry.errors import DataLoss, OutOfRange
 from gantry.events import Action, Event, Kind, Position, pack_events, unpack_events
 from gantry.index import change_packs
+from gantry.index.clock import from_micros
 from gantry.index.sql import SqlIndex
 from gantry.index.tables import change_pack, change_start
 from gantry.names import ResourcePath
@@ -109,7 +110,7 @@ def test_the_time_is_that_of_the_transaction(index: SqlIndex, operation: Operati
     index.database.now = lambda: now + 5
     while not index.garbage.purge_removed(PIECE):
         pass
-    assert [time for time, _ in index.feed.read(operation.store_id, None, 10).events] == [now, now]
+    assert [time for time, _ in index.feed.read(operation.store_id, None, 10).events] == [from_micros(now)] * 2
 
 
 def test_a_page_may_end_inside_of_a_pack(index: SqlIndex, operation: Operation) -> None:
@@ -182,7 +183,7 @@ class TestWhatIsLost:
         for number in (3, 4, 5):
             assert told(read(index, store_id, positions[number])) == [("STORED", f"9.{n}") for n in range(number, 5)]
         assert len(read(index, store_id)) == 2
-        assert index.feed.count() == (2, 3_000_000)
+        assert index.feed.count() == (2, 1.0)
 
     def test_whoever_has_read_all_goes_on_when_all_is_old(self, index: SqlIndex, operation: Operation) -> None:
         commit(index, operation, item(1))

@@ -21,7 +21,7 @@ DOCS = Path(__file__).parents[2] / "docs"
 PAGE = (DOCS / "howto" / "metrics.md").read_text(encoding="utf-8")
 FROM_INDEX = {
     *("gantry_index_look_seconds", "gantry_queue_unclaimed", "gantry_queue_claimed", "gantry_queue_oldest_seconds"),
-    "gantry_servers_live",
+    *("gantry_servers_live", "gantry_changes_kept", "gantry_changes_oldest_seconds"),
 }
 _FAILED = 3
 

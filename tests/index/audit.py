@@ -133,8 +133,9 @@ _ORPHANS = {
     f"WHERE store_id {_OF_NOTHING} dicom_store)",
     "a deletion that nobody will tell wholly": "SELECT number FROM change_pack "
     f"WHERE pending {_OF_NOTHING} dicom_store)",
-    "a number of changes that is missing": "SELECT a.number FROM change_pack a WHERE part = 0 AND number > 1 AND NOT "
-    "EXISTS (SELECT 1 FROM change_pack b WHERE b.store_id = a.store_id AND b.number = a.number - 1) AND NOT EXISTS "
+    "a number of changes that is missing": "SELECT a.number FROM change_pack a WHERE part = 0 AND number > 1 "
+    f"AND store_id {_ALIVE} AND NOT EXISTS (SELECT 1 FROM change_pack b WHERE b.store_id = a.store_id "
+    "AND b.number = a.number - 1) AND NOT EXISTS "
     "(SELECT 1 FROM change_start c WHERE c.store_id = a.store_id AND c.number >= a.number - 1)",
     "a saved search without its store": f"SELECT name FROM saved_search WHERE store_id {_OF_NOTHING} dicom_store)",
 }

@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from statistics import median
 
@@ -86,11 +87,12 @@ def _start(work: Path, rows: int, database: str, stack: ExitStack) -> Server:
     (directory / "buckets").mkdir(parents=True)
     config = directory / "gantry.toml"
     config.write_text(f"database = {database!r}\n" if database else "", encoding="utf-8")
-    service = stack.enter_context(Service(directory / "data", directory / "buckets", config=config))
-    service.create_store("bench")
+    start = partial(Service, directory / "data", directory / "buckets", config=config)
+    with start() as first:
+        first.create_store("bench")
     seconds = fill_index(directory / "data", rows, database=database.replace("postgresql:", "postgresql+psycopg:"))
     print(f"{rows:,} rows written in {seconds:.0f} s ({rows / seconds:,.0f}/s)", flush=True)
-    return Server(rows, service, directory)
+    return Server(rows, stack.enter_context(start()), directory)
 
 
 def _import_in_turn(servers: tuple[Server, Server], corpus: Corpus, rounds: int) -> None:

@@ -44,7 +44,9 @@ LAYERS = {
             "calls_ahead",
             "calls_that_hang",
             "index_protocols.",
+            "notices",
             "pauses",
+            "request_times",
         ),
         *("durable_files", "system_errors"),
     ),
@@ -57,6 +59,7 @@ LAYERS = {
     "index": ("index.",),
     "executors": ("executors", "engines."),
     "access": ("access.",),
+    "notifications": ("notifications.",),
     "api": ("api.",),
     "console": ("console.",),
     "entry points": (
@@ -73,6 +76,7 @@ LAYERS = {
         "closing",
         "connections",
         "heaps",
+        "notification_wiring",
         "listening",
         "metrics.",
         "server",
@@ -93,6 +97,7 @@ ALLOWED = {
     "index": ("domain", "ports"),
     "executors": ("domain", "ports"),
     "access": ("domain", "ports"),
+    "notifications": ("domain", "ports"),
     "api": ("domain", "ports", "services"),
     "console": ("domain", "ports", "dicom", "services", "api"),
     "entry points": tuple(LAYERS),
@@ -290,14 +295,14 @@ def test_only_the_index_uses_sql() -> None:
 
 
 def test_only_api_console_and_entry_points_use_http() -> None:
-    """Also ``access``, which fetches keys and tokens of issuers."""
+    """Also ``access``, which fetches keys and tokens of issuers, and ``notifications``, which posts messages."""
     libraries = ("starlette", "uvicorn", "pydantic", "httpx")
     wrong = [
         str(found)
         for found in ALL
         if found.module.split(".")[0] in libraries
         and layer_of(found.importer) not in ("api", "console", "entry points")
-        and not (layer_of(found.importer) == "access" and found.module == "httpx")
+        and not (layer_of(found.importer) in ("access", "notifications") and found.module == "httpx")
     ]
     assert wrong == []
 

@@ -18,6 +18,7 @@ from gantry import __version__
 from gantry.api.audit import Audit
 from gantry.metrics.index_series import IndexSeries
 from gantry.operations.runner import Runner
+from gantry.request_times import request_times
 from gantry.seams import Seams
 
 _DATABASE = (
@@ -107,6 +108,14 @@ class ServerCollector(Collector):
             unchecked.add_metric([method], transfer.unchecked)
         yield moved
         yield unchecked
+        requests = HistogramMetricFamily(
+            "gantry_bucket_request_seconds",
+            "Requests to buckets of providers since start, of workers too; each attempt by itself.",
+            labels=["provider", "outcome"],
+        )
+        for labels_of, (classes, seconds) in request_times.read():
+            requests.add_metric(labels_of, classes, seconds)
+        yield requests
 
     def _collect_troubles(self) -> Iterator[Metric]:
         yield GaugeMetricFamily(

@@ -30,7 +30,7 @@ LAYERS = {
             "header_packs",
         ),
         *("checkpoints", "checksums", "findings", "rests", "late_writes", "live_servers", "short_members"),
-        *("counters", "histogram", "json_patch", "json_text", "operation_state", "sizes", "whole_numbers"),
+        *("counters", "events", "histogram", "json_patch", "json_text", "operation_state", "sizes", "whole_numbers"),
         *("storage.uris", "storage.extents", "dicom.forms", "iam."),
     ),
     "ports": (
@@ -154,7 +154,7 @@ CYCLES: set[frozenset[str]] = set()
 PURE = {
     *("__future__", "abc", "base64", "collections", "contextlib", "dataclasses", "datetime", "enum", "functools"),
     *("bisect", "hashlib", "operator"),
-    *("itertools", "json", "math", "re", "struct", "types", "typing", "unicodedata", "urllib.parse", "zstandard"),
+    *("itertools", "json", "math", "re", "struct", "types", "typing", "unicodedata", "urllib.parse", "zlib", "zstandard"),
 }
 
 

@@ -27,6 +27,7 @@ from gantry.index.sql import SqlIndex
 from gantry.index_wiring import IndexPlace
 from gantry.membership import Membership, SharedMembership, find_alive
 from gantry.names import DicomStoreName
+from gantry.notification_wiring import open_publisher
 from gantry.seams import MAIN, Blobs, Seams, StoreRecords
 from gantry.settings.directories import check_directories, require_usable
 from gantry.settings.groups import SQLITE
@@ -303,6 +304,7 @@ def open_seams(settings: Settings, directory: DataDirectory) -> Seams:
         members=members,
         buckets=buckets.list,
         kind_of=buckets.kind_of,
+        publisher=open_publisher(settings),
     )
 
 

@@ -13,6 +13,7 @@ from gantry.errors import StatusError, Unavailable
 from gantry.index_protocols import Index
 from gantry.log_entries import LogEntry
 from gantry.membership import Membership
+from gantry.notices import NoPublisher, Notified, Publisher
 from gantry.resources import ObjectMeta, Operation, Uids
 from gantry.storage.extents import Entry
 from gantry.storage.uris import BucketKind
@@ -326,7 +327,8 @@ class Seams:
     there is none. ``listener`` gets the entries of error logs once they are committed.
     ``undeletable`` are garbage and deleted stores that could not be removed from the disk. ``left_lots`` are lots of
     uploads, and the numbers of their stores, that nobody uses any more and that could not be ended: they are swept.
-    ``members`` are the servers that share the index.
+    ``members`` are the servers that share the index. ``publisher`` sends messages about instances, ``notified`` counts
+    them.
     ``late_places`` are those where a write may come that was given up (``late_writes``): buckets of a provider, or all.
     """
 
@@ -348,6 +350,8 @@ class Seams:
     late_places: tuple[str, ...] = ()
     is_held: Callable[[], bool] = lambda: False
     members: Membership = field(default_factory=Membership)
+    publisher: Publisher = field(default_factory=NoPublisher)
+    notified: Notified = field(default_factory=Notified)
 
     def place_of(self, storage_class: str) -> str:
         """The place for new bytes of a storage class."""

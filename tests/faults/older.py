@@ -78,6 +78,7 @@ def make_unmarked(path: Path) -> None:
             "token_secret",
             "server",
             "change_pack",
+            "delivery",
             "change_start",
             "change_feed",
         ):

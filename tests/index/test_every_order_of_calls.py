@@ -17,8 +17,9 @@ from sqlalchemy import event, func, select, update
 from gantry.errors import Aborted, AlreadyExists, Code, Status, StatusError
 from gantry.events import Action, Kind
 from gantry.header_packs import pack, unpack
+from gantry.index.all_tables import metadata
 from gantry.index.sql import SqlIndex
-from gantry.index.tables import instance, metadata
+from gantry.index.tables import instance
 from gantry.names import DatasetName, DicomStoreName, ResourcePath
 from gantry.resources import (
     Batch,

@@ -18,8 +18,8 @@ from sqlalchemy import Connection, Engine, create_engine, inspect, text
 
 from gantry.errors import FailedPrecondition, Unavailable
 from gantry.index import database, lookups, retention, selections, walking
+from gantry.index.all_tables import metadata
 from gantry.index.sql import SqlIndex
-from gantry.index.tables import metadata
 from gantry.log_entries import Severity
 from gantry.names import OperationName, ResourcePath
 from gantry.resources import Batch, Change, DicomStore, Instance, Method, Operation

@@ -88,10 +88,7 @@ class Feed(Part):
 
     def find_end(self, store_id: int) -> Position:
         with self.database.read() as connection:
-            last, start = _find_last(connection, store_id), _find_start(connection, store_id)
-        if last is None or (last.number, last.part) <= start[:2]:
-            return _to_position(start)
-        return Position(last.number, last.part, 0, last.checksum)
+            return find_end(connection, store_id)
 
     def find_news(self, store_ids: Collection[int]) -> dict[int, tuple[int, int]]:
         with self.database.read() as connection:
@@ -113,6 +110,14 @@ class Feed(Part):
             packs, oldest = connection.execute(_TOTALS).one()
         age = 0.0 if oldest is None else max(0.0, (self.database.now() - oldest) / 1_000_000)
         return FeedTotals(int(packs or 0), age)
+
+
+def find_end(connection: Connection, store_id: int) -> Position:
+    """The position after all that has happened."""
+    last, start = _find_last(connection, store_id), _find_start(connection, store_id)
+    if last is None or (last.number, last.part) <= start[:2]:
+        return _to_position(start)
+    return Position(last.number, last.part, 0, last.checksum)
 
 
 def _walk(connection: Connection, store_id: int, after: Position, pending: int) -> Iterator[_Pack]:

@@ -11,7 +11,17 @@ from gantry.index.change_packs import find_deletion, record_removed
 from gantry.index.counting import discard_blobs, free_segments, seal_segments
 from gantry.index.removal import blank_shared_headers, remove_study
 from gantry.index.statements import Statement
-from gantry.index.tables import change_pack, header_pack, instance, segment, series, series_request, series_tally, study
+from gantry.index.tables import (
+    change_pack,
+    delivery,
+    header_pack,
+    instance,
+    segment,
+    series,
+    series_request,
+    series_tally,
+    study,
+)
 
 PIECE = 1000  # rows removed by one transaction: about 50 ms
 _PACKS = 50  # packs of headers removed by one transaction; each may have many pages
@@ -79,6 +89,7 @@ def _purge_studies(connection: Connection, store_id: int, limit: int) -> int:
 def _purge_changes(connection: Connection, store_id: int, limit: int) -> int:
     key = tuple_(*change_pack.primary_key)
     victims = select(*change_pack.primary_key).where(change_pack.c.store_id == store_id).limit(limit)
+    connection.execute(delete(delivery).where(delivery.c.store_id == store_id))
     return connection.execute(delete(change_pack).where(key.in_(victims))).rowcount
 
 

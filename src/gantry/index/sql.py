@@ -8,6 +8,7 @@ from pathlib import Path
 from gantry.index.access import Access
 from gantry.index.clock import read_clock
 from gantry.index.deletion import Deletion
+from gantry.index.deliveries import Deliveries
 from gantry.index.description import Descriptions
 from gantry.index.feed import Feed
 from gantry.index.garbage import Garbage
@@ -55,6 +56,7 @@ class SqlIndex:
         self.description = Descriptions(self.database)
         self.feed = Feed(self.database)
         self.servers = Servers(self.database)
+        self.deliveries = Deliveries(self.database)
 
     def settle(self) -> None:
         self.database.settle()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
+from gantry.index_protocols.deliveries import DeliveryIndex
 from gantry.index_protocols.feed import FeedIndex
 from gantry.index_protocols.instances import (
     DeletionIndex,
@@ -85,6 +86,9 @@ class Index(Protocol):
 
     @property
     def servers(self) -> ServerIndex: ...
+
+    @property
+    def deliveries(self) -> DeliveryIndex: ...
 
     def settle(self) -> None:
         """Return once it is certain what earlier calls have written, those that raised an error included, and all of

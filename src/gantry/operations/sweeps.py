@@ -16,6 +16,7 @@ from gantry.operations.compaction import compact_segments, join_segments
 from gantry.operations.describe_anew import describe_anew
 from gantry.operations.interruption import Stopping
 from gantry.operations.late_sweeps import LateSweeps
+from gantry.operations.notifying import Notifying
 from gantry.operations.retention import sweep_changes, sweep_operations
 from gantry.operations.sweeper import sweep_garbage, sweep_stores
 from gantry.operations.unfinished_exports import sweep_unfinished
@@ -97,6 +98,7 @@ def _make_shared(
         Chore("old operations", partial(sweep_operations, seams, stopping), 60, woken=True),
         Chore("old changes", partial(sweep_changes, seams, stopping), 60),
         Chore("unfinished exports", partial(sweep_unfinished, seams, stopping, list_running), 5, long=True),
+        Chore("notifications", Notifying(seams, stopping).run, 1, long=True),
         Chore("late writes", LateSweeps(seams, stopping).run, 60, long=True),
         Chore("sparse segments", partial(_compact, seams, stopping), 600, long=True),
         Chore("descriptions", partial(_describe, seams, stopping), 0, long=True),

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from gantry.notifications.topics import TopicRule
 from gantry.settings import readers
 from gantry.settings.setting import setting, table
 from gantry.storage.bucket_rules import BucketRule
@@ -296,6 +297,15 @@ class ApiSettings:
         readers.number(0, 1_000_000),
         "Operations of one project that may wait or run at a time. Further ones are refused with 429. 0: no limit.",
         "100",
+    )
+    topics: tuple[TopicRule, ...] = setting(
+        (),
+        readers.TOPICS,
+        "Where messages of topics go that notificationConfig and notificationConfigs of DICOM stores name: Pub/Sub, an "
+        "emulator of it, or a webhook. Other topics are refused.",
+        '[{topic = "projects/p/topics/dicom", pubsub = "https://pubsub.googleapis.com"}]',
+        more="In the environment as JSON. See [notifications.md](howto/notifications.md).",
+        absent="none",
     )
     accept_without_effect: tuple[str, ...] = setting(
         (),

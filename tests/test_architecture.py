@@ -154,7 +154,19 @@ CYCLES: set[frozenset[str]] = set()
 PURE = {
     *("__future__", "abc", "base64", "collections", "contextlib", "dataclasses", "datetime", "enum", "functools"),
     *("bisect", "hashlib", "operator"),
-    *("itertools", "json", "math", "re", "struct", "types", "typing", "unicodedata", "urllib.parse", "zlib", "zstandard"),
+    *(
+        "itertools",
+        "json",
+        "math",
+        "re",
+        "struct",
+        "types",
+        "typing",
+        "unicodedata",
+        "urllib.parse",
+        "zlib",
+        "zstandard",
+    ),
 }
 
 

@@ -30,6 +30,7 @@ LAYERS = {
             "header_packs",
         ),
         *("checkpoints", "checksums", "findings", "rests", "late_writes", "live_servers", "short_members"),
+        "table_schema",
         *("counters", "histogram", "json_patch", "json_text", "operation_state", "sizes", "whole_numbers"),
         *("storage.uris", "storage.extents", "dicom.forms", "iam."),
     ),
@@ -48,7 +49,7 @@ LAYERS = {
         ),
         *("durable_files", "system_errors"),
     ),
-    "dicom": ("dicom.",),
+    "dicom": ("dicom.", "tables."),
     "services": (
         *("ingest", "containment", "describing", "stored_bytes", "healing"),
         *("operations.", "studies.", "checking."),

@@ -125,7 +125,7 @@ class NoWarehouse:
     def require(self, address: TableAddress) -> None:
         """Raises FailedPrecondition."""
         raise FailedPrecondition(
-            f"{address}: this server has no place for tables",
+            f"{address}: the settings of this server name no place for this table",
             advice=f"its setting bigquery can name a directory for {address.project}.{address.dataset}",
         )
 

@@ -15,6 +15,7 @@ from gantry.errors import InvalidArgument, StatusError
 from gantry.storage.disks import Disk
 from gantry.storage.warehouse.local_table import LocalTable
 from gantry.storage.warehouse.places import HIDDEN, OWNER, TablePlace
+from gantry.system_errors import describe_os_error
 from gantry.table_address import TableAddress
 from gantry.table_seams import NO_WAREHOUSE, ExportTable
 
@@ -48,7 +49,7 @@ class LocalWarehouse:
         try:
             os.stat(root)
         except OSError as error:
-            raise disk.away(f"cannot be used ({error.strerror})") from None
+            raise disk.away(f"cannot be used: {describe_os_error(error)}") from None
         place = TablePlace(Path(os.path.realpath(base)), address.dataset, address.table)
         return LocalTable(place, key, f"{self.index} {owner}", attempt, disk)
 
@@ -64,9 +65,10 @@ class LocalWarehouse:
         for hidden in self._list_hidden():
             try:
                 _sweep_table(hidden, self._is_over(is_over))
-            except (OSError, StatusError) as error:
-                reason = error.strerror if isinstance(error, OSError) else error.message
-                logger.warning("what is left of exports in %s stays for now: %s", hidden, reason)
+            except OSError as error:
+                logger.warning("what exports have left in %s stays for now: %s", hidden, describe_os_error(error))
+            except StatusError as error:
+                logger.warning("what exports have left in %s stays for now: %s", hidden, error.message)
 
     def _is_over(self, is_over: Callable[[str], bool]) -> Callable[[str], bool]:
         """Nobody here knows of an operation of another index."""

@@ -6,7 +6,7 @@ import fcntl
 import os
 import shutil
 import time
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import wraps
@@ -147,25 +147,38 @@ class LocalTable:
             link = self._own / "link"
             link.unlink(missing_ok=True)
             os.symlink(f"{HIDDEN}/{self.place.table}/{version}", link)
-            os.replace(link, self.place.link)
-            sync_directory(self.place.base)
-        self.finish()
+            with self._locked(self._all_hidden):
+                views = self._make_views({self.place.table: self.place.hidden / version})
+                os.replace(link, self.place.link)  # from here on readers see it
+                os.replace(views, self.place.database)
+                sync_directory(self.place.base)
+        self._remove_own()
         return True
 
     @_translated
     def finish(self) -> None:
-        from gantry.storage.warehouse.views import write_views
-
-        hidden = self.place.base / HIDDEN
-        with self._locked(hidden):
-            tables = {path.name: path for path in self.place.base.iterdir() if path.is_symlink()}
-            versions = {name: path.resolve() for name, path in tables.items() if hidden in path.resolve().parents}
-            write_views(self.place.database, versions, hidden / f"{self.place.dataset}.duckdb.new")
+        with self._locked(self._all_hidden):
+            os.replace(self._make_views({}), self.place.database)
+            sync_directory(self.place.base)
         self._remove_own()
 
     @_translated
     def discard(self) -> None:
         self._remove_own()
+
+    def _make_views(self, changed: Mapping[str, Path]) -> Path:
+        """The file of views of all tables beside this one, under another name."""
+        from gantry.storage.warehouse.views import write_views
+
+        found = {path.name: path.resolve() for path in self.place.base.iterdir() if path.is_symlink()}
+        versions = {name: path for name, path in found.items() if self._all_hidden in path.parents}
+        made = self._all_hidden / f"{self.place.dataset}.duckdb.new"
+        write_views(made, {**versions, **changed})
+        return made
+
+    @property
+    def _all_hidden(self) -> Path:
+        return self.place.base / HIDDEN
 
     def _remove_own(self) -> None:
         for path in self._list_own():

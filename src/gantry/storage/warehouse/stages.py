@@ -15,7 +15,7 @@ from gantry.table_seams import TableFile
 _NEW = ".new"
 _END = "json.zst"
 _LEVEL = 1  # of Zstandard: rows of a series are so alike that more gains little
-MAX_ROWS, MAX_BYTES = 16_384, 160 << 20
+MAX_ROWS, MAX_BYTES = 16_384, 80 << 20
 """Rows, and bytes of their lines, in one Parquet file at most: the writer holds them all to sort them."""
 
 

@@ -181,7 +181,7 @@ class LocalTable:
         return self.place.base / HIDDEN
 
     def _remove_own(self) -> None:
-        for path in self._list_own():
+        for path in (*self._list_own(), *self.place.hidden.glob(f".op-{self.key}-*")):
             shutil.rmtree(path)
         with suppress(FileNotFoundError):
             sync_directory(self.place.hidden)

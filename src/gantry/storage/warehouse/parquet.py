@@ -32,7 +32,11 @@ _GROUP = 8192
 _LONG_LINE = 8 << 20  # bytes; DuckDB reads lines of 16 MiB unless it is told otherwise
 _MEMORY = "320MB"
 _ERRNO = re.compile(r'"errno":"([0-9]+)"')
-_KNOWN_ERRNOS = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS, errno.EACCES, errno.ENOENT)
+_KNOWN_ERRNOS = {
+    os.strerror(number): number
+    for number in (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS, errno.EACCES, errno.ENOENT)
+}
+_SAID = re.compile("|".join(map(re.escape, _KNOWN_ERRNOS)))
 _CONFIG: dict[str, str | int | float | list[str]] = {
     "threads": 1,
     "memory_limit": _MEMORY,
@@ -87,17 +91,19 @@ def run(connection: duckdb.DuckDBPyConnection, statement: str) -> Sequence[Any]:
     try:
         return connection.execute(statement).fetchone() or ()
     except duckdb.Error as error:
-        number = _find_errno(f"{error}")
+        number = _find_errno(error)
         if number:
             raise OSError(number, os.strerror(number)) from None
         raise Internal("the rows cannot be written as Parquet; the server's log has the details") from error
 
 
-def _find_errno(text: str) -> int:
-    """What the system has said, if DuckDB repeats it; it does not always say the number."""
-    found = _ERRNO.search(text)
-    known = (number for number in _KNOWN_ERRNOS if os.strerror(number) in text)
-    return int(found[1]) if found is not None else next(known, 0)
+def _find_errno(error: duckdb.Error) -> int:
+    """What the system has said, if DuckDB repeats it: the number or, for some calls, only the text."""
+    found = _ERRNO.search(f"{error}")
+    if found is not None:
+        return int(found[1])
+    said = _SAID.search(f"{error}")
+    return _KNOWN_ERRNOS[said[0]] if said is not None else 0
 
 
 def type_of(column: Column) -> str:

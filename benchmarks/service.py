@@ -47,8 +47,9 @@ class Service:
             )
         try:
             self._await_ready()
-            created = self._call("POST", f"/v1/{_DATASET.rpartition('/')[0]}?datasetId=bench", {})
-            self.wait(created["name"])
+            if self._client.get(f"/v1/{_DATASET}").status_code != 200:  # else it was there before
+                created = self._call("POST", f"/v1/{_DATASET.rpartition('/')[0]}?datasetId=bench", {})
+                self.wait(created["name"])
         except BaseException:
             self.__exit__(None, None, None)
             raise

@@ -31,7 +31,7 @@ LAYERS = {
         ),
         *("checkpoints", "checksums", "findings", "rests", "late_writes", "live_servers", "short_members"),
         *("table_address", "table_schema"),
-        *("counters", "histogram", "json_patch", "json_text", "operation_state", "sizes", "whole_numbers"),
+        *("counters", "events", "histogram", "json_patch", "json_text", "operation_state", "sizes", "whole_numbers"),
         *("storage.uris", "storage.extents", "dicom.forms", "iam."),
     ),
     "ports": (
@@ -45,7 +45,9 @@ LAYERS = {
             "calls_ahead",
             "calls_that_hang",
             "index_protocols.",
+            "notices",
             "pauses",
+            "request_times",
         ),
         *("durable_files", "system_errors", "table_seams"),
     ),
@@ -58,6 +60,7 @@ LAYERS = {
     "index": ("index.",),
     "executors": ("executors", "engines."),
     "access": ("access.",),
+    "notifications": ("notifications.",),
     "api": ("api.",),
     "console": ("console.",),
     "entry points": (
@@ -74,6 +77,7 @@ LAYERS = {
         "closing",
         "connections",
         "heaps",
+        "notification_wiring",
         "listening",
         "metrics.",
         "server",
@@ -95,6 +99,7 @@ ALLOWED = {
     "index": ("domain", "ports"),
     "executors": ("domain", "ports"),
     "access": ("domain", "ports"),
+    "notifications": ("domain", "ports"),
     "api": ("domain", "ports", "services"),
     "console": ("domain", "ports", "dicom", "services", "api"),
     "entry points": tuple(LAYERS),
@@ -153,7 +158,19 @@ CYCLES: set[frozenset[str]] = set()
 PURE = {
     *("__future__", "abc", "base64", "collections", "contextlib", "dataclasses", "datetime", "enum", "functools"),
     *("bisect", "hashlib", "operator"),
-    *("itertools", "json", "math", "re", "struct", "types", "typing", "unicodedata", "urllib.parse", "zstandard"),
+    *(
+        "itertools",
+        "json",
+        "math",
+        "re",
+        "struct",
+        "types",
+        "typing",
+        "unicodedata",
+        "urllib.parse",
+        "zlib",
+        "zstandard",
+    ),
 }
 
 
@@ -294,14 +311,14 @@ def test_only_the_index_uses_sql() -> None:
 
 
 def test_only_api_console_and_entry_points_use_http() -> None:
-    """Also ``access``, which fetches keys and tokens of issuers."""
+    """Also ``access``, which fetches keys and tokens of issuers, and ``notifications``, which posts messages."""
     libraries = ("starlette", "uvicorn", "pydantic", "httpx")
     wrong = [
         str(found)
         for found in ALL
         if found.module.split(".")[0] in libraries
         and layer_of(found.importer) not in ("api", "console", "entry points")
-        and not (layer_of(found.importer) == "access" and found.module == "httpx")
+        and not (layer_of(found.importer) in ("access", "notifications") and found.module == "httpx")
     ]
     assert wrong == []
 

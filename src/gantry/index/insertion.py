@@ -14,8 +14,10 @@ from sqlalchemy import Connection
 from sqlalchemy.exc import IntegrityError
 
 from gantry.errors import AlreadyExists
+from gantry.events import Event
 from gantry.header_packs import pack, unpack
 from gantry.index.blob_keys import BlobPlace, expect_segments, place_blobs
+from gantry.index.change_packs import STORED, Cause, name_version, record
 from gantry.index.counting import Delta, change_counts
 from gantry.index.deferred import send
 from gantry.index.lookups import look_up_pairs
@@ -65,18 +67,22 @@ class Inserted(NamedTuple):
     series: dict[int, SeriesAttributes]
 
 
-def insert_instances(connection: Connection, store_id: int, instances: Sequence[Instance], now: int) -> Inserted:
+def insert_instances(
+    connection: Connection, store_id: int, instances: Sequence[Instance], now: int, cause: Cause = STORED
+) -> Inserted:
     """New rows with their studies and series. Raises AlreadyExists when one of them is there, Conflict where another
     session makes the same study or series."""
     try:
-        return _insert_all(connection, store_id, instances, now)
+        return _insert_all(connection, store_id, instances, now, cause)
     except IntegrityError as error:  # of a row that was sent together with others
         if is_taken(error) and names_table(error) in (study.name, series.name):
             raise _make_conflict() from None
         raise
 
 
-def _insert_all(connection: Connection, store_id: int, instances: Sequence[Instance], now: int) -> Inserted:
+def _insert_all(
+    connection: Connection, store_id: int, instances: Sequence[Instance], now: int, cause: Cause
+) -> Inserted:
     series_of = _series_of(instances)
     _PACKS.expect(connection, len({id(item.description.pack) for item in instances if item.description is not None}))
     expect_segments(connection, (item.blob_key for item in instances))
@@ -98,6 +104,7 @@ def _insert_all(connection: Connection, store_id: int, instances: Sequence[Insta
             raise
         raise AlreadyExists("an instance of this batch was stored by another operation meanwhile") from None
     change_counts(connection, store_id, (_count(item, blobs[item.instance.blob_key]) for item in placed), now)
+    record(connection, store_id, (_tell(item, packs, cause) for item in placed), now)
     return Inserted(placed, new_studies, new_series)
 
 
@@ -105,6 +112,14 @@ def _count(item: Placed, blob: BlobPlace) -> Delta:
     new = item.instance
     counts = 1, new.size, new.structured_size, blob.segment_id, blob.segment_offset
     return Delta(item.study_id, item.series_id, new.storage_class, *counts)
+
+
+def _tell(item: Placed, packs: Packs, cause: Cause) -> Event:
+    new = item.instance
+    *_, pack_id, pack_number = _header_of(item.series_id, new, packs)
+    where = *new.uids[:2], _said_of_series(new).modality, new.storage_class, ""
+    version = name_version(pack_id, pack_number, new.blob_key)
+    return Event(*cause.explain(new.uids), *where, new.sop_instance_uid, version)
 
 
 def _rows(

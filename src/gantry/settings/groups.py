@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from gantry.notifications.topics import TopicRule
 from gantry.settings import readers
 from gantry.settings.setting import setting, table
 from gantry.storage.bucket_rules import BucketRule
@@ -270,6 +271,14 @@ class StorageSettings:
         "90",
         flag=True,
     )
+    changes_days: int = setting(
+        7,
+        readers.number(0, 36_500),
+        "Days for which the change feed keeps what happened to instances. 0: no change feed.",
+        "30",
+        more="Servers that share an index must agree on whether there is one. See "
+        "[change-feed.md](howto/change-feed.md).",
+    )
 
 
 @dataclass(frozen=True)
@@ -296,6 +305,15 @@ class ApiSettings:
         readers.number(0, 1_000_000),
         "Operations of one project that may wait or run at a time. Further ones are refused with 429. 0: no limit.",
         "100",
+    )
+    topics: tuple[TopicRule, ...] = setting(
+        (),
+        readers.TOPICS,
+        "Where messages of topics go that notificationConfig and notificationConfigs of DICOM stores name: Pub/Sub, an "
+        "emulator of it, or a webhook. Other topics are refused.",
+        '[{topic = "projects/p/topics/dicom", pubsub = "https://pubsub.googleapis.com"}]',
+        more="In the environment as JSON. See [notifications.md](howto/notifications.md).",
+        absent="none",
     )
     accept_without_effect: tuple[str, ...] = setting(
         (),

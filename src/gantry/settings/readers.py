@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable, Sequence
 from ipaddress import ip_address, ip_network
@@ -14,6 +15,7 @@ from gantry.api import effects
 from gantry.engines.addresses import WANTED, is_executor
 from gantry.errors import InvalidArgument
 from gantry.iam.policies import check_member
+from gantry.notifications.topics import TopicRule
 from gantry.resources import BlobStorageClass
 from gantry.settings.setting import Reader
 from gantry.storage.bucket_rules import BucketRule
@@ -239,9 +241,19 @@ NETWORKS = list_of("a list of addresses or networks, like 10.0.0.0/8", ip_networ
 LOCATIONS = list_of("a list of names made of letters, digits, - and _", lambda text: bool(_LOCATION.fullmatch(text)), 1)
 _KINDS = "user:EMAIL, serviceAccount:EMAIL, group:NAME or domain:DOMAIN"
 MEMBERS = list_of(f"a list of members, each {_KINDS}", _is_member, metavar="MEMBERS")
+
+
+def _read_topics(value: Any) -> tuple[TopicRule, ...]:
+    entries = json.loads(value) if isinstance(value, str) else value
+    if not isinstance(entries, list):
+        raise TypeError
+    return tuple(TopicRule.parse(entry) for entry in entries)
+
+
 ROLES = Reader("a table of roles, each with a list of permissions, in the settings file", _read_roles)
 RULES = Reader("a list of tables in the settings file", _read_rules)
 REMOTE_BUCKETS = Reader("a list of tables in the settings file", _read_remote_buckets)
+TOPICS = Reader("a list of tables; in the environment as JSON", _read_topics)
 BLOBS = text_that(
     "the address of a bucket, s3://NAME, or of a part of one, s3://NAME/PREFIX, with a prefix of letters, digits, "
     "-, _, = and . between single slashes",

@@ -248,6 +248,14 @@ class StorageSettings:
         more="In the environment: `ARCHIVE=/mnt/archive,…`. See [storage-classes.md](howto/storage-classes.md).",
         absent="none",
     )
+    bigquery: Mapping[str, str] = table(
+        readers.TABLES,
+        "Directories that stand for projects or datasets of BigQuery: exports of metadata write Parquet files there.",
+        '{"my-project.my_dataset" = "/srv/tables"}',
+        more="In the environment: `my-project.my_dataset=/srv/tables,…`. It needs "
+        "`pip install 'gantry-dicom[tables]'`; see [tables.md](howto/tables.md).",
+        absent="none: such exports are refused",
+    )
     layout: str = setting(
         "segments",
         readers.choice("segments", "files"),

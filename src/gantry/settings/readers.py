@@ -21,6 +21,7 @@ from gantry.settings.setting import Reader
 from gantry.storage.bucket_rules import BucketRule
 from gantry.storage.remote_buckets import RemoteBuckets, require_effect
 from gantry.storage.uris import StorageUri
+from gantry.table_address import parse_dataset
 
 _MOST_SHOWN = 100  # characters of what is wrong
 _NUMBER = re.compile(r"0|[1-9][0-9]{0,11}")
@@ -154,6 +155,21 @@ def _read_directories(value: Any) -> dict[str, str]:
     return directories
 
 
+def _read_tables(value: Any) -> dict[str, str]:
+    """``PROJECT`` or ``PROJECT.DATASET`` → absolute directory, without what means a pattern to readers of files."""
+    pairs: Sequence[Any]
+    pairs = [part.split("=", 1) for part in value.split(",") if part] if isinstance(value, str) else [*value.items()]
+    found: dict[str, str] = {}
+    for name, directory in pairs:
+        project, dataset = parse_dataset(name)
+        if not isinstance(directory, str) or not directory or set(directory) & set("*?[]{}") or "\0" in directory:
+            raise ValueError
+        found[f"{project}.{dataset}" if dataset else project] = str(Path(directory).absolute())
+    if len(set(found.values())) != len(pairs):
+        raise ValueError  # tables of the same name would be one
+    return found
+
+
 def _read_rules(value: Any) -> tuple[BucketRule, ...]:
     """Raises InvalidArgument, which names the rule."""
     if not isinstance(value, list):
@@ -247,6 +263,12 @@ BLOBS = text_that(
 TIERS = Reader(f"a table, or CLASS=TIER,…, with classes of {', '.join(BlobStorageClass)}", _read_tiers, "LIST")
 DIRECTORIES = Reader(
     f"a table, or CLASS=DIRECTORY,…, with classes of {', '.join(BlobStorageClass)}", _read_directories, "LIST"
+)
+TABLES = Reader(
+    "a table, or PROJECT.DATASET=DIRECTORY,…, with projects or datasets of BigQuery, and for each a directory of its "
+    "own whose path has none of *?[]{}",
+    _read_tables,
+    "LIST",
 )
 
 

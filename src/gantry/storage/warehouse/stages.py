@@ -91,11 +91,13 @@ def remove_uncommitted(directory: Path, kept: str) -> None:
             os.unlink(entry.path)
 
 
-def cut_files(stages: Iterable[Stage], first: int = 0) -> Iterator[TableFile]:
-    """The Parquet files that are made of stages, numbered from ``first`` on."""
+def cut_files(
+    stages: Iterable[Stage], first: int = 0, most_rows: int = MAX_ROWS, most_bytes: int = MAX_BYTES
+) -> Iterator[TableFile]:
+    """The files that are made of stages, numbered from ``first`` on."""
     group: list[Stage] = []
     for stage in stages:
-        if group and (sum(s.rows for s in group) + stage.rows > MAX_ROWS or sum(s.size for s in group) > MAX_BYTES):
+        if group and (sum(s.rows for s in group) + stage.rows > most_rows or sum(s.size for s in group) > MAX_BYTES):
             yield _make_file(first, group)
             first, group = first + 1, []
         group.append(stage)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import subprocess
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,6 @@ import pytest
 
 from gantry.settings.readers import TOPICS
 from tests.docs.test_howto import commands
-from tests.docs.test_readme import shell
 from tests.notifications.test_notifying import SECRET
 from tests.support.dicom import make_instance
 from tests.support.receivers import Receiver, receiving
@@ -52,7 +52,8 @@ def test_the_webhook_of_the_page(tmp_path: Path) -> None:
 def _check(server: GantryServer, hook: Receiver, home: Path) -> None:
     store = server.create_store("d", "s", project="my-project")
     patch = next(each for each in commands("notifications.md") if "-X PATCH" in each)
-    done = shell(f"set -e\n{patch.replace('http://127.0.0.1:8080', server.url)}", home)
+    command = ["sh", "-ec", patch.replace("http://127.0.0.1:8080", server.url)]
+    done = subprocess.run(command, cwd=home, capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 0 and "new-images" in done.stdout, done.stderr
     (server.buckets / "in").mkdir()
     (server.buckets / "in" / "a.dcm").write_bytes(make_instance())

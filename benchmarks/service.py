@@ -96,6 +96,12 @@ class Service:
         body = {"gcsDestination": {"uriPrefix": uri_prefix}}
         return str(self._call("POST", f"/v1/{_DATASET}/dicomStores/{store}:export", body)["name"])
 
+    def start_table_export(self, store: str, uri: str, as_json: bool) -> str:
+        """The name of the operation, which overwrites the table."""
+        schema = {"schemaJson" if as_json else "schemaFlattened": {}}
+        body = {"bigqueryDestination": {"tableUri": uri, "writeDisposition": "WRITE_TRUNCATE", **schema}}
+        return str(self._call("POST", f"/v1/{_DATASET}/dicomStores/{store}:export", body)["name"])
+
     def wait(self, name: str) -> Json:
         """The operation when it is done. It is asked for often while young, every 0.5 s when old (5 % of its age)."""
         start = moved = time.monotonic()

@@ -17,6 +17,7 @@ from gantry.notices import NoPublisher, Notified, Publisher
 from gantry.resources import ObjectMeta, Operation, Uids
 from gantry.storage.extents import Entry
 from gantry.storage.uris import BucketKind
+from gantry.table_seams import NO_WAREHOUSE, Warehouse
 from gantry.worker_calls import Check, Window, Workers
 
 MAIN = "main"  # the place of every storage class that has no directory of its own
@@ -328,7 +329,7 @@ class Seams:
     ``undeletable`` are garbage and deleted stores that could not be removed from the disk. ``left_lots`` are lots of
     uploads, and the numbers of their stores, that nobody uses any more and that could not be ended: they are swept.
     ``members`` are the servers that share the index. ``publisher`` sends messages about instances, ``notified`` counts
-    them.
+    them. ``warehouse`` has the tables of metadata.
     ``late_places`` are those where a write may come that was given up (``late_writes``): buckets of a provider, or all.
     """
 
@@ -350,6 +351,7 @@ class Seams:
     late_places: tuple[str, ...] = ()
     is_held: Callable[[], bool] = lambda: False
     members: Membership = field(default_factory=Membership)
+    warehouse: Warehouse = NO_WAREHOUSE
     publisher: Publisher = field(default_factory=NoPublisher)
     notified: Notified = field(default_factory=Notified)
 

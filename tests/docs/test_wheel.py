@@ -43,6 +43,8 @@ NEED_URLLIB3 = {
     *(f"gantry.storage.remote.azure{name}" for name in ("", "_credentials", "_digests", "_requests", "_tokens")),
 }
 NEED_PSYCOPG = {f"gantry.index.postgresql{part}" for part in ("", "_locks", "_reading")}
+NEED_DUCKDB = {f"gantry.storage.warehouse.{name}" for name in ("parquet", "views")}
+NEED_BIGQUERY = {f"gantry.storage.bigquery.{name}" for name in ("bigquery_table", "clients", "errors", "schema")}
 NEED_DASK = {f"gantry.engines.dask_{name}" for name in ("link", "worker")}
 NO_CODECS = "transcoding and rendering need codecs that are not installed: `pip install 'gantry-dicom[pixels]'`"
 _IMPORT_ALL = """
@@ -140,6 +142,8 @@ def test_only_pixels_signed_tokens_object_storage_postgresql_and_dask_need_an_ex
         | dict.fromkeys(NEED_URLLIB3, "urllib3")
         | dict.fromkeys(NEED_PSYCOPG, "psycopg")
         | dict.fromkeys(NEED_DASK, "dask")
+        | dict.fromkeys(NEED_DUCKDB, "duckdb")
+        | dict.fromkeys(NEED_BIGQUERY, "google")
     )
 
 

@@ -132,6 +132,7 @@ NEED_EXTRAS = {
     *(f"access.{name}" for name in ("endpoint", "issuer", "oidc", "service_accounts", "sign_in", "signed_tokens")),
     *(f"engines.dask_{part}" for part in ("link", "worker")),
     *(f"storage.warehouse.{name}" for name in ("parquet", "views")),
+    *(f"storage.bigquery.{name}" for name in ("bigquery_table", "clients", "errors", "schema")),
     *("index.postgresql", "index.postgresql_locks", "index.postgresql_reading"),
 }
 EXTRAS = (

@@ -73,7 +73,7 @@ def test_everything_that_happens_is_told_with_what_it_is_about(index: SqlIndex, 
         (Kind.DELETED, Action.DELETE, "9.2"),
     ]
     assert {each.uids[:2] for each in events} == {("1.2", "1.2.1")}
-    assert [each.modality for each in events] == ["CT", "", "CT", "CT", "CT", "CT", "CT", "CT"]
+    assert [each.modality for each in events] == ["CT"] * 8
     moved = events[6]
     assert (moved.storage_class, moved.previous_class, moved.version) == ("ARCHIVE", "NEARLINE", events[0].version)
     assert len({(each.uids, each.version) for each in events}) == 6

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, Row, bindparam, func, insert, literal_column, select, update
 
-from gantry.events import Action, Event, Kind, pack_events
+from gantry.events import Action, Event, Kind, Told, pack_events
 from gantry.index.statements import Statement
 from gantry.index.tables import change_pack, change_start, dicom_store, series, study
 from gantry.resources import Uids
@@ -28,7 +28,8 @@ class Cause(NamedTuple):
     action: Action = Action.STORE
     replaced: frozenset[Uids] = frozenset()
 
-    def explain(self, uids: Uids) -> tuple[Kind, Action]:
+    def explain(self, uids: Uids | None) -> tuple[Kind, Action]:
+        """Of an instance, or of those that take nobody's place."""
         return (Kind.REPLACED, Action.UPDATE) if uids in self.replaced else (Kind.STORED, self.action)
 
 
@@ -44,7 +45,7 @@ def is_recorded(connection: Connection) -> bool:
     return _LEFT_OUT not in connection.get_execution_options()
 
 
-def record(connection: Connection, store_id: int, events: Iterable[Event], now: int) -> None:
+def record(connection: Connection, store_id: int, events: Iterable[Told], now: int) -> None:
     """``events`` of one transaction, in their order. They are not looked at where nothing is recorded."""
     if is_recorded(connection):
         packs = [(*[store_id] * 3, now, None, data) for data in _pack(events)]
@@ -86,7 +87,7 @@ def tell(row: Any, kind: Kind, action: Action, previous_class: str = "") -> Even
     return Event(kind, action, *where, previous_class, row.sop_instance_uid, version)
 
 
-def _pack(events: Iterable[Event]) -> list[bytes]:
+def _pack(events: Iterable[Told]) -> list[bytes]:
     every = list(events)
     return [pack_events(every[start : start + PACK]) for start in range(0, len(every), PACK)]
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from gantry.notifications.topics import TopicRule
 from gantry.settings import readers
 from gantry.settings.setting import setting, table
+from gantry.storage.bigquery.places import BigQueryPlace
 from gantry.storage.bucket_rules import BucketRule
 from gantry.storage.remote_buckets import RemoteBuckets
 
@@ -255,6 +256,15 @@ class StorageSettings:
         more="In the environment: `my-project.my_dataset=/srv/tables,…`. It needs "
         "`pip install 'gantry-dicom[tables]'`; see [tables.md](howto/tables.md).",
         absent="none: such exports are refused",
+    )
+    bigquery_projects: tuple[BigQueryPlace, ...] = setting(
+        (),
+        readers.BIGQUERY_PROJECTS,
+        "Projects of BigQuery itself that exports of metadata may write to, where bigquery names no directory.",
+        '[{project = "my-project"}]',
+        more="In the environment as JSON. It needs `pip install 'gantry-dicom[bigquery]'`; see "
+        "[tables.md](howto/tables.md#bigquery-itself).",
+        absent="none",
     )
     layout: str = setting(
         "segments",

@@ -18,6 +18,7 @@ from gantry.iam.policies import check_member
 from gantry.notifications.topics import TopicRule
 from gantry.resources import BlobStorageClass
 from gantry.settings.setting import Reader
+from gantry.storage.bigquery.places import BigQueryPlace
 from gantry.storage.bucket_rules import BucketRule
 from gantry.storage.remote_buckets import RemoteBuckets, require_effect
 from gantry.storage.uris import StorageUri
@@ -243,17 +244,23 @@ _KINDS = "user:EMAIL, serviceAccount:EMAIL, group:NAME or domain:DOMAIN"
 MEMBERS = list_of(f"a list of members, each {_KINDS}", _is_member, metavar="MEMBERS")
 
 
-def _read_topics(value: Any) -> tuple[TopicRule, ...]:
-    entries = json.loads(value) if isinstance(value, str) else value
-    if not isinstance(entries, list):
-        raise TypeError
-    return tuple(TopicRule.parse(entry) for entry in entries)
+def _list_of_tables(parse: Callable[[Any], object]) -> Reader:
+    """``parse`` raises InvalidArgument, which names the fault."""
+
+    def read(value: Any) -> tuple[object, ...]:
+        entries = json.loads(value) if isinstance(value, str) else value
+        if not isinstance(entries, list):
+            raise TypeError
+        return tuple(map(parse, entries))
+
+    return Reader("a list of tables; in the environment as JSON", read)
 
 
 ROLES = Reader("a table of roles, each with a list of permissions, in the settings file", _read_roles)
 RULES = Reader("a list of tables in the settings file", _read_rules)
 REMOTE_BUCKETS = Reader("a list of tables in the settings file", _read_remote_buckets)
-TOPICS = Reader("a list of tables; in the environment as JSON", _read_topics)
+BIGQUERY_PROJECTS = _list_of_tables(BigQueryPlace.parse)
+TOPICS = _list_of_tables(TopicRule.parse)
 BLOBS = text_that(
     "the address of a bucket, s3://NAME, or of a part of one, s3://NAME/PREFIX, with a prefix of letters, digits, "
     "-, _, = and . between single slashes",

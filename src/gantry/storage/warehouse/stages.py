@@ -103,12 +103,14 @@ def remove_uncommitted(directory: Path, kept: str) -> None:
             os.unlink(entry.path)
 
 
-def cut_files(stages: Iterable[Stage], first: int = 0) -> Iterator[TableFile]:
-    """The Parquet files that are made of stages, numbered from ``first`` on."""
+def cut_files(
+    stages: Iterable[Stage], first: int = 0, most_rows: int = MAX_ROWS, most_bytes: int = MAX_BYTES
+) -> Iterator[TableFile]:
+    """The files that are made of stages, numbered from ``first`` on."""
     group: list[Stage] = []
     for stage in stages:
         rows, size = sum(each.rows for each in group), sum(each.size for each in group)
-        if group and (rows + stage.rows > MAX_ROWS or size + stage.size > MAX_BYTES):
+        if group and (rows + stage.rows > most_rows or size + stage.size > most_bytes):
             yield _make_file(first, group)
             first, group = first + 1, []
         group.append(stage)

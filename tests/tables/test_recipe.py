@@ -13,7 +13,7 @@ from tests.support.dicom import make_instance
 from tests.support.gantry import Gantry
 from tests.support.missing import not_tested
 from tests.support.server import counts
-from tests.tables.warehouse import Tables, export
+from tests.tables.warehouse import Tables, destination, export
 
 pytestmark = pytest.mark.slow
 
@@ -92,13 +92,18 @@ def test_a_corpus_has_all_its_rows(gantry: Gantry, tables: Tables, schema: str) 
             assert (found["0020000D"]["Value"], found["00080018"]["Value"]) == ([study], [sop]) and series
 
 
+@pytest.mark.long
+@pytest.mark.timeout(1200)
 def test_twenty_thousand_instances(gantry: Gantry, tables: Tables) -> None:
     for number in range(20_000):
         study, series = number // 500, number // 100
         data = make_instance(f"1.{study}", f"1.{series}.1", f"1.8.{number}")
         gantry.put(gantry.bucket, f"{study}/{number}.dcm", data)
-    assert counts(gantry.import_("**")) == (20_000, 0)
-    assert counts(export(gantry, tables.uri(gantry))) == (20_000, 0)
+    done = gantry.wait(gantry.server.import_(gantry.store, f"gs://{gantry.bucket}/**"), seconds=500)
+    assert counts(done) == (20_000, 0)
+    body = destination(tables.uri(gantry))
+    name = gantry.call("POST", f"v1/{gantry.store}:export", json=body)["name"]
+    assert counts(gantry.wait(name, seconds=500)) == (20_000, 0)
     assert tables.query(gantry, columns="count(*), count(DISTINCT SOPInstanceUID)") == [(20_000, 20_000)]
     assert 2 <= len(list((tables.base(gantry) / "t").iterdir())) < 20
     assert tables.left(gantry) == []

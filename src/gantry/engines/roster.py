@@ -70,7 +70,8 @@ class Roster:
         return new
 
     def lose(self, remote: Remote, error: Exception) -> None:
-        self._remotes.pop(remote.name, None)
+        if self._remotes.get(remote.name) is remote:
+            del self._remotes[remote.name]
         remote.lose(error)
         if remote.said is not None and not remote.is_refused:
             logger.info("worker %s on %s of %s has left", remote.name, remote.said.host, self._engine)

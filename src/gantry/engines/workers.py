@@ -328,6 +328,7 @@ class EngineWorkers(Workers):
             except Lost:
                 losses += 1
                 logger.warning("worker %s was lost with a call", remote.name)
+                self._roster.lose(remote, Lost())  # until it answers again
                 continue
             finally:
                 call.remote = None

@@ -1,0 +1,87 @@
+"""A process with the client of Ray, for a server or for ``gantry worker``: see ``ray_client``."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import pickle
+import sys
+from asyncio.subprocess import DEVNULL, PIPE, Process
+from contextlib import suppress
+from typing import Any
+
+from gantry.engines.addresses import Engine
+from gantry.engines.frames import pack, receive
+from gantry.engines.links import Away, Lost
+
+PREFIX = "gantry-worker-"
+"""Names of Gantry's actors begin so; those of others are never asked."""
+
+_GONE = "the connection is lost"
+_ENV = {"RAY_CLIENT_RECONNECT_GRACE_PERIOD": "0"}
+"""Unless the environment has others. Its process on the head ends with the client: a new one asks anew."""
+
+
+async def start(engine: Engine) -> RayProcess:
+    """One that is connected. Raises Away."""
+    command = (sys.executable, "-m", "gantry.engines.ray_client")
+    made = RayProcess(
+        await asyncio.create_subprocess_exec(*command, stdin=PIPE, stdout=PIPE, stderr=DEVNULL, env=_ENV | os.environ)
+    )
+    try:
+        await made.ask("connect", engine.host, engine.port)
+    except BaseException:
+        await made.close()
+        raise
+    return made
+
+
+class RayProcess:
+    """Used by one event loop."""
+
+    def __init__(self, process: Process) -> None:
+        self._process = process
+        self._asked: dict[int, asyncio.Future[Any]] = {}
+        self._count, self._is_gone = 0, False
+        self._listening = asyncio.ensure_future(self._listen())
+
+    async def ask(self, name: str, *values: Any) -> Any:
+        """The answer of a function of ``ray_client``. Raises Away, Lost."""
+        if self._is_gone:
+            raise Away(_GONE)
+        self._count += 1
+        number = self._count
+        answer = self._asked[number] = asyncio.get_running_loop().create_future()
+        try:
+            await self._send(pickle.dumps((number, name, values), pickle.HIGHEST_PROTOCOL))
+            found = await answer
+        except ConnectionError:
+            raise Away(_GONE) from None
+        finally:
+            del self._asked[number]
+        if isinstance(found, Away | Lost):
+            raise found
+        return found
+
+    async def _send(self, message: bytes) -> None:
+        if self._process.stdin is not None:
+            self._process.stdin.write(pack(message))
+            await self._process.stdin.drain()
+
+    async def _listen(self) -> None:
+        with suppress(EOFError, ConnectionError):
+            while self._process.stdout is not None:
+                number, value = pickle.loads(await receive(self._process.stdout))  # noqa: S301 - of this program
+                answer = self._asked.get(number)
+                if answer is not None and not answer.done():
+                    answer.set_result(value)
+        self._is_gone = True
+        for answer in self._asked.values():
+            if not answer.done():
+                answer.set_result(Away(_GONE))
+
+    async def close(self) -> None:
+        with suppress(ProcessLookupError):
+            self._process.kill()
+        await self._listening
+        await self._process.wait()

@@ -1,0 +1,40 @@
+"""Ray as executor: the suite. What its workers, its head and their machines may do: test_ray_losses.py."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from gantry.engines import roster
+from gantry.worker_calls import Workers
+from tests.seams.executor_suite import ExecutorSuite
+from tests.support.engines import close, reach
+from tests.support.ray_cluster import RayCluster, ray_cluster
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RayCluster]:
+    with ray_cluster(tmp_path_factory.mktemp("ray")) as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def connected(cluster: RayCluster) -> Iterator[Workers]:
+    with pytest.MonkeyPatch.context() as patience:
+        patience.setattr(roster, "NO_WORKER_SECONDS", 120)
+        executor = reach(cluster)
+        assert executor.submit(int, "1").result(120) == 1
+        yield executor
+        close(executor)
+
+
+@pytest.fixture
+def executor(connected: Workers) -> Workers:
+    return connected
+
+
+class TestRay(ExecutorSuite):
+    pass

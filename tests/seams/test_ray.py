@@ -12,7 +12,7 @@ from tests.seams.executor_suite import ExecutorSuite
 from tests.support.engines import close, reach
 from tests.support.ray_cluster import RayCluster, ray_cluster
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 
 @pytest.fixture(scope="module")
@@ -24,9 +24,9 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RayCluster]:
 @pytest.fixture(scope="module")
 def connected(cluster: RayCluster) -> Iterator[Workers]:
     with pytest.MonkeyPatch.context() as patience:
-        patience.setattr(roster, "NO_WORKER_SECONDS", 120)
+        patience.setattr(roster, "NO_WORKER_SECONDS", 240)
         executor = reach(cluster)
-        assert executor.submit(int, "1").result(120) == 1
+        assert executor.submit(int, "1").result(240) == 1
         yield executor
         close(executor)
 

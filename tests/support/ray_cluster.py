@@ -10,22 +10,36 @@ import socket
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from importlib.util import find_spec
 from pathlib import Path
+from unittest.mock import patch
 
 from tests.support.engines import EngineCluster, free_port
 from tests.support.missing import not_tested
 
 _START = "from ray.scripts.scripts import main; main()"
+_LEAN = Path(__file__).with_name("lean")
 _MARK = "GANTRY_TEST_HEAD"
 _SETTINGS = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_enable_metrics_collection": "0",
     "RAY_agent_register_timeout_ms": "300000",  # where its agent is late the node ends itself
 }
-_HEAD = ("--num-cpus", "0", "--num-gpus", "0", "--object-store-memory", "100000000", "--include-dashboard", "false")
-_READY_SECONDS = 120
+_HEAD = (
+    "--num-cpus",
+    "0",
+    "--num-gpus",
+    "0",
+    "--object-store-memory",
+    "100000000",
+    "--include-dashboard",
+    "false",
+    "--include-log-monitor",
+    "false",
+)
+_ACTOR = b"ray::WorkerActor"
+_READY_SECONDS = 240
 _FOREIGN = """
 import ray, time
 ray.init("{address}", namespace="gantry", log_to_driver=False)
@@ -48,6 +62,7 @@ class RayCluster(EngineCluster):
         self.port, self._head_port = free_port(), free_port()
         super().__init__(home, f"ray://127.0.0.1:{self.port}", settings)
         self._mark = secrets.token_hex(8)
+        self._marked = f"{_MARK}={self._mark}"
         self._homes: list[str] = []
 
     def start_scheduler(self) -> None:
@@ -65,12 +80,16 @@ class RayCluster(EngineCluster):
         """Actors in the same namespace that are none of Gantry's, one by a name that could be."""
         self.workers.append(self._start(("-c", _FOREIGN.format(address=self.executor))))
 
+    def find_actors(self) -> list[int]:
+        """The processes of the actors of workers."""
+        return [each for each in _find_marked(self._marked) if _ACTOR in Path(f"/proc/{each}/cmdline").read_bytes()]
+
     def kill_scheduler(self) -> None:
         """And its node, as if the machine died."""
         if self.scheduler is None:
             return
         super().kill_scheduler()
-        while pids := _find_marked(f"{_MARK}={self._mark}"):
+        while pids := _find_marked(self._marked):
             for pid in pids:
                 with suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
@@ -99,11 +118,9 @@ def _find_marked(mark: str) -> list[int]:
 def ray_cluster(
     home: Path, workers: int = 1, processes: int = 2, settings: Mapping[str, str] | None = None
 ) -> Iterator[RayCluster]:
-    cluster = RayCluster(home, settings)
-    try:
+    path = os.pathsep.join([str(_LEAN), os.environ.get("PYTHONPATH", "")])
+    with patch.dict(os.environ, PYTHONPATH=path), closing(RayCluster(home, settings)) as cluster:
         cluster.start_scheduler()
         for _ in range(workers):
             cluster.start_worker(processes)
         yield cluster
-    finally:
-        cluster.close()

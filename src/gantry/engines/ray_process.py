@@ -18,12 +18,14 @@ PREFIX = "gantry-worker-"
 """Names of Gantry's actors begin so; those of others are never asked."""
 
 _GONE = "the connection is lost"
+_REACH_SECONDS = 5.0
 _ENV = {"RAY_CLIENT_RECONNECT_GRACE_PERIOD": "0"}
 """Unless the environment has others. Its process on the head ends with the client: a new one asks anew."""
 
 
 async def start(engine: Engine) -> RayProcess:
     """One that is connected. Raises Away."""
+    await _require_head(engine)
     command = (sys.executable, "-m", "gantry.engines.ray_client")
     made = RayProcess(
         await asyncio.create_subprocess_exec(*command, stdin=PIPE, stdout=PIPE, stderr=DEVNULL, env=_ENV | os.environ)
@@ -34,6 +36,16 @@ async def start(engine: Engine) -> RayProcess:
         await made.close()
         raise
     return made
+
+
+async def _require_head(engine: Engine) -> None:
+    """Before anything is started for it. Raises Away."""
+    try:
+        opening = asyncio.open_connection(engine.host.strip("[]"), engine.port)
+        _, writer = await asyncio.wait_for(opening, _REACH_SECONDS)
+    except (OSError, TimeoutError):
+        raise Away("it does not answer") from None
+    writer.close()
 
 
 class RayProcess:

@@ -41,11 +41,16 @@ async def _work(calls: LocalCalls, engine: Engine, path: Path) -> None:
     stopping = asyncio.ensure_future(stop.wait())
     desk = Desk(calls)
     server = await asyncio.start_unix_server(desk.receive, path)
+    logger.info("looking for the head %s", engine.scheduler)
+    said = ""
     while not stop.is_set():
         try:
             await _serve(desk, calls, engine, path, stopping)
+            said = ""
         except (Away, TimeoutError) as error:
-            logger.warning("the head %s cannot be used now: %s", engine.scheduler, str(error) or "it does not answer")
+            said, before = str(error) or "it does not answer", said
+            if said != before:
+                logger.warning("the head %s cannot be used now: %s; trying again", engine.scheduler, said)
         desk.dismiss()
         calls.end_all()  # nobody can take their outcomes
         await asyncio.wait({stopping}, timeout=_PAUSE_SECONDS)
@@ -55,7 +60,6 @@ async def _work(calls: LocalCalls, engine: Engine, path: Path) -> None:
 
 async def _serve(desk: Desk, calls: LocalCalls, engine: Engine, path: Path, stopping: asyncio.Future[Any]) -> None:
     """Until the actor is gone, or until this process is to stop. Raises Away, TimeoutError."""
-    logger.info("looking for the head %s", engine.scheduler)
     name = desk.expect()
     joining = asyncio.ensure_future(asyncio.wait_for(_join(engine, name, path), _JOIN_SECONDS))
     await asyncio.wait({joining, stopping}, return_when=asyncio.FIRST_COMPLETED)

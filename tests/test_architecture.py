@@ -100,7 +100,10 @@ ALLOWED = {
 # The version of Gantry is written into files, and compared with that of workers.
 EXCEPTIONS = {
     (name, "", "__version__")
-    for name in ("dicom.file_meta", *(f"engines.{each}" for each in ("dask_tasks", "dask_worker", "local_calls")))
+    for name in (
+        "dicom.file_meta",
+        *(f"engines.{each}" for each in ("dask_worker", "local_calls", "ray_desk", "ray_worker")),
+    )
 } | {(f"engines.{name}", "", "__version__") for name in ("roster", "workers")}
 ADAPTERS = {
     "SqlIndex": "index.sql",
@@ -124,11 +127,13 @@ NEED_EXTRAS = {
     *(f"storage.remote.azure{part}" for part in ("", "_credentials", "_digests", "_requests", "_tokens")),
     *(f"access.{name}" for name in ("endpoint", "issuer", "oidc", "service_accounts", "sign_in", "signed_tokens")),
     *(f"engines.dask_{part}" for part in ("link", "worker")),
+    "engines.ray_client",
     *("index.postgresql", "index.postgresql_locks", "index.postgresql_reading"),
 }
 EXTRAS = (
     "dask",
     "distributed",
+    "ray",
     "psycopg",
     "obstore",
     "boto3",

@@ -17,7 +17,6 @@ from gantry.worker_calls import Call, WorkerDied, Workers
 from tests.seams import calls
 from tests.support.engines import EngineCluster, close, reach
 
-
 _WAIT_SECONDS = 240  # a scheduler that starts again may take a minute on a busy machine
 
 

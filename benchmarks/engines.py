@@ -2,7 +2,8 @@
 
 A scheduler of Dask or a head of Ray, workers of one process each, and a bucket of S3 in memory whose every request
 takes some time, all on this machine. Each process has few requests in flight, so that a worker waits for the bucket and
-not for a processor, as workers on machines of their own do. Beside them, in the same turns, the process pool of the server.
+not for a processor, as workers on machines of their own do. Beside them, in the same turns, the process pool of the
+server.
 """
 
 from __future__ import annotations

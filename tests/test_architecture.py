@@ -98,13 +98,10 @@ ALLOWED = {
     "entry points": tuple(LAYERS),
 }
 # The version of Gantry is written into files, and compared with that of workers.
-EXCEPTIONS = {
-    (name, "", "__version__")
-    for name in (
-        "dicom.file_meta",
-        *(f"engines.{each}" for each in ("dask_worker", "local_calls", "ray_desk", "ray_worker")),
-    )
-} | {(f"engines.{name}", "", "__version__") for name in ("roster", "workers")}
+EXCEPTIONS = {("dicom.file_meta", "", "__version__")} | {
+    (f"engines.{name}", "", "__version__")
+    for name in ("dask_worker", "local_calls", "ray_desk", "ray_worker", "roster", "workers")
+}
 ADAPTERS = {
     "SqlIndex": "index.sql",
     "LocalBlobStore": "storage.local",

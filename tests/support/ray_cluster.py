@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import secrets
 import shutil
 import signal
 import socket
@@ -20,7 +19,6 @@ from tests.support.missing import not_tested
 
 _START = "from ray.scripts.scripts import main; main()"
 _LEAN = Path(__file__).with_name("lean")
-_MARK = "GANTRY_TEST_HEAD"
 _SETTINGS = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_enable_metrics_collection": "0",
@@ -61,8 +59,6 @@ class RayCluster(EngineCluster):
             not_tested("Ray is not installed")
         self.port, self._head_port = free_port(), free_port()
         super().__init__(home, f"ray://127.0.0.1:{self.port}", settings)
-        self._mark = secrets.token_hex(8)
-        self._marked = f"{_MARK}={self._mark}"
         self._homes: list[str] = []
 
     def start_scheduler(self) -> None:
@@ -70,7 +66,7 @@ class RayCluster(EngineCluster):
         self._homes.append(tempfile.mkdtemp(prefix="ray"))  # names of its sockets are short
         ports = ("--port", str(self._head_port), "--ray-client-server-port", str(self.port))
         command = ("-c", _START, "start", "--head", "--block", *ports, *_HEAD, "--temp-dir", self._homes[-1])
-        self.scheduler = self._start(command, _SETTINGS | {_MARK: self._mark})
+        self.scheduler = self._start(command, _SETTINGS, ("setsid",))
         deadline = time.monotonic() + _READY_SECONDS
         while not _answers(self.port):
             assert time.monotonic() < deadline
@@ -82,18 +78,26 @@ class RayCluster(EngineCluster):
 
     def find_actors(self) -> list[int]:
         """The processes of the actors of workers."""
-        return [each for each in _find_marked(self._marked) if _ACTOR in Path(f"/proc/{each}/cmdline").read_bytes()]
+        return [pid for pid, command in self._list_processes() if command.startswith(_ACTOR)]
+
+    def _list_processes(self) -> list[tuple[int, bytes]]:
+        """Those of the head and its node with their command lines. Those that have ended have none."""
+        found = []
+        for each in Path("/proc").glob("[0-9]*"):
+            with suppress(OSError):
+                if self.scheduler is not None and _read_session(each) == self.scheduler.pid:
+                    found.append((int(each.name), (each / "cmdline").read_bytes()))
+        return [(pid, command) for pid, command in found if command]
 
     def kill_scheduler(self) -> None:
         """And its node, as if the machine died."""
         if self.scheduler is None:
             return
-        super().kill_scheduler()
-        while pids := _find_marked(self._marked):
-            for pid in pids:
+        while found := self._list_processes():
+            for pid, _ in found:
                 with suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
-            time.sleep(0.05)
+            self.scheduler.poll()
         shutil.rmtree(self._homes.pop(), ignore_errors=True)
         self.scheduler = None
 
@@ -104,14 +108,9 @@ def _answers(port: int) -> bool:
     return False
 
 
-def _find_marked(mark: str) -> list[int]:
-    """Processes whose environment has it; those that have ended have none."""
-    found = []
-    for each in Path("/proc").glob("[0-9]*"):
-        with suppress(OSError):
-            if mark.encode() in (each / "environ").read_bytes().split(b"\0"):
-                found.append(int(each.name))
-    return found
+def _read_session(process: Path) -> int:
+    """The session that it belongs to: proc(5), field 6 of stat."""
+    return int((process / "stat").read_text().rpartition(")")[2].split()[3])
 
 
 @contextmanager
@@ -119,7 +118,8 @@ def ray_cluster(
     home: Path, workers: int = 1, processes: int = 2, settings: Mapping[str, str] | None = None
 ) -> Iterator[RayCluster]:
     path = os.pathsep.join([str(_LEAN), os.environ.get("PYTHONPATH", "")])
-    with patch.dict(os.environ, PYTHONPATH=path), closing(RayCluster(home, settings)) as cluster:
+    mode = os.environ.get("RAY_AUTH_MODE", "disabled")  # whatever the home of the user has
+    with patch.dict(os.environ, PYTHONPATH=path, RAY_AUTH_MODE=mode), closing(RayCluster(home, settings)) as cluster:
         cluster.start_scheduler()
         for _ in range(workers):
             cluster.start_worker(processes)

@@ -8,6 +8,7 @@ import pickle
 import sys
 from asyncio.subprocess import DEVNULL, PIPE, Process
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 from gantry.engines.addresses import Engine
@@ -19,8 +20,11 @@ PREFIX = "gantry-worker-"
 
 _GONE = "the connection is lost"
 _REACH_SECONDS = 5.0
-_ENV = {"RAY_CLIENT_RECONNECT_GRACE_PERIOD": "0"}
-"""Unless the environment has others. Its process on the head ends with the client: a new one asks anew."""
+_ENV = {"RAY_CLIENT_RECONNECT_GRACE_PERIOD": "0", "RAY_ENABLE_AUTO_CONNECT": "0"}
+"""The process on the head that Ray has for a client ends with it: a new one asks anew. And Ray would start a cluster on
+this machine where a question finds none."""
+_MODE, _TOKENS = "RAY_AUTH_MODE", ("RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH")
+_TOKEN_FILE = Path("~/.ray/auth_token")
 
 
 async def start(engine: Engine) -> RayProcess:
@@ -28,7 +32,13 @@ async def start(engine: Engine) -> RayProcess:
     await _require_head(engine)
     command = (sys.executable, "-m", "gantry.engines.ray_client")
     made = RayProcess(
-        await asyncio.create_subprocess_exec(*command, stdin=PIPE, stdout=PIPE, stderr=DEVNULL, env=_ENV | os.environ)
+        await asyncio.create_subprocess_exec(
+            *command,
+            stdin=PIPE,
+            stdout=PIPE,
+            stderr=DEVNULL,
+            env=os.environ | _ENV | _find_mode(),
+        )
     )
     try:
         await made.ask("connect", engine.host, engine.port)
@@ -46,6 +56,12 @@ async def _require_head(engine: Engine) -> None:
     except (OSError, TimeoutError):
         raise Away("it does not answer") from None
     writer.close()
+
+
+def _find_mode() -> dict[str, str]:
+    """As `ray start` does: a token is sent where there is one, unless the environment says otherwise."""
+    has_token = any(map(os.environ.get, _TOKENS)) or _TOKEN_FILE.expanduser().exists()
+    return {_MODE: "token"} if has_token and _MODE not in os.environ else {}
 
 
 class RayProcess:

@@ -324,11 +324,12 @@ class EngineWorkers(Workers):
                 call.give_to(remote)
                 answer = await self._run_at(remote, call)
             except Away:
+                remote.is_doubtful = True
                 continue
             except Lost:
                 losses += 1
                 logger.warning("worker %s was lost with a call", remote.name)
-                self._roster.lose(remote, Lost())  # until it answers again
+                remote.is_doubtful = True
                 continue
             finally:
                 call.remote = None

@@ -21,6 +21,7 @@ _START = "from ray.scripts.scripts import main; main()"
 _LEAN = Path(__file__).with_name("lean")
 _SETTINGS = {
     "RAY_USAGE_STATS_ENABLED": "0",
+    "GRPC_ENABLE_FORK_SUPPORT": "0",  # with it some processes for clients die as they start, and clients wait for 45 s
     "RAY_enable_metrics_collection": "0",
     "RAY_agent_register_timeout_ms": "300000",  # where its agent is late the node ends itself
 }

@@ -19,8 +19,8 @@ NO_WORKER_SECONDS = 10.0
 
 
 class Remote:
-    """One worker. ``gone`` has the error of all its calls, once it is lost. ``is_doubtful``: a call did not reach it, so it
-    gets none before it answers."""
+    """One worker. ``gone`` has the error of all its calls, once it is lost. ``is_doubtful``: a call did not reach it,
+    so it gets none before it answers."""
 
     def __init__(self, name: str) -> None:
         self.name = name

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
 
 import pytest
 
 from gantry.engines import roster
+from gantry.engines.links import Away
+from gantry.engines.ray_process import launch
 from gantry.worker_calls import Workers
 from tests.seams.executor_suite import ExecutorSuite
 from tests.support.engines import close, reach
@@ -38,3 +41,15 @@ def executor(connected: Workers) -> Workers:
 
 class TestRay(ExecutorSuite):
     pass
+
+
+def test_a_question_without_a_connection_starts_no_cluster_here(cluster: RayCluster) -> None:
+    async def ask() -> None:
+        process = await launch()
+        try:
+            with pytest.raises(Away):
+                await process.ask("list_workers")
+        finally:
+            await process.close()
+
+    asyncio.run(ask())

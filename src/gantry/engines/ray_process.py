@@ -30,22 +30,19 @@ _TOKEN_FILE = Path("~/.ray/auth_token")
 async def start(engine: Engine) -> RayProcess:
     """One that is connected. Raises Away."""
     await _require_head(engine)
-    command = (sys.executable, "-m", "gantry.engines.ray_client")
-    made = RayProcess(
-        await asyncio.create_subprocess_exec(
-            *command,
-            stdin=PIPE,
-            stdout=PIPE,
-            stderr=DEVNULL,
-            env=os.environ | _ENV | _find_mode(),
-        )
-    )
+    made = await launch()
     try:
         await made.ask("connect", engine.host, engine.port)
     except BaseException:
         await made.close()
         raise
     return made
+
+
+async def launch() -> RayProcess:
+    """One that is not connected."""
+    command, env = (sys.executable, "-m", "gantry.engines.ray_client"), os.environ | _ENV | _find_mode()
+    return RayProcess(await asyncio.create_subprocess_exec(*command, stdin=PIPE, stdout=PIPE, stderr=DEVNULL, env=env))
 
 
 async def _require_head(engine: Engine) -> None:

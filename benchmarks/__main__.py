@@ -4,7 +4,8 @@
 ``fairness`` small requests under pressure, ``hostile`` a mixed hostile load, ``pixels`` pictures and codecs on
 one core, ``scale`` imports, memory and uploads with a large index, ``buckets`` imports from and exports to S3,
 ``before`` imports and exports beside another version of the program, ``databases`` both databases, ``rows`` the index
-alone with many rows, ``engines`` workers of a distributed engine.
+alone with many rows, ``engines`` workers of a distributed engine, ``feed`` imports with the change feed and without,
+``tables`` exports of metadata.
 """
 
 from __future__ import annotations
@@ -33,8 +34,10 @@ _OTHERS = {
     "buckets": "buckets",
     "before": "beside",
     "databases": "databases",
+    "feed": "change_feed",
     "rows": "index_rows",
     "engines": "engines",
+    "tables": "tables",
 }
 BENCHMARKS = {"import": import_rounds, "export": export_rounds, "growth": growth_steps}
 

@@ -54,12 +54,12 @@ def _p50(service: Service, path: str, count: int) -> float:
     return run(Plan(service.web("bench"), paths, "application/dicom+json", 1, 3.0)).p50_ms
 
 
-def fill_index(data: Path, count: int, studies: int = 0) -> float:
+def fill_index(data: Path, count: int, studies: int = 0, database: str = "") -> float:
     """Write rows for ``count`` instances, a patient for each study; seconds. The blobs they name are not there.
 
-    ``studies`` 0: as many as have SERIES_PER_STUDY series each.
+    ``studies`` 0: as many as have SERIES_PER_STUDY series each. ``database``: its address, if it is not in ``data``.
     """
-    index = SqlIndex(f"sqlite:///{data / 'index.sqlite'}")
+    index = SqlIndex(database or f"sqlite:///{data / 'index.sqlite'}")
     try:
         store_id = index.resources.get_dicom_store(_STORE).id
         start = time.monotonic()

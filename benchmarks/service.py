@@ -47,8 +47,9 @@ class Service:
             )
         try:
             self._await_ready()
-            created = self._call("POST", f"/v1/{_DATASET.rpartition('/')[0]}?datasetId=bench", {})
-            self.wait(created["name"])
+            if self._client.get(f"/v1/{_DATASET}").status_code != 200:  # else it was there before
+                created = self._call("POST", f"/v1/{_DATASET.rpartition('/')[0]}?datasetId=bench", {})
+                self.wait(created["name"])
         except BaseException:
             self.__exit__(None, None, None)
             raise
@@ -93,6 +94,12 @@ class Service:
     def start_export(self, store: str, uri_prefix: str) -> str:
         """The name of the operation."""
         body = {"gcsDestination": {"uriPrefix": uri_prefix}}
+        return str(self._call("POST", f"/v1/{_DATASET}/dicomStores/{store}:export", body)["name"])
+
+    def start_table_export(self, store: str, uri: str, as_json: bool) -> str:
+        """The name of the operation, which overwrites the table."""
+        schema = {"schemaJson" if as_json else "schemaFlattened": {}}
+        body = {"bigqueryDestination": {"tableUri": uri, "writeDisposition": "WRITE_TRUNCATE", **schema}}
         return str(self._call("POST", f"/v1/{_DATASET}/dicomStores/{store}:export", body)["name"])
 
     def wait(self, name: str) -> Json:

@@ -30,7 +30,8 @@ LAYERS = {
             "header_packs",
         ),
         *("checkpoints", "checksums", "findings", "rests", "late_writes", "live_servers", "short_members"),
-        *("counters", "histogram", "json_patch", "json_text", "operation_state", "sizes", "whole_numbers"),
+        *("table_address", "table_schema"),
+        *("counters", "events", "histogram", "json_patch", "json_text", "operation_state", "sizes", "whole_numbers"),
         *("storage.uris", "storage.extents", "dicom.forms", "iam."),
     ),
     "ports": (
@@ -44,11 +45,13 @@ LAYERS = {
             "calls_ahead",
             "calls_that_hang",
             "index_protocols.",
+            "notices",
             "pauses",
+            "request_times",
         ),
-        *("durable_files", "system_errors"),
+        *("durable_files", "system_errors", "table_seams"),
     ),
-    "dicom": ("dicom.",),
+    "dicom": ("dicom.", "tables."),
     "services": (
         *("ingest", "containment", "describing", "stored_bytes", "healing"),
         *("operations.", "studies.", "checking."),
@@ -57,6 +60,7 @@ LAYERS = {
     "index": ("index.",),
     "executors": ("executors", "engines."),
     "access": ("access.",),
+    "notifications": ("notifications.",),
     "api": ("api.",),
     "console": ("console.",),
     "entry points": (
@@ -73,12 +77,14 @@ LAYERS = {
         "closing",
         "connections",
         "heaps",
+        "notification_wiring",
         "listening",
         "metrics.",
         "server",
         "demo",
         "generation_checks",
         "generations",
+        "table_wiring",
         "client.",
         "settings.",
     ),
@@ -93,6 +99,7 @@ ALLOWED = {
     "index": ("domain", "ports"),
     "executors": ("domain", "ports"),
     "access": ("domain", "ports"),
+    "notifications": ("domain", "ports"),
     "api": ("domain", "ports", "services"),
     "console": ("domain", "ports", "dicom", "services", "api"),
     "entry points": tuple(LAYERS),
@@ -125,12 +132,15 @@ NEED_EXTRAS = {
     *(f"access.{name}" for name in ("endpoint", "issuer", "oidc", "service_accounts", "sign_in", "signed_tokens")),
     *(f"engines.dask_{part}" for part in ("link", "worker")),
     "engines.ray_client",
+    *(f"storage.warehouse.{name}" for name in ("parquet", "views")),
+    *(f"storage.bigquery.{name}" for name in ("bigquery_table", "clients", "errors", "schema")),
     *("index.postgresql", "index.postgresql_locks", "index.postgresql_reading"),
 }
 EXTRAS = (
     "dask",
     "distributed",
     "ray",
+    "duckdb",
     "psycopg",
     "obstore",
     "boto3",
@@ -151,7 +161,19 @@ CYCLES: set[frozenset[str]] = set()
 PURE = {
     *("__future__", "abc", "base64", "collections", "contextlib", "dataclasses", "datetime", "enum", "functools"),
     *("bisect", "hashlib", "operator"),
-    *("itertools", "json", "math", "re", "struct", "types", "typing", "unicodedata", "urllib.parse", "zstandard"),
+    *(
+        "itertools",
+        "json",
+        "math",
+        "re",
+        "struct",
+        "types",
+        "typing",
+        "unicodedata",
+        "urllib.parse",
+        "zlib",
+        "zstandard",
+    ),
 }
 
 
@@ -292,14 +314,14 @@ def test_only_the_index_uses_sql() -> None:
 
 
 def test_only_api_console_and_entry_points_use_http() -> None:
-    """Also ``access``, which fetches keys and tokens of issuers."""
+    """Also ``access``, which fetches keys and tokens of issuers, and ``notifications``, which posts messages."""
     libraries = ("starlette", "uvicorn", "pydantic", "httpx")
     wrong = [
         str(found)
         for found in ALL
         if found.module.split(".")[0] in libraries
         and layer_of(found.importer) not in ("api", "console", "entry points")
-        and not (layer_of(found.importer) == "access" and found.module == "httpx")
+        and not (layer_of(found.importer) in ("access", "notifications") and found.module == "httpx")
     ]
     assert wrong == []
 

@@ -8,7 +8,7 @@ import os
 import secrets
 import socket
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
@@ -27,6 +27,7 @@ from gantry.index.sql import SqlIndex
 from gantry.index_wiring import IndexPlace
 from gantry.membership import Membership, SharedMembership, find_alive
 from gantry.names import DicomStoreName
+from gantry.notification_wiring import open_publisher
 from gantry.seams import MAIN, Blobs, Seams, StoreRecords
 from gantry.settings.directories import check_directories, require_usable
 from gantry.settings.groups import SQLITE
@@ -42,6 +43,7 @@ from gantry.storage.remote.place_files import NAME, PlaceFiles
 from gantry.storage.remote.store_names import CopiedStoreRecords
 from gantry.storage.store_records import LocalStoreRecords, read_records
 from gantry.system_errors import describe_os_error
+from gantry.table_wiring import open_warehouse
 
 logger = logging.getLogger(__name__)
 
@@ -270,6 +272,8 @@ def open_seams(settings: Settings, directory: DataDirectory) -> Seams:
             index.generations.begin_rebuilding(mark, *_find_numbers(blobs))
         find_others = partial(find_alive, index.servers)
         index.database.witness = join(index.generations, directory.places, str(directory.path), find_others)
+        if not directory.rebuilding:
+            _begin_feed(index, settings.changes_days > 0, find_others)
         members = _join(settings, directory, index)
     except BaseException:
         index.close()
@@ -295,12 +299,26 @@ def open_seams(settings: Settings, directory: DataDirectory) -> Seams:
         places=tuple(blobs),
         late_places=tuple(directory.places.remote if engine is None else blobs),
         retention_days=settings.retention_days,
+        changes_days=settings.changes_days,
         records=records,
         is_held=_make_hold(make_own_hold(directory, index), members.is_held),
         members=members,
+        warehouse=open_warehouse(settings, index.generations.get().mark),
         buckets=buckets.list,
         kind_of=buckets.kind_of,
+        publisher=open_publisher(settings),
     )
+
+
+def _begin_feed(index: SqlIndex, is_on: bool, find_others: Callable[[], Sequence[str]]) -> None:
+    """Raises FailedPrecondition where other servers would go on as before."""
+    if bool(index.feed.get_era()) != is_on and (others := find_others()) and bool(index.feed.get_era()) != is_on:
+        raise FailedPrecondition(
+            f"changes_days: there is {'no' if is_on else 'a'} change feed in the index, which other servers use "
+            f"({', '.join(others)}), and that cannot be changed while they run",
+            advice="give all servers the same changes_days; to turn the feed on or off, stop all of them first",
+        )
+    index.feed.begin(is_on)
 
 
 def _join(settings: Settings, directory: DataDirectory, index: SqlIndex) -> Membership:

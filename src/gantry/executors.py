@@ -28,6 +28,7 @@ from typing import Any
 from gantry.beats import beat, hear_beats
 from gantry.errors import NoWorker
 from gantry.pauses import keep_pauses_short
+from gantry.request_times import request_times
 from gantry.system_errors import describe_os_error
 from gantry.worker_calls import (
     Call,
@@ -276,7 +277,7 @@ class _Worker:
                 answer = pickle.loads(self._connection.recv_bytes())  # noqa: S301 - from our own child
                 self.began, self.heard = True, time.monotonic()
                 if isinstance(answer, tuple):
-                    return answer
+                    return open_answer(answer)
                 allowed = answer
         except (EOFError, OSError):
             raise WorkerDied("the worker process died") from None
@@ -320,15 +321,30 @@ def run_call(message: bytes) -> bytes:
         fn, args, kwargs = pickle.loads(message)  # noqa: S301 - from our own parent over a private socket
         _settle()
         beat(None)
-        return pickle.dumps((True, fn(*args, **kwargs)), pickle.HIGHEST_PROTOCOL)
+        return _pickle(True, fn(*args, **kwargs))
     except Exception as error:
         try:
-            return pickle.dumps((False, error), pickle.HIGHEST_PROTOCOL)
+            return _pickle(False, error)
         except Exception:
             logger.exception("the exception of a call cannot be pickled: %r", error)
-            return pickle.dumps(
-                (False, RuntimeError(f"a call failed with {type(error).__name__}")), pickle.HIGHEST_PROTOCOL
-            )
+            return _pickle(False, RuntimeError(f"a call failed with {type(error).__name__}"))
+
+
+def _pickle(ok: bool, value: Any) -> bytes:
+    """With the times of the requests to buckets that were made meanwhile."""
+    told = request_times.take()
+    try:
+        return pickle.dumps((ok, value, told), pickle.HIGHEST_PROTOCOL)
+    except Exception:
+        request_times.add(told)
+        raise
+
+
+def open_answer(answer: Any) -> tuple[bool, Any]:
+    """Whether a call succeeded, and its value or exception, of what ``run_call`` gave. Its times are counted here."""
+    ok, value, told = answer
+    request_times.add(told)
+    return ok, value
 
 
 @cache

@@ -19,6 +19,11 @@ class Histogram:
         self._counts[bisect_left(self._bounds, seconds)] += 1
         self._seconds += seconds
 
+    def add(self, other: Histogram) -> None:
+        """What another one with the same bounds has counted."""
+        self._counts = [mine + theirs for mine, theirs in zip(self._counts, other._counts, strict=True)]
+        self._seconds += other._seconds
+
     def read(self) -> tuple[list[tuple[str, int]], float]:
         """(upper end, how many took no longer) of each class, and the seconds of all. The last end is ``+Inf``."""
         ends = [*map(str, self._bounds), "+Inf"]

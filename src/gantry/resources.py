@@ -419,7 +419,7 @@ class Operation:
     @property
     def subject(self) -> str:
         """The object that an error of the whole operation names: the address in its request, else its store."""
-        fields = ("uri", "uri_prefix", "filter_uri")
+        fields = ("uri", "uri_prefix", "table_uri", "filter_uri")
         return str(next((self.request[field] for field in fields if self.request.get(field)), self.store))
 
 

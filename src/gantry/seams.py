@@ -13,9 +13,11 @@ from gantry.errors import StatusError, Unavailable
 from gantry.index_protocols import Index
 from gantry.log_entries import LogEntry
 from gantry.membership import Membership
+from gantry.notices import NoPublisher, Notified, Publisher
 from gantry.resources import ObjectMeta, Operation, Uids
 from gantry.storage.extents import Entry
 from gantry.storage.uris import BucketKind
+from gantry.table_seams import NO_WAREHOUSE, Warehouse
 from gantry.worker_calls import Check, Window, Workers
 
 MAIN = "main"  # the place of every storage class that has no directory of its own
@@ -322,10 +324,12 @@ class Seams:
     ``executor`` runs the batches of operations, ``pixels`` the pixel work of requests.
     ``window`` is how many batches of an operation may run at a time. ``places`` are the first segments that keys in
     ``blobs`` may have: ``main``, and each storage class that has a directory of its own. ``retention_days`` is how long
-    finished operations are kept, 0 for ever. ``listener`` gets the entries of error logs once they are committed.
+    finished operations are kept, 0 for ever; ``changes_days`` how long the change feed keeps what happened, 0 where
+    there is none. ``listener`` gets the entries of error logs once they are committed.
     ``undeletable`` are garbage and deleted stores that could not be removed from the disk. ``left_lots`` are lots of
     uploads, and the numbers of their stores, that nobody uses any more and that could not be ended: they are swept.
-    ``members`` are the servers that share the index.
+    ``members`` are the servers that share the index. ``publisher`` sends messages about instances, ``notified`` counts
+    them. ``warehouse`` has the tables of metadata.
     ``late_places`` are those where a write may come that was given up (``late_writes``): buckets of a provider, or all.
     """
 
@@ -337,6 +341,7 @@ class Seams:
     window: Window
     places: tuple[str, ...] = (MAIN,)
     retention_days: int = 30
+    changes_days: int = 7
     listener: Callable[[Operation, Sequence[LogEntry]], None] | None = None
     buckets: Callable[[str, Literal["read", "write"]], Sequence[str]] = lambda dataset, right: ()
     kind_of: Callable[[str], BucketKind] = lambda address: BucketKind.DIRECTORY
@@ -346,6 +351,9 @@ class Seams:
     late_places: tuple[str, ...] = ()
     is_held: Callable[[], bool] = lambda: False
     members: Membership = field(default_factory=Membership)
+    warehouse: Warehouse = NO_WAREHOUSE
+    publisher: Publisher = field(default_factory=NoPublisher)
+    notified: Notified = field(default_factory=Notified)
 
     def place_of(self, storage_class: str) -> str:
         """The place for new bytes of a storage class."""

@@ -151,6 +151,7 @@ def _make_context(settings: Settings, gantry: Gantry, edge: Edge) -> Context:
         waiting=gantry.runner.find_waiting,
         allowed_origins=settings.allowed_origins,
         looks=readiness.make_looks(gantry.seams),
+        is_stopping=gantry.runner.is_stopping,
     )
 
 

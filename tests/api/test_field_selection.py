@@ -94,4 +94,4 @@ def test_what_is_not_implemented_says_first_what_to_do(gantry: Gantry, resource:
     assert refused(listed, "UNIMPLEMENTED")["message"].startswith("leave returnPartialSuccess out")
     body = {"bigqueryDestination": {"tableUri": "bq://p.d.t"}}
     export = gantry.request("POST", f"v1/{gantry.store}:export", json=body)
-    assert refused(export, "UNIMPLEMENTED")["message"].startswith("use gcsDestination")
+    assert "its setting bigquery can name a directory" in refused(export, "FAILED_PRECONDITION")["message"].lower()

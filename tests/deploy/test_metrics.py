@@ -21,7 +21,7 @@ DOCS = Path(__file__).parents[2] / "docs"
 PAGE = (DOCS / "howto" / "metrics.md").read_text(encoding="utf-8")
 FROM_INDEX = {
     *("gantry_index_look_seconds", "gantry_queue_unclaimed", "gantry_queue_claimed", "gantry_queue_oldest_seconds"),
-    "gantry_servers_live",
+    *("gantry_servers_live", "gantry_changes_kept", "gantry_changes_oldest_seconds"),
 }
 _FAILED = 3
 
@@ -96,6 +96,14 @@ def test_what_was_done_is_counted_where_it_was_done(cluster: Cluster) -> None:
     assert "gantry_failures_total" not in scrape(web)
 
 
+def test_requests_to_buckets_are_counted_those_of_workers_too(cluster: Cluster) -> None:
+    runner, name = cluster.servers["runner"], "gantry_bucket_request_seconds"
+    asked = value(runner, f"{name}_count", provider="s3", outcome="answered")
+    assert asked and asked >= 20 + _FAILED  # each object is read by a worker
+    assert asked == value(runner, f"{name}_bucket", provider="s3", outcome="answered", le="+Inf")
+    assert value(runner, f"{name}_sum", provider="s3", outcome="answered")
+
+
 def test_the_role_and_who_is_alive(cluster: Cluster) -> None:
     for name, role in (("web", "replica"), ("runner", "runner")):
         samples = scrape(cluster.servers[name])
@@ -124,6 +132,7 @@ def test_what_nobody_has_claimed_is_the_queue(cluster: Cluster) -> None:
         assert value(web, "gantry_queue_unclaimed") == 0
     web.wait(name)
     assert value(web, "gantry_queue_claimed") == 0
+    assert value(runner, "gantry_bucket_request_seconds_count", provider="s3", outcome="failed")
 
 
 def test_a_database_that_is_away_takes_its_own_series_alone(cluster: Cluster) -> None:

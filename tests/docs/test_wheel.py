@@ -45,6 +45,8 @@ NEED_URLLIB3 = {
 NEED_PSYCOPG = {f"gantry.index.postgresql{part}" for part in ("", "_locks", "_reading")}
 _OTHERS = ("jwt", "cryptography", "botocore", "obstore", "google.auth", "urllib3", "psycopg", "dask", "ray")
 NEED_RAY = {"gantry.engines.ray_client"}
+NEED_DUCKDB = {f"gantry.storage.warehouse.{name}" for name in ("parquet", "views")}
+NEED_BIGQUERY = {f"gantry.storage.bigquery.{name}" for name in ("bigquery_table", "clients", "errors", "schema")}
 NEED_DASK = {f"gantry.engines.dask_{name}" for name in ("link", "worker")}
 NO_CODECS = "transcoding and rendering need codecs that are not installed: `pip install 'gantry-dicom[pixels]'`"
 _IMPORT_ALL = """
@@ -143,6 +145,8 @@ def test_only_pixels_signed_tokens_object_storage_postgresql_and_engines_need_an
         | dict.fromkeys(NEED_PSYCOPG, "psycopg")
         | dict.fromkeys(NEED_DASK, "dask")
         | dict.fromkeys(NEED_RAY, "ray")
+        | dict.fromkeys(NEED_DUCKDB, "duckdb")
+        | dict.fromkeys(NEED_BIGQUERY, "google")
     )
 
 

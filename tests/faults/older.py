@@ -57,7 +57,7 @@ INSERT INTO garbage VALUES ('main/1/7/9.dcm');
 """
 """In columns that every schema has."""
 
-REVISIONS = [f"{number:04d}" for number in range(1, 18)]
+REVISIONS = [f"{number:04d}" for number in range(1, 19)]
 """Every schema before the present one."""
 
 
@@ -77,6 +77,10 @@ def make_unmarked(path: Path) -> None:
             "account_key",
             "token_secret",
             "server",
+            "change_pack",
+            "delivery",
+            "change_start",
+            "change_feed",
         ):
             index.execute(f"DROP TABLE {table}")
         index.execute("DROP INDEX series_start")

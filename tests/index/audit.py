@@ -127,6 +127,16 @@ _ORPHANS = {
     "an entry of a log without its operation": f"SELECT seq FROM failure WHERE operation_id {_OF_NOTHING} operation)",
     "progress without its operation": f"SELECT time FROM progress WHERE operation_id {_OF_NOTHING} operation)",
     "a selection without its operation": f"SELECT series_id FROM selection WHERE operation_id {_OF_NOTHING} operation)",
+    "changes of a store that does not exist": "SELECT number FROM change_pack "
+    f"WHERE store_id {_OF_NOTHING} dicom_store)",
+    "a start of changes of a store that does not exist": "SELECT number FROM change_start "
+    f"WHERE store_id {_OF_NOTHING} dicom_store)",
+    "a deletion that nobody will tell wholly": "SELECT number FROM change_pack "
+    f"WHERE pending {_OF_NOTHING} dicom_store)",
+    "a number of changes that is missing": "SELECT a.number FROM change_pack a WHERE part = 0 AND number > 1 "
+    f"AND store_id {_ALIVE} AND NOT EXISTS (SELECT 1 FROM change_pack b WHERE b.store_id = a.store_id "
+    "AND b.number = a.number - 1) AND NOT EXISTS "
+    "(SELECT 1 FROM change_start c WHERE c.store_id = a.store_id AND c.number >= a.number - 1)",
     "a saved search without its store": f"SELECT name FROM saved_search WHERE store_id {_OF_NOTHING} dicom_store)",
 }
 

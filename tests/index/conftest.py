@@ -110,6 +110,7 @@ def postgresql_index(databases: Databases, shared_database: URL) -> Iterator[Sql
 def _open(url: str) -> Iterator[SqlIndex]:
     """Whatever a test does, all counts agree with the rows of instances."""
     opened = SqlIndex(url)
+    opened.feed.begin(is_on=True)
     try:
         yield opened
         with opened.database.read() as connection:

@@ -15,9 +15,11 @@ import pytest
 from sqlalchemy import event, func, select, update
 
 from gantry.errors import Aborted, AlreadyExists, Code, Status, StatusError
+from gantry.events import Action, Kind
 from gantry.header_packs import pack, unpack
+from gantry.index.all_tables import metadata
 from gantry.index.sql import SqlIndex
-from gantry.index.tables import instance, metadata
+from gantry.index.tables import instance
 from gantry.names import DatasetName, DicomStoreName, ResourcePath
 from gantry.resources import (
     Batch,
@@ -34,6 +36,7 @@ from gantry.resources import (
 )
 from gantry.storage.extents import Extent
 from tests.index.audit import audit, audit_headers, audit_orphans, audit_terms
+from tests.index.following import Following
 from tests.index.values import RUNNER, failed, item, said, selected
 
 DATASETS = [DatasetName("p", "l", name) for name in "ab"]
@@ -279,7 +282,7 @@ class Calls:
     def patch(self) -> None:
         store_id = self.store_id()
         for each in self._replacements(store_id)[:1]:
-            self.index.uploads.replace_instance(store_id, each)
+            self.index.uploads.replace_instance(store_id, each, Action.UPDATE)
 
     def stow(self) -> None:
         store_id = self.store_id()
@@ -334,6 +337,10 @@ class Calls:
     def expire(self) -> None:
         if self.random.random() < 0.3:
             self.index.retention.expire_operations(LATER, PIECE)
+
+    def expire_changes(self) -> None:
+        if self.random.random() < 0.3:
+            self.index.feed.expire(LATER, PIECE)
 
     def purge_operation(self) -> None:
         self.index.retention.purge_operation()
@@ -390,9 +397,11 @@ def run(index: SqlIndex, seed: int, call: Callable[[Calls], None]) -> Calls:
     calls = Calls(index, seed)
     calls.create_dataset()
     calls.create_store()
+    following = Following(index)
     for _ in range(STEPS):
         call(calls)
         check(index)
+        following.catch_up(calls.random.randrange(1, 6))
     return calls
 
 
@@ -401,7 +410,7 @@ def rows_left(index: SqlIndex) -> dict[str, int]:
         counts = {
             name: connection.execute(select(func.count()).select_from(table)).scalar_one()
             for name, table in metadata.tables.items()
-            if name != "generation"  # one row that says which index it is
+            if name not in ("generation", "change_feed")  # one row each, that says which index it is
         }
     return {name: count for name, count in counts.items() if count}
 
@@ -409,6 +418,32 @@ def rows_left(index: SqlIndex) -> dict[str, int]:
 def seeds(*numbers: int) -> list[Any]:
     """The first of some seeds, and the others for the slow run."""
     return [numbers[0], *(pytest.param(number, marks=pytest.mark.slow) for number in numbers[1:])]
+
+
+TOLD = (
+    *("import_batch", "stow", "put", "patch", "update_batch", "change_class", "compact", "create_operation", "claim"),
+    *("delete_instance", "delete_below", "purge_piece", "expire_changes", "sweep_blobs"),
+)
+
+
+@pytest.mark.parametrize("seed", seeds(0, 1, 2, 3))
+def test_everything_is_told_once_in_any_order(index: SqlIndex, seed: int) -> None:
+    """Stores stay; three of four calls change instances."""
+    calls, following = Calls(index, seed), Following(index)
+    calls.create_dataset()
+    calls.create_store()
+    for _ in range(STEPS):
+        with suppress(StatusError):
+            getattr(calls, calls.random.choice(TOLD))()
+        if calls.random.random() < 0.3:
+            following.catch_up(calls.random.randrange(1, 6))
+    while not index.garbage.purge_removed(PIECE):
+        pass
+    following.catch_up()
+    for store_id in index.segments.list_stores():
+        following.compare(store_id)
+    assert len(following.kinds) == len(Kind), "some kinds of events never came"
+    check(index)
 
 
 @pytest.mark.slow

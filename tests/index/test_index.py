@@ -209,7 +209,7 @@ class TestIndex:
         index.operations.commit_batch(index.operations.get_operation(other.name), RUNNER, Batch("a", (item(1),)))
         index.resources.delete_dicom_store(STORE)
         assert index.garbage.list_deleted_stores() == [operation.store_id]
-        assert [index.garbage.purge_store(operation.store_id, 2) for _ in range(6)] == [False] * 5 + [True]
+        assert [index.garbage.purge_store(operation.store_id, 2) for _ in range(7)] == [False] * 6 + [True]
         assert index.garbage.purge_store(operation.store_id, 2)
         index.garbage.forget_store(operation.store_id)
         assert index.garbage.list_deleted_stores() == []

@@ -16,10 +16,10 @@ from sqlalchemy.exc import OperationalError
 
 from gantry.errors import FailedPrecondition, Interrupted
 from gantry.index import postgresql, postgresql_locks
+from gantry.index.all_tables import metadata
 from gantry.index.opening import NO_DRIVER
 from gantry.index.refusals import OutcomeUnknown
 from gantry.index.sql import SqlIndex
-from gantry.index.tables import metadata
 from gantry.matching import search_key
 from gantry.resources import Batch, DicomStore, Method, Operation
 from tests.index.test_sqlite import COMPARED, is_declared

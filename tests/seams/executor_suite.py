@@ -5,14 +5,16 @@ from __future__ import annotations
 import os
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import wait
 from pathlib import Path
 
 import pytest
 
-from gantry.errors import InvalidArgument
+from gantry.errors import InvalidArgument, Unavailable
 from gantry.executors import NICENESS
+from gantry.request_times import request_times
 from gantry.storage.local import LocalBlobStore
 from gantry.worker_calls import (
     CallEnded,
@@ -22,6 +24,10 @@ from gantry.worker_calls import (
     end_calls,
 )
 from tests.seams import calls
+
+
+def _count_requests() -> Counter[str]:
+    return Counter({outcome: classes[-1][1] for (_, outcome), (classes, _) in request_times.read()})
 
 
 class ExecutorSuite:
@@ -124,6 +130,15 @@ class ExecutorSuite:
         """The bucket is pickled before it has looked for its directory."""
         (tmp_path / "a").write_bytes(b"12345")
         assert executor.submit(calls.read_object, LocalBlobStore(str(tmp_path)), "a").result(60) == b"12345"
+
+    def test_the_times_of_requests_to_buckets_come_back_with_each_outcome(self, executor: Workers) -> None:
+        before = _count_requests()
+        assert executor.submit(calls.ask_a_bucket, "some").result(60) == "some"
+        assert isinstance(executor.submit(calls.ask_a_bucket, "none").exception(60), Unavailable)
+        assert executor.submit(calls.ask_a_bucket, "odd").exception(60) is not None
+        assert _count_requests() - before == Counter({"answered": 2, "failed": 1})
+        assert executor.submit(calls.add, 1).result(60) == 1
+        assert _count_requests() - before == Counter({"answered": 2, "failed": 1})
 
     def test_calls_are_not_given_to_this_process(self, executor: Workers) -> None:
         assert executor.submit(os.getpid).result(60) != os.getpid()

@@ -10,3 +10,12 @@ def test_each_class_counts_what_took_no_longer() -> None:
     for seconds in (0.25, 0.5, 0.75, 4.0):
         made.observe(seconds)
     assert made.read() == ([("0.5", 2), ("1.0", 3), ("+Inf", 4)], 5.5)
+
+
+def test_what_another_one_has_counted_is_added() -> None:
+    made, other = Histogram((0.5, 1.0)), Histogram((0.5, 1.0))
+    made.observe(0.25)
+    other.observe(0.75)
+    other.observe(2.0)
+    made.add(other)
+    assert made.read() == ([("0.5", 1), ("1.0", 2), ("+Inf", 3)], 3.0)

@@ -23,7 +23,7 @@ from typing import Any
 
 from sqlalchemy import URL, Engine, NullPool, create_engine, make_url
 
-from gantry.index.tables import metadata
+from gantry.index.all_tables import metadata
 from tests.support.missing import not_tested
 
 VARIABLE = "GANTRY_TEST_PG_URL"

@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, suppress
 from dataclasses import replace
 from functools import partial
+from typing import Any
 
 from anyio import CancelScope
 from starlette.datastructures import Headers
@@ -25,6 +26,7 @@ from gantry.api.hosts import require_host
 from gantry.api.intake import Intake
 from gantry.api.lanes import SHORT, Lane, Lanes
 from gantry.api.method import ApiMethod, list_allowed
+from gantry.api.news import Lookout, NotYet
 from gantry.api.paths import segments_of
 from gantry.api.preconditions import apply_conditions, require_unconditional
 from gantry.api.responses import error_response, json_response
@@ -65,6 +67,7 @@ class App:
         self._pages, self._forms, self._instant = pages, forms, instant
         self._intake, self._lanes = Intake(context.pace), Lanes(context.seams.pixels.size)
         self._turns = Turns()
+        self._lookout = Lookout(context.seams.index.feed.find_news, context.is_stopping)
         self._origins = context.origins if context.access is None else None
         self._cross_origin = CrossOrigin(context.allowed_origins)
         route = partial(methods.route, strict=context.strict_search)
@@ -182,7 +185,12 @@ class App:
         handler, lane = visit.method.handler, _lane_of(visit.method)
         async with watch_client(visit.request):
             if not isinstance(handler, WebHandler):
-                return await self._lanes.run(lane, visit.run, _begin_json, visit.method, make_call)
+                work = self._lanes.run(lane, visit.run, _begin_json, visit.method, make_call)
+                answer: Response | NotYet = await work
+                while isinstance(answer, NotYet):
+                    await self._lookout.wait(self._lanes, answer)
+                    answer = await self._lanes.run(lane, visit.run, answer.again)
+                return answer
             begun = await self._lanes.run(lane, visit.run, _begin, handler, make_call)
             if isinstance(begun, Later):
                 begun = await self._lanes.run(begun.lane, visit.run, _begin_later, begun, visit.request.headers)
@@ -209,7 +217,7 @@ def _show(page: PageHandler, context: Context, request: Request) -> ASGIApp:
     return page(context, request)
 
 
-def _begin_json(method: ApiMethod, make_call: Callable[[], Call]) -> Response:
+def _begin_json(method: ApiMethod, make_call: Callable[[], Call]) -> Response | NotYet:
     require_client()
     call, handler = make_call(), method.handler
     if handler is None or isinstance(handler, WebHandler):
@@ -217,11 +225,18 @@ def _begin_json(method: ApiMethod, make_call: Callable[[], Call]) -> Response:
     return _answer_json(handler, call)
 
 
-def _answer_json(handler: Handler, call: Call) -> Response:
+def _answer_json(handler: Handler, call: Call) -> Response | NotYet:
+    return _write_json(call, partial(handler, call))
+
+
+def _write_json(call: Call, make: Callable[[], dict[str, Any] | NotYet]) -> Response | NotYet:
     """``fields`` and ``prettyPrint`` say how much of the answer, and how it is laid out (spec 1.3)."""
+    value = make()
+    if isinstance(value, NotYet):
+        return value._replace(again=partial(_write_json, call, value.again))
     wanted = parse_fields(call.query.get("fields", ""))
     is_pretty = call.query.get("prettyPrint", "").lower() not in ("false", "0")
-    return json_response(select(handler(call), wanted), pretty=is_pretty)
+    return json_response(select(value, wanted), pretty=is_pretty)
 
 
 def _unimplemented(method: ApiMethod) -> Unimplemented:

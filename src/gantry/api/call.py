@@ -18,6 +18,7 @@ from gantry.api.body import Body
 from gantry.api.forwarded import Proxies
 from gantry.api.intake import Pace
 from gantry.api.looking import Look
+from gantry.api.news import NotYet
 from gantry.api.origins import Origins
 from gantry.api.parameters import Pair, by_name, drop_system
 from gantry.errors import Code, NotAcceptable
@@ -85,7 +86,7 @@ class Context:
     written. ``most_operations`` of a project may run at a time, 0 for any number. ``pace`` is how fast clients must
     send a body; ``proxies`` are trusted to name their clients. ``accept_without_effect`` names the fields that are kept
     although nothing is done with them. Pages of ``allowed_origins`` may use the API from a browser. ``looks`` are what
-    ``/readyz`` looks at, by part.
+    ``/readyz`` looks at, by part. Where the server ``is_stopping``, nobody waits.
     """
 
     seams: Seams
@@ -107,6 +108,7 @@ class Context:
     waiting: Callable[[int], Waiting | None] = lambda number: None
     allowed_origins: tuple[str, ...] = ()
     looks: Mapping[str, Look] = field(default_factory=dict)
+    is_stopping: Callable[[], bool] = lambda: False
 
     @property
     def origins(self) -> Origins:
@@ -216,4 +218,4 @@ def _describe(offer: Offer) -> str:
     return text
 
 
-Handler = Callable[[Call], dict[str, Any]]
+Handler = Callable[[Call], dict[str, Any] | NotYet]

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any
 
 from gantry.errors import InvalidArgument
 
 WITHOUT_EFFECT = {
-    "notificationConfig": "no notifications would be sent",
-    "notificationConfigs": "no notifications would be sent",
+    "notificationConfig": "no notifications would be sent, because the setting topics does not name the topic",
+    "notificationConfigs": "no notifications would be sent, because the setting topics does not name the topic",
     "streamConfigs": "no metadata would be streamed to BigQuery",
     "encryptionSpec": "nothing would be encrypted with this key",
     "auditConfigs": "it would not change what the audit log holds",
@@ -17,10 +17,15 @@ WITHOUT_EFFECT = {
 """The names that the setting ``accept_without_effect`` may have, each with what would not happen."""
 
 
-def list_without_effect(store: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """The settings of a DICOM store, as the API shows it, that have no effect, each with what does not happen."""
-    kept = {name: store.get(name) for name in ("notificationConfigs", "streamConfigs")}
-    kept["notificationConfig"] = (store.get("notificationConfig") or {}).get("pubsubTopic")
+def list_without_effect(store: Mapping[str, Any], covers: Callable[[str], bool]) -> list[tuple[str, str]]:
+    """The settings of a DICOM store, as the API shows it, that have no effect, each with what does not happen.
+    ``covers`` says of a topic that messages are sent to it."""
+    topics = {
+        "notificationConfigs": [each.get("pubsubTopic") for each in store.get("notificationConfigs") or ()],
+        "notificationConfig": [(store.get("notificationConfig") or {}).get("pubsubTopic")],
+    }
+    kept = {name: not all(covers(each) for each in several if each) for name, several in topics.items()}
+    kept["streamConfigs"] = bool(store.get("streamConfigs"))
     return [(name, reason) for name, reason in WITHOUT_EFFECT.items() if kept.get(name)]
 
 

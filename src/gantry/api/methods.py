@@ -5,6 +5,7 @@ from __future__ import annotations
 from gantry.api import (
     bulk_parts,
     capabilities,
+    changes,
     iam,
     operations,
     pixel_parts,
@@ -139,6 +140,7 @@ def instead_of(method: ApiMethod) -> str:
 _CAPABILITIES = capabilities.make_handler(f"{_WEB}/", lambda: METHODS + OWN)
 _PROJECT, _DICOM_WEB = "resourcemanager.projects.", "healthcare.dicomStores.dicomWeb"
 OWN: tuple[ApiMethod, ...] = (
+    M("datasets.dicomStores.changeFeed", "GET", f"{_STORE}:changeFeed", f"{_DICOM_WEB}Read", changes.list_changes),
     *(
         M("retrieveThumbnail", "GET", f"{path}/thumbnail", f"{_DICOM_WEB}Read", rendering.render_thumbnail)
         for path in (_STUDY, _SERIES, _INSTANCE, f"{_INSTANCE}/frames/*")
@@ -169,8 +171,8 @@ OWN: tuple[ApiMethod, ...] = (
     M("projects.setIamPolicy", "POST", "projects/*:setIamPolicy", f"{_PROJECT}setIamPolicy", iam.set_policy, ("v1",)),
     M("projects.testIamPermissions", "POST", "projects/*:testIamPermissions", "", iam.test_permissions, ("v1",)),
 )
-"""Services of PS3.18 that the API does not have (§8.9, §9, §10.4.1.1.3 to .6); policies of projects, as in Resource
-Manager."""
+"""The change feed; services of PS3.18 that the API does not have (§8.9, §9, §10.4.1.1.3 to .6); policies of projects,
+as in Resource Manager."""
 
 SHOW_PAGE = M("gantry.showPage", "GET", "pages", "")
 SIGN_IN = M("gantry.signIn", "POST", "sign-in", "")

@@ -11,10 +11,11 @@ from gantry.api.destinations import check_destination_prefix
 from gantry.api.filters import parse_terms
 from gantry.api.messages import Json, enum_name, read_request
 from gantry.api.paging import read_page
-from gantry.api.stream_configs import check_destination
+from gantry.api.tables import read_table
 from gantry.api.wire import (
     CancelOperationRequest,
     ExportDicomDataRequest,
+    GcsDestination,
     ImportDicomDataRequest,
     dump_message,
     operation_json,
@@ -41,26 +42,30 @@ def import_dicom_data(call: Call) -> Json:
 
 
 def export_dicom_data(call: Call) -> Json:
-    """Checks the whole request before an operation exists. Raises InvalidArgument."""
+    """Checks the whole request before an operation exists. Raises InvalidArgument, FailedPrecondition."""
     request = read_request(ExportDicomDataRequest, call.body, name=call.dicom_store)
-    gcs = request.gcs_destination
-    if gcs is not None and request.bigquery_destination is not None:
+    gcs, table = request.gcs_destination, request.bigquery_destination
+    if gcs is not None and table is not None:
         raise invalid_field("bigqueryDestination", "gcsDestination is set too; set one of them")
-    if request.bigquery_destination is not None:
-        check_destination("bigqueryDestination", dump_message(request.bigquery_destination))
-        raise Unimplemented(
-            "use gcsDestination: this server does not export to BigQuery. DICOMweb, GET …/metadata, has the attributes "
-            "that BigQuery would have of each instance"
+    if table is not None:
+        details = read_table(call, dump_message(table))
+    elif gcs is not None and gcs.uri_prefix:
+        details = _read_prefix(call, gcs)
+    else:
+        raise invalid_field(
+            "gcsDestination.uriPrefix",
+            "is required: gs://BUCKET or gs://BUCKET/DIRECTORY; or bigqueryDestination.tableUri",
         )
-    if gcs is None or not gcs.uri_prefix:
-        raise invalid_field("gcsDestination.uriPrefix", "is required: gs://BUCKET or gs://BUCKET/DIRECTORY")
-    parse_form(gcs.mime_type or DICOM)
-    prefix = read_address(call, "gcsDestination.uriPrefix", parse_prefix, gcs.uri_prefix)
-    check_destination_prefix(call, prefix)
-    details: dict[str, Any] = {"uri_prefix": str(prefix), "mime_type": gcs.mime_type or ""}
     if request.filter_config is not None:
         details["filter_uri"] = read_filter_uri(call, request.filter_config.resource_paths_gcs_uri or "")
     return start_operation(call, Method.EXPORT_DICOM_DATA, details)
+
+
+def _read_prefix(call: Call, gcs: GcsDestination) -> dict[str, Any]:
+    parse_form(gcs.mime_type or DICOM)
+    prefix = read_address(call, "gcsDestination.uriPrefix", parse_prefix, gcs.uri_prefix or "")
+    check_destination_prefix(call, prefix)
+    return {"uri_prefix": str(prefix), "mime_type": gcs.mime_type or ""}
 
 
 def get_operation(call: Call) -> Json:

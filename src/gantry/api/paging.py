@@ -38,7 +38,7 @@ class Page:
         texts = self.after.split("/")
         numbers = [number for text in texts if (number := read_number(text)) is not None]
         if len(texts) != count or len(numbers) != count:
-            raise _no_token()
+            raise no_token()
         return numbers
 
     def answer(self, field: str, rows: Sequence[Row], write: Callable[[Row], Json], key: Callable[[Row], str]) -> Json:
@@ -57,12 +57,12 @@ class Page:
         return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
 
 
-def read_page(query: Mapping[str, str], list_id: str) -> Page:
+def read_page(query: Mapping[str, str], list_id: str, default: int = DEFAULT_PAGE, most: int = MAX_PAGE) -> Page:
     """Raises InvalidArgument for a wrong size and for a token of another list."""
     size = read_number(query.get("pageSize") or "0")
     if size is None:
         raise invalid_field("pageSize", "must be a number, zero or more")
-    return Page(min(size or DEFAULT_PAGE, MAX_PAGE), _position(query.get("pageToken", ""), list_id), list_id)
+    return Page(min(size or default, most), _position(query.get("pageToken", ""), list_id), list_id)
 
 
 def _position(token: str, list_id: str) -> str:
@@ -74,11 +74,12 @@ def _position(token: str, list_id: str) -> str:
         text = ""
     digest, _, position = text.partition(":")
     if digest != _digest(list_id, position):
-        raise _no_token()
+        raise no_token()
     return position
 
 
-def _no_token() -> InvalidArgument:
+def no_token() -> InvalidArgument:
+    """Of a token that this server has not made."""
     return invalid_field("pageToken", "is not a token of this list with this filter")
 
 

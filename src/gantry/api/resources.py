@@ -25,8 +25,9 @@ from gantry.api.wire import (
     dump_message,
     operation_json,
 )
-from gantry.errors import NotFound, invalid_field
+from gantry.errors import FailedPrecondition, NotFound, invalid_field
 from gantry.names import DatasetName, DicomStoreName, LocationName, check_dataset_id, check_dicom_store_id
+from gantry.notices import Publisher, list_topics
 from gantry.resources import Dataset, DicomStore
 
 _KMS_KEY = re.compile(r"projects/[^/]+/locations/([^/]+)/keyRings/[^/]+/cryptoKeys/[^/]+")
@@ -92,6 +93,7 @@ def create_dicom_store(call: Call) -> Json:
     store_id = check_dicom_store_id(call.query.get("dicomStoreId", ""))
     name = DicomStoreName(dataset.project, dataset.location, dataset.dataset, store_id)
     value = _with_store_settings(call, DicomStore(name), dump_message(body))
+    _require_topics(call, DicomStore(name), value)
     call.context.seams.index.resources.create_dicom_store(value)
     return dicom_store_json(value)
 
@@ -125,6 +127,8 @@ def patch_dicom_store(call: Call) -> Json:
         require_same("name", body.get("name"), str(old.name), old.name.store)
         return _with_store_settings(call, old, wanted)
 
+    old = call.context.seams.index.resources.get_dicom_store(call.dicom_store)
+    _require_topics(call, old, change(old))  # asks the network, so not in the transaction
     return dicom_store_json(call.context.seams.index.resources.change_dicom_store(call.dicom_store, change))
 
 
@@ -180,11 +184,24 @@ def _with_store_settings(call: Call, value: DicomStore, settings: dict[str, Any]
         notification_configs=settings.get("notification_configs") or [],
         stream_configs=settings.get("stream_configs") or [],
     )
-    _check_configs(value, new, call.context.accept_without_effect)
+    _check_configs(value, new, call.context.accept_without_effect, call.context.seams.publisher)
     return new
 
 
-def _check_configs(old: DicomStore, new: DicomStore, accepted: Collection[str]) -> None:
+def _require_topics(call: Call, old: DicomStore, new: DicomStore) -> None:
+    """Where messages could not be published to a topic now the store is not changed. Raises what ``Publisher.require``
+    does."""
+    seams = call.context.seams
+    for topic in dict.fromkeys(list_topics(new)):
+        if topic not in list_topics(old) and seams.publisher.covers(topic):
+            if not seams.index.feed.get_era():
+                raise FailedPrecondition(
+                    "notifications are made from the change feed, which is off", advice="set changes_days to 1 or more"
+                )
+            seams.publisher.require(topic)
+
+
+def _check_configs(old: DicomStore, new: DicomStore, accepted: Collection[str], publisher: Publisher) -> None:
     """Unchanged settings are not checked: an older version may have stored them. Wrong values are reported before
     settings without effect. Raises InvalidArgument."""
     notifies = new.notification_config != old.notification_config, new.notification_configs != old.notification_configs
@@ -193,10 +210,9 @@ def _check_configs(old: DicomStore, new: DicomStore, accepted: Collection[str]) 
         check_notifications(new.notification_config, new.notification_configs)
     if streams:
         check_streams(new.stream_configs)
-    if notifies[0] and (new.notification_config or {}).get("pubsub_topic"):
-        require_effect("notificationConfig", accepted)
-    if notifies[1] and new.notification_configs:
-        require_effect("notificationConfigs", accepted)
+    for field, changed in (("notificationConfig", notifies[0]), ("notificationConfigs", notifies[1])):
+        if changed and not all(map(publisher.covers, list_topics(new, field))):
+            require_effect(field, accepted)
     if streams and new.stream_configs:
         require_effect("streamConfigs", accepted)
 

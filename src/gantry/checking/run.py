@@ -19,6 +19,7 @@ CHECKS: dict[str, Callable[[Checked], Iterator[Finding]]] = {
     "places in segments": lambda checked: checked.index.checks.find_overlaps(),
     "counts": lambda checked: checked.index.checks.find_wrong_counts(),
     "terms of searches": lambda checked: checked.index.checks.find_wrong_terms(),
+    "changes": lambda checked: checked.index.checks.find_wrong_changes(),
     "headers": check_headers,
     "bytes of instances": check_stored,
     "uploads in parts": check_uploads,

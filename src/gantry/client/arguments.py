@@ -55,6 +55,7 @@ def parser() -> _Parser:
     _add_operations(commands)
     _add_stores(commands)
     _add_datasets(commands)
+    _add_changes(commands)
     _add_storage(commands)
     _add_buckets(commands)
     _add_check(commands)
@@ -226,6 +227,17 @@ def _add_stores(commands: _Commands[_Parser]) -> None:
         command.add_argument("store", metavar="STORE", help="DATASET/STORE or the full resource name")
         if name == "delete":
             command.add_argument("--yes", action="store_true", help="do not ask for confirmation")
+
+
+def _add_changes(commands: _Commands[_Parser]) -> None:
+    what = "print what happened to the instances of a DICOM store"
+    command = _add(commands, "changes", "client.changes:show", what, texts.CHANGES, json=True)
+    store = os.environ.get("GANTRY_STORE", "")
+    help = "DATASET/STORE or the full resource name (GANTRY_STORE)"
+    command.add_argument("store", metavar="STORE", nargs="?", default=store, help=help)
+    command.add_argument("--since", metavar="TOKEN", help="go on behind a token (default: the oldest that are kept)")
+    command.add_argument("--now", action="store_true", help="begin with what happens from now on")
+    command.add_argument("--follow", action="store_true", help="wait for more, until Ctrl-C")
 
 
 def _add_viewer(commands: _Commands[_Parser]) -> None:

@@ -87,6 +87,16 @@ examples:
   gantry viewer install --data /srv/gantry --from ohif-app-3.13.2.tgz
 """
 
+CHANGES = """\
+One line for each instance that was stored, replaced, updated (its metadata), moved (its storage class) or deleted. At
+the end stands the token to go on with: on stderr, or with --json as a line of its own.
+
+examples:
+  gantry changes radiology/main
+  gantry changes radiology/main --now --follow --json
+  gantry changes radiology/main --since TOKEN
+"""
+
 STORAGE = """\
 A segment is a file that many instances share. A running server rewrites segments that have lost most of their
 instances; files of older versions are moved by `compact`, while no server uses the directory.

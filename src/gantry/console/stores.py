@@ -33,7 +33,7 @@ def show_store(call: PageCall) -> Response:
         modalities=call.context.seams.index.metrics.list_modalities(name),
         chart=_chart(grown),
         tab="overview",
-        kept=list_without_effect(store),
+        kept=list_without_effect(store, call.context.seams.publisher.covers),
         with_viewer=is_installed(call.context.viewer),
     )
 

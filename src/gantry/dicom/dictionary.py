@@ -51,6 +51,19 @@ def keyword_of(tag: int) -> str:
     return str(entry[4]) if entry is not None else ""
 
 
+def vm_of(tag: int) -> str:
+    """The value multiplicity as PS3.6 writes it (``1``, ``1-n``); "" for private and unknown elements."""
+    entry = _load_tables().DicomDictionary.get(tag) or _find_repeated(tag)
+    return str(entry[1]) if entry is not None else ""
+
+
+def first_of_repeated(tag: int) -> int:
+    """Of an element of a repeating group the one that it repeats: 6000 of 60xx. Of any other one it is the tag."""
+    if tag >> 16 & 1 or tag in _load_vrs():
+        return tag
+    return next((bits for mask, bits, _ in _load_repeated() if tag & mask == bits), tag)
+
+
 def vr_of(tag: int) -> str:
     """The VR, or those there is a choice of (``US or SS``); UN for private and unknown elements."""
     found = _load_vrs().get(tag)

@@ -20,6 +20,7 @@ from gantry import __version__
 from gantry.engines.links import Away, Connect, GivenBack, Link, Lost, Report
 from gantry.engines.roster import Remote, Roster
 from gantry.errors import NoWorker, StatusError
+from gantry.executors import open_answer
 from gantry.worker_calls import (
     Call,
     CallEnded,
@@ -335,7 +336,7 @@ class EngineWorkers(Workers):
                 call.remote = None
                 self._roster.put_back(remote)
             if isinstance(answer, bytes):
-                ok, value = pickle.loads(answer)  # noqa: S301 - the worker has the data in any case
+                ok, value = open_answer(pickle.loads(answer))  # noqa: S301 - the worker has the data in any case
                 return ok, _place(value, remote) if not ok else value
             if isinstance(answer, GivenBack):
                 remote.is_leaving = True

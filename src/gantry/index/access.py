@@ -11,10 +11,11 @@ from sqlalchemy import Connection, bindparam, delete, insert, select, union_all,
 
 from gantry.iam.policies import Principal
 from gantry.iam.sessions import Session
+from gantry.index.access_tables import session
 from gantry.index.database import Part
 from gantry.index.dialect import upsert
 from gantry.index.resource_rows import IS_ALIVE, get_dataset_row, get_store_row
-from gantry.index.tables import dataset, dicom_store, project, session
+from gantry.index.tables import dataset, dicom_store, project
 from gantry.names import DatasetName, DicomStoreName
 
 # Made once: it runs with every call.

@@ -7,7 +7,9 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, bindparam, update
 
+from gantry.events import Action, Event, Kind
 from gantry.index.blob_keys import BlobPlace, place_blobs
+from gantry.index.change_packs import record, tell
 from gantry.index.counting import Delta, change_counts, discard_blobs
 from gantry.index.late import explain_late
 from gantry.index.lookups import find_rows
@@ -44,6 +46,7 @@ def apply_changes(
         blobs = place_blobs(connection, store_id, ((change.blob_key, row.size) for row, change in made.values()))
         _update(connection, made, blobs, now)
         change_counts(connection, store_id, _count(made, blobs), now)
+        record(connection, store_id, _tell(made), now)
     late = [(change.instance, place in rows) for place, change in lost.items()]
     return tuple(explain_late(connection, store_id, late))
 
@@ -54,6 +57,14 @@ def _count(made: _Made, blobs: Mapping[str, BlobPlace]) -> Iterator[Delta]:
         series, blob = (row.study_id, row.series_id), blobs[change.blob_key]
         yield Delta(*series, row.storage_class, -1, -row.size, 0, row.segment_id)
         yield Delta(*series, change.storage_class, 1, row.size, 0, blob.segment_id, blob.segment_offset)
+
+
+def _tell(made: _Made) -> Iterator[Event]:
+    """Of those that have another class now."""
+    for row, change in made.values():
+        if change.storage_class != row.storage_class:
+            event = tell(row, Kind.MOVED, Action.MOVE, row.storage_class)
+            yield event._replace(storage_class=change.storage_class)
 
 
 def _update(connection: Connection, made: _Made, blobs: Mapping[str, BlobPlace], now: int) -> None:

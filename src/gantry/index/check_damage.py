@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from sqlalchemy import Connection, Table, Text
 
 from gantry.findings import Finding, Kind
+from gantry.index.all_tables import metadata
 from gantry.index.commits import driver_of
-from gantry.index.tables import metadata
 
 _MOST_DAMAGE = 100  # lines of SQLite: one damaged page can make thousands
 _TABLES = "SELECT name FROM sqlite_master WHERE type = 'table' ORDER BY name"

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from sqlalchemy import Connection
 
 from gantry.findings import Finding
+from gantry.index.check_changes import find_wrong_changes
 from gantry.index.check_counts import ALIVE, find_wrong_counts
 from gantry.index.check_damage import find_damage
 from gantry.index.check_files import find_unclaimed
@@ -78,6 +79,9 @@ class Checks:
                 yield from find_wrong_terms(connection)
                 yield from find_wrong_times(connection)
                 yield from find_wrong_requests(connection)
+
+    def find_wrong_changes(self) -> Iterator[Finding]:
+        return self._in_snapshots(find_wrong_changes)
 
     def walk_packs(self) -> Iterator[PackUsers]:
         with self.database.read() as connection:

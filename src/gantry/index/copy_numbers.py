@@ -7,8 +7,8 @@ from collections.abc import Mapping
 
 from sqlalchemy import Connection, text
 
+from gantry.index.all_tables import metadata
 from gantry.index.dialect import is_sqlite
-from gantry.index.tables import metadata
 
 _NUMBERED = [each.name for each in metadata.sorted_tables if each.dialect_options["sqlite"].get("autoincrement")]
 """Tables whose numbers are never used again."""

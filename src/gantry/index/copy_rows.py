@@ -8,9 +8,11 @@ from typing import Any
 
 from sqlalchemy import ColumnClause, Connection, LargeBinary, Select, TableClause, literal, select, tuple_
 
+from gantry.index.access_tables import account_key, token_secret
+from gantry.index.all_tables import metadata
 from gantry.index.dialect import is_sqlite
 from gantry.index.statements import Statement, inserting
-from gantry.index.tables import account_key, metadata, server, study_text, token_secret
+from gantry.index.tables import server, study_text
 
 Row = tuple[Any, ...]
 

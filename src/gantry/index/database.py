@@ -15,6 +15,8 @@ from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url, 
 from sqlalchemy.exc import DatabaseError
 
 from gantry.errors import FailedPrecondition, Interrupted
+from gantry.index.all_tables import metadata
+from gantry.index.change_packs import leave_out
 from gantry.index.clock import read_clock
 from gantry.index.commits import Commits, driver_of, throw_away_damaged, write_again
 from gantry.index.copy_marks import refuse_copy
@@ -32,7 +34,7 @@ from gantry.index.refusals import (
     translated,
 )
 from gantry.index.reserve import Reserve
-from gantry.index.tables import metadata, upload
+from gantry.index.tables import upload
 from gantry.index.times import Times
 from gantry.index.writer_queue import WriterQueue
 from gantry.matching import search_key
@@ -47,7 +49,7 @@ READER_CACHE, WRITER_CACHE = 4096, 16384
 """KiB of pages that a connection keeps. The rest a reader finds in the system's cache: searches among 500,000 instances
 take as long with 4 MiB as with 16, and ten readers would keep 160 MiB."""
 WAIT = 30  # seconds that a call waits for its turn to write, or to read, or for a lock of another process
-SCHEMA_VERSION = "0018"
+SCHEMA_VERSION = "0020"
 _COUNT = "UPDATE generation SET commits = commits + 1 WHERE id = 1"
 _READ_COUNT = "SELECT commits FROM generation WHERE id = 1"
 _MIGRATIONS = Path(__file__).parent / "migrations"
@@ -59,10 +61,12 @@ class Database:
     Writers take turns at one connection and never hold one of the readers', so that reads go on while they wait.
     ``url`` may be the path of a file. ``now`` reads the clock: microseconds since 1970 UTC. ``shares``: other servers
     may use the database, too; ``member`` is what this one is called among them once it has joined them.
+    ``records_changes``: for the change feed (``feed``).
     """
 
     shares = False
     member = ""
+    records_changes = False
 
     def __init__(self, url: str | Path, now: Callable[[], int] = read_clock) -> None:
         self.now = now
@@ -128,6 +132,8 @@ class Database:
                 throw_away_damaged(connection),
                 self._commits.transaction(connection),
             ):
+                if not self.records_changes:
+                    leave_out(connection)
                 yield connection
                 number = _count(connection)
             self.witness.note(number)

@@ -11,6 +11,8 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, insert, select, update
 
+from gantry.events import Action, Kind
+from gantry.index.change_packs import record, record_deletion, tell
 from gantry.index.counting import count_out
 from gantry.index.database import Part, with_reserve
 from gantry.index.lookups import find_rows
@@ -39,6 +41,7 @@ class Deletion(Part):
                 _remove_series(connection, row.id, study_id, series_id, removed, now)
             else:
                 _remove_study(connection, row.id, study_id, removed, now)
+            record_deletion(connection, row.id, removed, now)
             request = {"path": list(path)}
             names = {"dataset_id": row.dataset_id, "store": str(store), "store_id": row.id, "version": version}
             number = insert_done_operation(connection, now, method=method, request=request, **names)
@@ -53,7 +56,9 @@ class Deletion(Part):
             rows = find_rows(connection, [(series_id, path.instance)])
             if not rows:
                 raise no_such_path(path)
-            remove_instances(connection, store_id, list(rows.values()), self.database.now())
+            now = self.database.now()
+            remove_instances(connection, store_id, list(rows.values()), now)
+            record(connection, store_id, [tell(row, Kind.DELETED, Action.DELETE) for row in rows.values()], now)
 
 
 def _insert_removed(connection: Connection, row: Row[Any]) -> int:

@@ -8,6 +8,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, Table, select
 
+from gantry.index.change_packs import STORED, Cause
 from gantry.index.insertion import Placed, insert_instances
 from gantry.index.lookups import CHUNK
 from gantry.index.retelling import retell_series, retell_study, series_said, study_said
@@ -20,12 +21,14 @@ from gantry.resources import Instance, SeriesAttributes, StudyAttributes
 _NONE: Mapping[int, Any] = MappingProxyType({})
 
 
-def add_instances(connection: Connection, store_id: int, instances: Sequence[Instance], now: int) -> None:
+def add_instances(
+    connection: Connection, store_id: int, instances: Sequence[Instance], now: int, cause: Cause = STORED
+) -> None:
     """New rows, and what they say of studies and series that do not say it. Raises AlreadyExists.
 
     The first instance counts; those after it fill what it left open.
     """
-    fill_rows(connection, *insert_instances(connection, store_id, instances, now))
+    fill_rows(connection, *insert_instances(connection, store_id, instances, now, cause))
 
 
 def fill_rows(

@@ -10,7 +10,7 @@ from gantry.index.counting import discard_blobs
 from gantry.index.database import Part, with_reserve
 from gantry.index.purging import PIECE, purge
 from gantry.index.repeating import repeated
-from gantry.index.tables import dicom_store, garbage, saved_search, tally
+from gantry.index.tables import change_start, dicom_store, garbage, saved_search, tally
 
 _IS_REMOVED = dicom_store.c.deleted.is_(True), dicom_store.c.removed_from.is_not(None)
 
@@ -34,7 +34,7 @@ class Garbage(Part):
     def forget_store(self, store_id: int) -> None:
         with self.database.write() as connection:
             connection.execute(delete(dicom_store).where(dicom_store.c.id == store_id, dicom_store.c.deleted.is_(True)))
-            for table in (tally, saved_search):
+            for table in (tally, saved_search, change_start):
                 gone = table.c.store_id.not_in(select(dicom_store.c.id))
                 connection.execute(delete(table).where(table.c.store_id == store_id, gone))
 

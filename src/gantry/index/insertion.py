@@ -6,7 +6,7 @@ many rows.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from operator import itemgetter
 from typing import Any, NamedTuple
 
@@ -14,8 +14,10 @@ from sqlalchemy import Connection
 from sqlalchemy.exc import IntegrityError
 
 from gantry.errors import AlreadyExists
+from gantry.events import Told
 from gantry.header_packs import pack, unpack
 from gantry.index.blob_keys import BlobPlace, expect_segments, place_blobs
+from gantry.index.change_packs import STORED, Cause, name_version, record
 from gantry.index.counting import Delta, change_counts
 from gantry.index.deferred import send
 from gantry.index.lookups import look_up_pairs
@@ -39,11 +41,13 @@ _STUDIES = Numbering(
 )
 _SERIES = Numbering(series, "study_id", "series_instance_uid", "store_id", *SeriesAttributes._fields)
 _PACKS = Numbering(header_pack, "series_id", "data")
-_INSTANCES = inserting(
-    instance,
+_COLUMNS = (
     *("series_id", "sop_instance_uid", "sop_class_uid", "transfer_syntax_uid", "blob_key", "size", "storage_class"),
     *("storage_class_update_time", "create_time", *_HEADER, "segment_id", "segment_offset"),
 )
+_INSTANCES = inserting(instance, *_COLUMNS)
+_CLASS_AT, _PACK_AT = map(_COLUMNS.index, ("storage_class", "pack_id"))
+_Row = tuple[Any, ...]
 
 Packs = dict[tuple[int, int], tuple[int | None, int]]
 """Series and identity of a description → the number of a pack, and the place in it."""
@@ -65,18 +69,22 @@ class Inserted(NamedTuple):
     series: dict[int, SeriesAttributes]
 
 
-def insert_instances(connection: Connection, store_id: int, instances: Sequence[Instance], now: int) -> Inserted:
+def insert_instances(
+    connection: Connection, store_id: int, instances: Sequence[Instance], now: int, cause: Cause = STORED
+) -> Inserted:
     """New rows with their studies and series. Raises AlreadyExists when one of them is there, Conflict where another
     session makes the same study or series."""
     try:
-        return _insert_all(connection, store_id, instances, now)
+        return _insert_all(connection, store_id, instances, now, cause)
     except IntegrityError as error:  # of a row that was sent together with others
         if is_taken(error) and names_table(error) in (study.name, series.name):
             raise _make_conflict() from None
         raise
 
 
-def _insert_all(connection: Connection, store_id: int, instances: Sequence[Instance], now: int) -> Inserted:
+def _insert_all(
+    connection: Connection, store_id: int, instances: Sequence[Instance], now: int, cause: Cause
+) -> Inserted:
     series_of = _series_of(instances)
     _PACKS.expect(connection, len({id(item.description.pack) for item in instances if item.description is not None}))
     expect_segments(connection, (item.blob_key for item in instances))
@@ -90,14 +98,16 @@ def _insert_all(connection: Connection, store_id: int, instances: Sequence[Insta
         placed.append(Placed(study_id, all_series[study_id, item.series_instance_uid], item))
     packs = insert_packs(connection, placed)
     blobs = place_blobs(connection, store_id, ((item.blob_key, item.size) for item in instances))
+    rows = sorted(_rows(placed, packs, blobs, now), key=_PLACE)
     try:
-        _INSTANCES.run(connection, sorted(_rows(placed, packs, blobs, now), key=_PLACE))
+        _INSTANCES.run(connection, rows)
         send(connection)
     except IntegrityError as error:
         if not is_taken(error) or names_table(error) not in ("", instance.name):
             raise
         raise AlreadyExists("an instance of this batch was stored by another operation meanwhile") from None
     change_counts(connection, store_id, (_count(item, blobs[item.instance.blob_key]) for item in placed), now)
+    record(connection, store_id, _tell(rows, placed, cause), now)
     return Inserted(placed, new_studies, new_series)
 
 
@@ -107,9 +117,21 @@ def _count(item: Placed, blob: BlobPlace) -> Delta:
     return Delta(item.study_id, item.series_id, new.storage_class, *counts)
 
 
-def _rows(
-    placed: Iterable[Placed], packs: Packs, blobs: dict[str, BlobPlace], now: int
-) -> Iterable[tuple[int | str | None, ...]]:
+def _tell(rows: Iterable[_Row], placed: Iterable[Placed], cause: Cause) -> Iterator[Told]:
+    """What an import runs for each instance: so it makes no more than it must."""
+    every = {(item.series_id, item.instance.sop_instance_uid): item.instance for item in placed}
+    last, where, usual = None, ("", "", ""), cause.explain(None)
+    for row in rows:
+        series_id, uid, storage_class, pack_id = row[0], row[1], row[_CLASS_AT], row[_PACK_AT]
+        if series_id != last:
+            new = every[row[:2]]
+            last, where = series_id, (*new.uids[:2], _said_of_series(new).modality)
+        version = name_version(pack_id, row[_PACK_AT + 1], every[row[:2]].blob_key if pack_id is None else "")
+        what = cause.explain((*where[:2], uid)) if cause.replaced else usual
+        yield (*what, *where, storage_class, "", uid, version)
+
+
+def _rows(placed: Iterable[Placed], packs: Packs, blobs: dict[str, BlobPlace], now: int) -> Iterable[_Row]:
     for item in placed:
         _, _, uid, sop_class, syntax, key, size, storage_class, _, _ = new = item.instance
         own, segment_id, offset = blobs[key]

@@ -7,9 +7,9 @@ from dataclasses import asdict
 from sqlalchemy import Connection, delete, insert, select
 
 from gantry.iam.account_keys import AccountKey, KeyRing
+from gantry.index.access_tables import account_key, token_secret
 from gantry.index.database import Part
 from gantry.index.dialect import upsert
-from gantry.index.tables import account_key, token_secret
 
 
 class Keys(Part):

@@ -41,10 +41,10 @@ def find_places(connection: Connection, store_id: int, uids: Iterable[Uids]) -> 
 
 
 def find_rows(connection: Connection, places: Iterable[tuple[int, str]]) -> dict[tuple[int, str], Row[Any]]:
-    """Rows of instances with the numbers of their study and store, by place; not those of what is deleted."""
-    query = select(*_ROW, series.c.study_id, study.c.store_id).join_from(
-        instance, series, series.c.id == instance.c.series_id
-    )
+    """Rows of instances with the numbers of their study and store, their UIDs and their modality, by place; not those
+    of what is deleted."""
+    above = series.c.study_id, study.c.store_id, study.c.study_instance_uid, series.c.series_instance_uid
+    query = select(*_ROW, *above, series.c.modality).join_from(instance, series, series.c.id == instance.c.series_id)
     query = query.join(study, study.c.id == series.c.study_id)
     query = query.join(dicom_store, dicom_store.c.id == study.c.store_id).where(dicom_store.c.deleted.is_(False))
     rows = select_pairs(connection, join_segments(query), places, instance.c.series_id, instance.c.sop_instance_uid)

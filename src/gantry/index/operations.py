@@ -56,6 +56,8 @@ from sqlalchemy import (
 
 from gantry.counters import Queue
 from gantry.errors import DataLoss, NotFound, ResourceExhausted, Status, TakenOver
+from gantry.events import Action, action_of
+from gantry.index.change_packs import Cause
 from gantry.index.changes import apply_changes
 from gantry.index.clock import from_micros
 from gantry.index.counting import discard_blobs, seal_segments
@@ -252,9 +254,10 @@ class Operations(Part):
     def commit_batch(self, value: Operation, runner: str, batch: Batch) -> Committed:
         with self.database.write() as connection:
             row, now = self._own(connection, value, runner), self.database.now()
-            lost = _add(connection, value.store_id, batch.instances, now)
+            action = action_of(value.method)
+            lost = _add(connection, value.store_id, batch.instances, now, Cause(action))
             lost += apply_changes(connection, value.store_id, batch.changes, now) if batch.changes else ()
-            lost += _replace(connection, value.store_id, batch.replacements, now)
+            lost += _replace(connection, value.store_id, batch.replacements, now, action)
             discard_blobs(connection, batch.garbage)
             seal_segments(connection, batch.segments)
             warnings = [*batch.warnings]
@@ -308,21 +311,23 @@ def _is_left(runner: str) -> ColumnElement[bool]:
     return and_(operation.c.runner != runner, operation.c.runner.not_in(select(server.c.id)))
 
 
-def _add(connection: Connection, store_id: int, instances: Sequence[Instance], now: int) -> tuple[Failure, ...]:
+def _add(
+    connection: Connection, store_id: int, instances: Sequence[Instance], now: int, cause: Cause
+) -> tuple[Failure, ...]:
     """New rows; the failures of instances that the index cannot hold, whose blobs become garbage."""
-    refused = write_sound(connection, instances, lambda some: add_instances(connection, store_id, some, now))
+    refused = write_sound(connection, instances, lambda some: add_instances(connection, store_id, some, now, cause))
     discard_blobs(connection, [instances[number].blob_key for number in refused])
     return tuple(Failure(instances[n].resource or instances[n].path, error.status) for n, error in refused.items())
 
 
 def _replace(
-    connection: Connection, store_id: int, replacements: Sequence[Replacement], now: int
+    connection: Connection, store_id: int, replacements: Sequence[Replacement], now: int, action: Action
 ) -> tuple[Failure, ...]:
     """The same for instances that are there."""
     lost: list[Failure] = []
 
     def replace(some: Sequence[Replacement]) -> None:
-        lost.extend(replace_instances(connection, store_id, some, now))
+        lost.extend(replace_instances(connection, store_id, some, now, action))
 
     refused = write_sound(connection, replacements, replace)
     discard_blobs(connection, [replacements[number].after.blob_key for number in refused])

@@ -26,6 +26,7 @@ from sqlalchemy.exc import DBAPIError, DisconnectionError, StatementError
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from gantry.errors import Expelled, FailedPrecondition, StatusError
+from gantry.index.change_packs import leave_out
 from gantry.index.clock import read_clock
 from gantry.index.commits import replace_connection
 from gantry.index.copy_marks import refuse_copy
@@ -154,6 +155,8 @@ class PostgresDatabase(Database):
                     connection.exec_driver_sql(f"BEGIN; {TAKE_TURN}").close()
                 else:
                     begin(connection, "BEGIN")
+                if not self.records_changes:
+                    leave_out(connection)
                 try:
                     yield connection
                     number, transaction = self._count(connection, "" if leaves else self.member)

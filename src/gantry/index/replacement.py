@@ -7,9 +7,11 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, bindparam, select, update
 
+from gantry.events import Action, Event, Kind
 from gantry.index.blob_keys import BlobPlace, place_blobs
+from gantry.index.change_packs import name_version, record
 from gantry.index.counting import Delta, change_counts, discard_blobs
-from gantry.index.insertion import Placed, columns_of, insert_packs
+from gantry.index.insertion import Packs, Placed, columns_of, insert_packs
 from gantry.index.late import explain_late
 from gantry.index.lookups import find_rows
 from gantry.index.removal import blank_headers
@@ -23,7 +25,7 @@ _Made = list[tuple[Row[Any], Replacement]]
 
 
 def replace_instances(
-    connection: Connection, store_id: int, replacements: Sequence[Replacement], now: int
+    connection: Connection, store_id: int, replacements: Sequence[Replacement], now: int, action: Action
 ) -> tuple[Failure, ...]:
     """Replace the row of every instance that is still as it was read; the failures of those that are not.
 
@@ -45,8 +47,9 @@ def replace_instances(
     if made:
         blobs = place_blobs(connection, store_id, ((item.after.blob_key, item.after.size) for _, item in made))
         blank_headers(connection, [row for row, _ in made])
-        _update(connection, made, blobs)
+        packs = _update(connection, made, blobs)
         change_counts(connection, store_id, _count(made, blobs), now)
+        record(connection, store_id, _tell(made, packs, action), now)
         _follow(connection, made)
     return tuple(explain_late(connection, store_id, late))
 
@@ -62,7 +65,17 @@ def _count(made: _Made, blobs: dict[str, BlobPlace]) -> Iterator[Delta]:
         yield Delta(*where, 1, new.size, new.structured_size, blob.segment_id, blob.segment_offset)
 
 
-def _update(connection: Connection, made: _Made, blobs: dict[str, BlobPlace]) -> None:
+def _tell(made: _Made, packs: Packs, action: Action) -> Iterator[Event]:
+    kind = Kind.UPDATED if action == Action.UPDATE else Kind.REPLACED
+    for row, item in made:
+        new = item.after
+        header = columns_of(Placed(row.study_id, row.series_id, new), packs)
+        modality = new.description.series.modality if new.description is not None else row.modality
+        version = name_version(header["pack_id"], header["pack_number"], new.blob_key)
+        yield Event(kind, action, *new.uids[:2], modality, row.storage_class, "", new.sop_instance_uid, version)
+
+
+def _update(connection: Connection, made: _Made, blobs: dict[str, BlobPlace]) -> Packs:
     packs = insert_packs(connection, [Placed(row.study_id, row.series_id, item.after) for row, item in made])
     values = []
     for row, item in made:
@@ -76,6 +89,7 @@ def _update(connection: Connection, made: _Made, blobs: dict[str, BlobPlace]) ->
     mine = instance.c.series_id == bindparam("at_series"), instance.c.sop_instance_uid == bindparam("at_uid")
     columns = [name for name in values[0] if not name.startswith("at_")]
     connection.execute(update(instance).where(*mine).values({name: bindparam(name) for name in columns}), values)
+    return packs
 
 
 def _follow(connection: Connection, made: _Made) -> None:

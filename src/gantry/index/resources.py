@@ -9,11 +9,13 @@ from sqlalchemy.exc import IntegrityError
 
 from gantry.errors import AlreadyExists
 from gantry.index.database import Part, with_reserve
+from gantry.index.deliveries import set_topics
 from gantry.index.operation_rows import get_operation, hide_operations, insert_done_operation
 from gantry.index.repeating import repeated
 from gantry.index.resource_rows import IS_ALIVE, get_dataset_row, get_store_row, to_dataset, to_dicom_store, to_settings
 from gantry.index.tables import dataset, dicom_store
 from gantry.names import DatasetName, DicomStoreName, LocationName, OperationName
+from gantry.notices import list_topics
 from gantry.resources import Dataset, DicomStore, Method, Operation
 
 
@@ -84,6 +86,8 @@ class Resources(Part):
                 connection.execute(insert(dicom_store), row)
             except IntegrityError:
                 raise AlreadyExists(f"DICOM store {value.name} already exists") from None
+            if topics := list_topics(value):
+                set_topics(connection, get_store_row(connection, value.name).id, topics)
 
     def get_dicom_store(self, name: DicomStoreName) -> DicomStore:
         with self.database.read() as connection:
@@ -106,6 +110,7 @@ class Resources(Part):
             connection.execute(
                 update(dicom_store).where(dicom_store.c.id == row.id).values(settings=to_settings(value))
             )
+            set_topics(connection, row.id, list_topics(value))
         return value
 
     @with_reserve

@@ -8,7 +8,9 @@ from pathlib import Path
 from gantry.index.access import Access
 from gantry.index.clock import read_clock
 from gantry.index.deletion import Deletion
+from gantry.index.deliveries import Deliveries
 from gantry.index.description import Descriptions
+from gantry.index.feed import Feed
 from gantry.index.garbage import Garbage
 from gantry.index.generations import Generations
 from gantry.index.instances import Instances
@@ -52,7 +54,9 @@ class SqlIndex:
         self.restoration = Restoration(self.database)
         self.generations = Generations(self.database)
         self.description = Descriptions(self.database)
+        self.feed = Feed(self.database)
         self.servers = Servers(self.database)
+        self.deliveries = Deliveries(self.database)
 
     def settle(self) -> None:
         self.database.settle()

@@ -10,7 +10,6 @@ from sqlalchemy import (
     Index,
     Integer,
     LargeBinary,
-    MetaData,
     Table,
     UniqueConstraint,
     column,
@@ -18,16 +17,15 @@ from sqlalchemy import (
     text,
 )
 
+from gantry.index.columns import Id, metadata
 from gantry.index.dialect import FALSE, POSTGRESQL, SQLITE, TEXT, cut_key
 
-metadata = MetaData()
 TEXT_FIELDS = ("patient_name", "patient_id", "accession_number", "referring_physician_name", "study_description")
-_Id = BigInteger().with_variant(Integer, "sqlite")
 
 dataset = Table(
     "dataset",
     metadata,
-    Column("id", _Id, primary_key=True),
+    Column("id", Id, primary_key=True),
     Column("project", TEXT, nullable=False),
     Column("location", TEXT, nullable=False),
     Column("dataset", TEXT, nullable=False),
@@ -43,13 +41,13 @@ dataset = Table(
 dicom_store = Table(
     "dicom_store",
     metadata,
-    Column("id", _Id, primary_key=True),
-    Column("dataset_id", _Id, nullable=False),
+    Column("id", Id, primary_key=True),
+    Column("dataset_id", Id, nullable=False),
     Column("store", TEXT, nullable=False),
     Column("settings", TEXT, nullable=False),
     Column("deleted", Boolean, nullable=False, server_default=FALSE),
     Column("policy", TEXT, nullable=False, server_default=""),
-    Column("removed_from", _Id),
+    Column("removed_from", Id),
     sqlite_autoincrement=True,
 )
 Index(
@@ -85,8 +83,8 @@ def _count(name: str) -> Column[int]:
 study = Table(
     "study",
     metadata,
-    Column("id", _Id, primary_key=True),
-    Column("store_id", _Id, ForeignKey("dicom_store.id"), nullable=False),
+    Column("id", Id, primary_key=True),
+    Column("store_id", Id, ForeignKey("dicom_store.id"), nullable=False),
     Column("study_instance_uid", TEXT, nullable=False),
     *map(_text, ("patient_name", "patient_id", "accession_number", "referring_physician_name", "study_date")),
     *map(_text, ("study_time", "study_description", "study_id", "members", "more_members", "modalities")),
@@ -106,10 +104,10 @@ for _name, _field in (("study_patient", "patient_id"), ("study_accession", "acce
 study_term = Table(
     "study_term",
     metadata,
-    Column("store_id", _Id, primary_key=True),
+    Column("store_id", Id, primary_key=True),
     Column("kind", Integer, primary_key=True),
     Column("term", TEXT, primary_key=True),
-    Column("study_id", _Id, primary_key=True),
+    Column("study_id", Id, primary_key=True),
     sqlite_with_rowid=False,
 )
 TERMS = {"patient_name": (1, 2), "referring_physician_name": (3, 4)}
@@ -118,10 +116,10 @@ TERMS = {"patient_name": (1, 2), "referring_physician_name": (3, 4)}
 study_modality = Table(
     "study_modality",
     metadata,
-    Column("store_id", _Id, primary_key=True),
+    Column("store_id", Id, primary_key=True),
     Column("modality", TEXT, primary_key=True),
     Column("study_date", TEXT, primary_key=True),
-    Column("study_id", _Id, primary_key=True),
+    Column("study_id", Id, primary_key=True),
     sqlite_with_rowid=False,
 )
 
@@ -132,13 +130,13 @@ study_text = table("study_text", *map(column, ("rowid", *TEXT_FIELDS)))
 series = Table(
     "series",
     metadata,
-    Column("id", _Id, primary_key=True),
-    Column("study_id", _Id, ForeignKey("study.id"), nullable=False),
+    Column("id", Id, primary_key=True),
+    Column("study_id", Id, ForeignKey("study.id"), nullable=False),
     Column("series_instance_uid", TEXT, nullable=False),
     _count("instance_count"),
     _count("blob_bytes"),
     _count("structured_bytes"),
-    Column("store_id", _Id, nullable=False, server_default="0"),
+    Column("store_id", Id, nullable=False, server_default="0"),
     *map(_text, ("modality", "series_number", "series_description", "start_date", "members", "more_members")),
     _text("start_time"),
     UniqueConstraint("study_id", "series_instance_uid", name="series_uid"),
@@ -160,10 +158,10 @@ Index(
 series_request = Table(
     "series_request",
     metadata,
-    Column("series_id", _Id, primary_key=True),
+    Column("series_id", Id, primary_key=True),
     Column("scheduled_step_id", TEXT, primary_key=True),
     Column("requested_procedure_id", TEXT, primary_key=True),
-    Column("store_id", _Id, nullable=False),
+    Column("store_id", Id, nullable=False),
     Index("request_scheduled_step", "store_id", "scheduled_step_id"),
     Index("request_procedure", "store_id", "requested_procedure_id"),
     sqlite_with_rowid=False,
@@ -173,7 +171,7 @@ series_request = Table(
 series_tally = Table(
     "series_tally",
     metadata,
-    Column("series_id", _Id, primary_key=True),
+    Column("series_id", Id, primary_key=True),
     Column("storage_class", TEXT, primary_key=True),
     Column("instances", BigInteger, nullable=False),
     Column("blob_bytes", BigInteger, nullable=False),
@@ -184,8 +182,8 @@ series_tally = Table(
 header_pack = Table(
     "header_pack",
     metadata,
-    Column("id", _Id, primary_key=True),
-    Column("series_id", _Id, nullable=False),
+    Column("id", Id, primary_key=True),
+    Column("series_id", Id, nullable=False),
     Column("data", LargeBinary, nullable=False),
     Index("header_pack_series", "series_id"),
     sqlite_autoincrement=True,
@@ -197,8 +195,8 @@ header_pack = Table(
 segment = Table(
     "segment",
     metadata,
-    Column("id", _Id, primary_key=True),
-    Column("store_id", _Id, nullable=False),
+    Column("id", Id, primary_key=True),
+    Column("store_id", Id, nullable=False),
     Column("key", TEXT, nullable=False),
     _count("bytes"),
     _count("live_instances"),
@@ -214,7 +212,7 @@ segment = Table(
 instance = Table(
     "instance",
     metadata,
-    Column("series_id", _Id, ForeignKey("series.id"), primary_key=True),
+    Column("series_id", Id, ForeignKey("series.id"), primary_key=True),
     Column("sop_instance_uid", TEXT, primary_key=True),
     Column("sop_class_uid", TEXT, nullable=False),
     Column("transfer_syntax_uid", TEXT, nullable=False),
@@ -229,9 +227,9 @@ instance = Table(
     Column("rows", Integer),
     Column("columns", Integer),
     Column("bits_allocated", Integer),
-    Column("pack_id", _Id),
+    Column("pack_id", Id),
     Column("pack_number", Integer),
-    Column("segment_id", _Id),
+    Column("segment_id", Id),
     Column("segment_offset", BigInteger),
     sqlite_with_rowid=False,
 )
@@ -248,8 +246,8 @@ operation = Table(
     "operation",
     metadata,
     Column("id", BigInteger, primary_key=True, autoincrement=False),
-    Column("dataset_id", _Id, nullable=False),
-    Column("store_id", _Id, nullable=False, server_default="0"),
+    Column("dataset_id", Id, nullable=False),
+    Column("store_id", Id, nullable=False, server_default="0"),
     Column("store", TEXT, nullable=False, server_default=""),
     Column("version", TEXT, nullable=False),
     Column("method", TEXT, nullable=False),
@@ -326,8 +324,8 @@ garbage = Table("garbage", metadata, Column("blob_key", TEXT, primary_key=True),
 upload = Table(
     "upload",
     metadata,
-    Column("id", _Id, primary_key=True),
-    Column("store_id", _Id, nullable=False),
+    Column("id", Id, primary_key=True),
+    Column("store_id", Id, nullable=False),
     _text("server"),
     sqlite_autoincrement=True,
 )
@@ -352,7 +350,7 @@ server = Table(
 tally = Table(
     "tally",
     metadata,
-    Column("store_id", _Id, primary_key=True),
+    Column("store_id", Id, primary_key=True),
     Column("storage_class", TEXT, primary_key=True),
     Column("day", Integer, primary_key=True),
     Column("instances", BigInteger, nullable=False),
@@ -360,46 +358,69 @@ tally = Table(
     sqlite_with_rowid=False,
 )
 
+# The change feed: for each store, packs of events (``events``) in the order of their transactions, which are numbered
+# from 1 on without gaps. What a deletion has removed follows in parts from 1 on while its rows go; until then
+# ``pending`` is the row of ``dicom_store`` that they are below. Times are those of the transactions.
+change_pack = Table(
+    "change_pack",
+    metadata,
+    Column("store_id", Id, primary_key=True, autoincrement=False),
+    Column("number", BigInteger, primary_key=True, autoincrement=False),
+    Column("part", Integer, primary_key=True, autoincrement=False),
+    Column("time", BigInteger, nullable=False),
+    Column("pending", Id),
+    Column("data", LargeBinary, nullable=False),
+)
+Index(
+    "change_pending",
+    change_pack.c.store_id,
+    change_pack.c.number,
+    sqlite_where=text("pending IS NOT NULL"),
+    postgresql_where=text("pending IS NOT NULL"),
+)
+
+# The last pack that is not kept any more; a store without a row has lost none.
+change_start = Table(
+    "change_start",
+    metadata,
+    Column("store_id", Id, primary_key=True, autoincrement=False),
+    Column("number", BigInteger, nullable=False),
+    Column("part", Integer, nullable=False),
+    Column("checksum", BigInteger, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+# One row, or none before the first start. ``era`` is empty while nothing is recorded, and another one each time that it
+# begins.
+change_feed = Table(
+    "change_feed",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("era", TEXT, nullable=False),
+)
+
+# How far messages about changes have been sent: a place in the change feed for each topic of each store.
+delivery = Table(
+    "delivery",
+    metadata,
+    Column("store_id", Id, primary_key=True, autoincrement=False),
+    Column("topic", TEXT, primary_key=True),
+    Column("number", BigInteger, nullable=False),
+    Column("part", Integer, nullable=False),
+    Column("offset", Integer, nullable=False),
+    Column("check", BigInteger, nullable=False),
+    sqlite_with_rowid=False,
+)
+
 # Searches that people have given names.
 saved_search = Table(
     "saved_search",
     metadata,
-    Column("store_id", _Id, primary_key=True),
+    Column("store_id", Id, primary_key=True),
     Column("owner", TEXT, primary_key=True),
     Column("name", TEXT, primary_key=True),
     Column("query", TEXT, nullable=False),
     sqlite_with_rowid=False,
-)
-
-# Browsers that have signed in; ``key`` is the SHA-256 of their cookie, ``members`` a JSON list.
-session = Table(
-    "session",
-    metadata,
-    Column("key", LargeBinary, primary_key=True),
-    Column("name", TEXT, nullable=False),
-    Column("members", TEXT, nullable=False),
-    Column("credential", TEXT, nullable=False),
-    Column("ends", BigInteger, nullable=False, index=True),
-    sqlite_with_rowid=False,
-)
-
-# Keys of service accounts, and the secrets that sign tokens: the lowest number signs. Rows of an index that several
-# servers may share; those of one in SQLite are files of the data directory (``access.key_files``).
-account_key = Table(
-    "account_key",
-    metadata,
-    Column("id", TEXT, primary_key=True),
-    Column("email", TEXT, nullable=False),
-    Column("public_key", TEXT, nullable=False),
-    Column("created", BigInteger, nullable=False),
-    sqlite_with_rowid=False,
-)
-token_secret = Table(
-    "token_secret",
-    metadata,
-    Column("id", _Id, primary_key=True),
-    Column("secret", LargeBinary, nullable=False),
-    UniqueConstraint("secret", name="token_secret_once"),
 )
 
 # One row. ``mark`` is that of the places of blobs, too. Every transaction adds one to ``commits``, and the places are

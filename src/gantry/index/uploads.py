@@ -9,6 +9,8 @@ from typing import Any
 from sqlalchemy import Connection, bindparam, delete, insert, select
 
 from gantry.errors import Aborted, AlreadyExists, NotFound
+from gantry.events import Action
+from gantry.index.change_packs import STORED, Cause
 from gantry.index.counting import seal_segments
 from gantry.index.database import Database, Part
 from gantry.index.filling import add_instances
@@ -65,16 +67,19 @@ class Uploads(Part):
         def write(connection: Connection) -> None:
             _require_store(connection, store_id)
             now = self.database.now()
-            new = _make_room(connection, store_id, instances, now) if replace else instances
-            add_instances(connection, store_id, new, now)
+            new, cause = _make_room(connection, store_id, instances, now) if replace else (instances, STORED)
+            add_instances(connection, store_id, new, now, cause)
 
         self._shared.run(write)
 
     @repeated
-    def replace_instance(self, store_id: int, replacement: Replacement) -> Failure | None:
+    def replace_instance(
+        self, store_id: int, replacement: Replacement, action: Action = Action.STORE
+    ) -> Failure | None:
         with self.database.write() as connection:
             _require_store(connection, store_id)
-            return next(iter(replace_instances(connection, store_id, [replacement], self.database.now())), None)
+            now = self.database.now()
+            return next(iter(replace_instances(connection, store_id, [replacement], now, action)), None)
 
     @repeated
     def begin_upload(self, store_id: int) -> int:
@@ -110,9 +115,12 @@ def _find_own(connection: Connection, keys: Sequence[str]) -> set[str]:
     return set(connection.execute(query).scalars()) if keys else set()
 
 
-def _make_room(connection: Connection, store_id: int, instances: Sequence[Instance], now: int) -> Sequence[Instance]:
-    """Remove the rows of those that are stored. Returns those that have no row now: one with the same blob is the
-    instance itself, of an earlier call. Raises Aborted where one of them has another storage class."""
+def _make_room(
+    connection: Connection, store_id: int, instances: Sequence[Instance], now: int
+) -> tuple[Sequence[Instance], Cause]:
+    """Remove the rows of those that are stored. Returns those that have no row now, and whose place they take: one with
+    the same blob is the instance itself, of an earlier call. Raises Aborted where one of them has another storage
+    class."""
     wanted = {item.uids: item for item in instances}
     places = find_places(connection, store_id, wanted)
     rows = {places[place]: row for place, row in find_rows(connection, places).items()}
@@ -121,7 +129,7 @@ def _make_room(connection: Connection, store_id: int, instances: Sequence[Instan
     made = {uids for uids, row in rows.items() if row.blob_key == wanted[uids].blob_key}
     if dead := [row for uids, row in rows.items() if uids not in made]:
         make_room(connection, store_id, dead, now)
-    return [item for item in instances if item.uids not in made]
+    return [item for item in instances if item.uids not in made], Cause(replaced=frozenset(rows.keys() - made))
 
 
 def _require_store(connection: Connection, store_id: int) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Protocol
 
+from gantry.index_protocols.deliveries import DeliveryIndex
+from gantry.index_protocols.feed import FeedIndex
 from gantry.index_protocols.instances import (
     DeletionIndex,
     DescriptionIndex,
@@ -77,10 +79,16 @@ class Index(Protocol):
     def description(self) -> DescriptionIndex: ...
 
     @property
+    def feed(self) -> FeedIndex: ...
+
+    @property
     def restoration(self) -> RestorationIndex: ...
 
     @property
     def servers(self) -> ServerIndex: ...
+
+    @property
+    def deliveries(self) -> DeliveryIndex: ...
 
     def settle(self) -> None:
         """Return once it is certain what earlier calls have written, those that raised an error included, and all of

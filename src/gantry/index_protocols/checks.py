@@ -77,6 +77,10 @@ class CheckIndex(Protocol):
         """What searches look for that is not what the rows say."""
         ...
 
+    def find_wrong_changes(self) -> Iterator[Finding]:
+        """Changes that the change feed cannot tell, or has lost."""
+        ...
+
     def walk_packs(self) -> Iterator[PackUsers]:
         """All packs that an instance uses, by their numbers."""
         ...

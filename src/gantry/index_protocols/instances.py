@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Protocol
 
+from gantry.events import Action
 from gantry.names import DicomStoreName, ResourcePath
 from gantry.resources import (
     Failure,
@@ -94,9 +95,11 @@ class UploadIndex(Protocol):
         """
         ...
 
-    def replace_instance(self, store_id: int, replacement: Replacement) -> Failure | None:
-        """Give an instance new bytes and a new header; a Failure where it has changed since it was read. Raises
-        NotFound when the store is deleted."""
+    def replace_instance(
+        self, store_id: int, replacement: Replacement, action: Action = Action.STORE
+    ) -> Failure | None:
+        """Give an instance new bytes and a new header; a Failure where it has changed since it was read. ``action`` has
+        caused it. Raises NotFound when the store is deleted."""
         ...
 
     def begin_upload(self, store_id: int) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from datetime import UTC, datetime
 
 from prometheus_client.core import (
     CounterMetricFamily,
@@ -18,6 +19,7 @@ from gantry import __version__
 from gantry.api.audit import Audit
 from gantry.metrics.index_series import IndexSeries
 from gantry.operations.runner import Runner
+from gantry.request_times import request_times
 from gantry.seams import Seams
 
 _DATABASE = (
@@ -51,6 +53,7 @@ class ServerCollector(Collector):
         yield from self._collect_batches()
         yield from self._collect_transfers()
         yield from self._collect_database()
+        yield from self._collect_notifications()
         yield from self._collect_troubles()
 
     def _collect_operations(self) -> Iterator[Metric]:
@@ -107,6 +110,30 @@ class ServerCollector(Collector):
             unchecked.add_metric([method], transfer.unchecked)
         yield moved
         yield unchecked
+        requests = HistogramMetricFamily(
+            "gantry_bucket_request_seconds",
+            "Requests to buckets of providers since start, of workers too; each attempt by itself.",
+            labels=["provider", "outcome"],
+        )
+        for labels_of, (classes, seconds) in request_times.read():
+            requests.add_metric(labels_of, classes, seconds)
+        yield requests
+
+    def _collect_notifications(self) -> Iterator[Metric]:
+        counts, oldest = self._seams.notified.read()
+        sent = CounterMetricFamily(
+            "gantry_notifications",
+            "Messages of topics since start: published, failed attempts, and times that some were given up.",
+            labels=["outcome"],
+        )
+        for outcome, count in counts.items():
+            sent.add_metric([outcome], count)
+        yield sent
+        yield GaugeMetricFamily(
+            "gantry_notification_lag_seconds",
+            "Age of the oldest change that a topic has not been told of.",
+            value=_measure_age(oldest) if oldest and self._seams.members.is_keeper else 0,
+        )
 
     def _collect_troubles(self) -> Iterator[Metric]:
         yield GaugeMetricFamily(
@@ -128,3 +155,8 @@ class ServerCollector(Collector):
                 "Seconds since the last sign of life that this server has seen of the one that is silent longest.",
                 value=self._seams.members.find_longest_silence(),
             )
+
+
+def _measure_age(moment: datetime) -> float:
+    """Seconds; a clock that was put back makes nothing younger than new."""
+    return max(0.0, (datetime.now(UTC) - moment).total_seconds())

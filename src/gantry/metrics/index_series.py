@@ -10,6 +10,7 @@ from prometheus_client.core import GaugeMetricFamily, Metric
 
 from gantry.api.looking import Look
 from gantry.counters import Queue
+from gantry.events import FeedTotals
 from gantry.seams import Seams
 
 
@@ -17,6 +18,7 @@ from gantry.seams import Seams
 class _Found:
     queue: Queue
     live: Sequence[bool]  # of each server, whether it runs operations
+    changes: FeedTotals
     seconds: float
 
 
@@ -33,7 +35,8 @@ class IndexSeries:
         queue = self._seams.index.operations.read_queue(self._runner)
         alone = not self._seams.members.is_shared
         live = [self._runs] if alone else [each.runs for each in self._seams.index.servers.list_live()]
-        self._found = _Found(queue, live, time.monotonic() - begun)
+        changes = self._seams.index.feed.count()
+        self._found = _Found(queue, live, changes, time.monotonic() - begun)
         return []
 
     def collect(self) -> Iterator[Metric]:
@@ -55,6 +58,8 @@ def _describe(found: _Found) -> Iterator[Metric]:
             "Seconds since the oldest unclaimed one was created; 0: none.",
             found.queue.age,
         ),
+        ("gantry_changes_kept", "Transactions that the change feeds of all stores keep.", found.changes.packs),
+        ("gantry_changes_oldest_seconds", "Seconds since the oldest of them; 0: none.", found.changes.age),
     ):
         yield GaugeMetricFamily(name, text, value=value)
     live = GaugeMetricFamily(

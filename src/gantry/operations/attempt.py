@@ -12,9 +12,11 @@ from gantry.errors import Cancelled, Internal, StatusError, TakenOver
 from gantry.operations.blob_keys import sweep_attempt, sweep_uncommitted
 from gantry.operations.commits import Totals, commit, finish
 from gantry.operations.export_dicom_data import delete_unfinished, export_dicom_data
+from gantry.operations.export_tables import export_tables
 from gantry.operations.import_dicom_data import import_dicom_data
 from gantry.operations.interruption import OperationCheck, Stopping, make_stop_check
 from gantry.operations.set_blob_storage_settings import set_blob_storage_settings
+from gantry.operations.table_use import discard_table, is_table_export
 from gantry.operations.update_metadata import update_metadata
 from gantry.operations.waits import Waits
 from gantry.resources import CANCELLED, Batch, Failure, Method, Operation
@@ -24,9 +26,15 @@ from gantry.worker_calls import Check
 logger = logging.getLogger(__name__)
 
 Verb = Callable[[Seams, Operation, Check], Generator[Batch, None, None]]
+
+
+def _export(seams: Seams, operation: Operation, check: Check) -> Generator[Batch, None, None]:
+    return (export_tables if is_table_export(operation) else export_dicom_data)(seams, operation, check)
+
+
 VERBS: dict[Method, Verb] = {
     Method.IMPORT_DICOM_DATA: import_dicom_data,
-    Method.EXPORT_DICOM_DATA: export_dicom_data,
+    Method.EXPORT_DICOM_DATA: _export,
     Method.SET_BLOB_STORAGE_SETTINGS: set_blob_storage_settings,
     Method.UPDATE_STUDY_METADATA: update_metadata,
     Method.UPDATE_SERIES_METADATA: update_metadata,
@@ -61,7 +69,7 @@ def _run(
     committed, error, subject = operation.blob_prefix, None, ""
     warnings: tuple[Failure, ...] = ()
     try:
-        if operation.method is Method.EXPORT_DICOM_DATA and operation.attempt > 1:
+        if operation.method is Method.EXPORT_DICOM_DATA and operation.attempt > 1 and not is_table_export(operation):
             delete_unfinished(seams, operation, stop)
         check()
         sweep_uncommitted(seams, operation, check)
@@ -90,4 +98,6 @@ def _run(
     except Exception:
         logger.exception("operation %s failed", operation.name)
         error = Internal("an internal error; the server's log has the details").status
+    if error is not None and is_table_export(operation):
+        discard_table(seams, operation)
     finish(seams, operation, runner, error, subject, stop, warnings)

@@ -1,4 +1,4 @@
-"""Removes old operations, and passes failures on to the listener."""
+"""Removes old operations and changes, and passes failures on to the listener."""
 
 from __future__ import annotations
 
@@ -24,6 +24,14 @@ def sweep_operations(seams: Seams, stopping: threading.Event) -> None:
         while seams.index.retention.expire_operations(before) and not stopping.is_set():
             pass
     while not stopping.is_set() and seams.index.retention.purge_operation():
+        pass
+
+
+def sweep_changes(seams: Seams, stopping: threading.Event) -> None:
+    """Remove what the change feed has kept long enough, and what nobody is told any more, in bounded transactions."""
+    days = seams.changes_days
+    before = seams.index.retention.follow_clock() - timedelta(days=days) if days else None
+    while not stopping.is_set() and not seams.index.feed.expire(before):
         pass
 
 

@@ -91,6 +91,9 @@ class Runner:
         """Report that blobs have lost their rows: something was deleted or replaced."""
         self._sweeps.wake()
 
+    def is_stopping(self) -> bool:
+        return self._stopping.is_set()
+
     def begin_stop(self) -> None:
         """Tell all threads to stop; returns at once."""
         self._stopping.set()

@@ -16,8 +16,10 @@ from gantry.operations.compaction import compact_segments, join_segments
 from gantry.operations.describe_anew import describe_anew
 from gantry.operations.interruption import Stopping
 from gantry.operations.late_sweeps import LateSweeps
-from gantry.operations.retention import sweep_operations
+from gantry.operations.notifying import Notifying
+from gantry.operations.retention import sweep_changes, sweep_operations
 from gantry.operations.sweeper import sweep_garbage, sweep_stores
+from gantry.operations.table_use import sweep_tables
 from gantry.operations.unfinished_exports import sweep_unfinished
 from gantry.seams import Seams
 from gantry.studies.upload_sweeps import sweep_uploads
@@ -95,7 +97,10 @@ def _make_shared(
         Chore("garbage", partial(sweep_garbage, seams, stopping), 5, woken=True),
         Chore("deleted stores", lambda: sweep_stores(seams, stopping, busy()), 5, woken=True),
         Chore("old operations", partial(sweep_operations, seams, stopping), 60, woken=True),
+        Chore("old changes", partial(sweep_changes, seams, stopping), 60),
         Chore("unfinished exports", partial(sweep_unfinished, seams, stopping, list_running), 5, long=True),
+        Chore("tables", partial(sweep_tables, seams), 60, long=True),
+        Chore("notifications", Notifying(seams, stopping).run, 1, long=True),
         Chore("late writes", LateSweeps(seams, stopping).run, 60, long=True),
         Chore("sparse segments", partial(_compact, seams, stopping), 600, long=True),
         Chore("descriptions", partial(_describe, seams, stopping), 0, long=True),

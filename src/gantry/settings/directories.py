@@ -36,6 +36,16 @@ def check_directories(data: Path, buckets: Path, storage_classes: Mapping[str, s
         _check_storage_class(data, storage_class, storage_classes)
 
 
+def check_tables(data: Path, roots: Mapping[str, str]) -> None:
+    """Raises InvalidArgument where tables would lie among files of the server."""
+    for name, root in roots.items():
+        if any(_is_within(root, data / own) for own in OWN):
+            raise InvalidArgument(
+                f"bigquery: {name} is {root}, which lies among the server's own files",
+                advice="choose another directory",
+            )
+
+
 def _check_storage_class(data: Path, storage_class: str, roots: Mapping[str, str]) -> None:
     """No blobs of one place may lie among those of another, nor among other files of the server."""
     root = roots[storage_class]

@@ -8,8 +8,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from gantry.notifications.topics import TopicRule
 from gantry.settings import readers
 from gantry.settings.setting import setting, table
+from gantry.storage.bigquery.places import BigQueryPlace
 from gantry.storage.bucket_rules import BucketRule
 from gantry.storage.remote_buckets import RemoteBuckets
 
@@ -254,6 +256,23 @@ class StorageSettings:
         more="In the environment: `ARCHIVE=/mnt/archive,…`. See [storage-classes.md](howto/storage-classes.md).",
         absent="none",
     )
+    bigquery: Mapping[str, str] = table(
+        readers.TABLES,
+        "Directories that stand for projects or datasets of BigQuery: exports of metadata write Parquet files there.",
+        '{"my-project.my_dataset" = "/srv/tables"}',
+        more="In the environment: `my-project.my_dataset=/srv/tables,…`. It needs "
+        "`pip install 'gantry-dicom[tables]'`; see [tables.md](howto/tables.md).",
+        absent="none: such exports are refused",
+    )
+    bigquery_projects: tuple[BigQueryPlace, ...] = setting(
+        (),
+        readers.BIGQUERY_PROJECTS,
+        "Projects of BigQuery itself that exports of metadata may write to, where bigquery names no directory.",
+        '[{project = "my-project"}]',
+        more="In the environment as JSON. It needs `pip install 'gantry-dicom[bigquery]'`; see "
+        "[tables.md](howto/tables.md#bigquery-itself).",
+        absent="none",
+    )
     layout: str = setting(
         "segments",
         readers.choice("segments", "files"),
@@ -268,6 +287,14 @@ class StorageSettings:
         "Days for which finished operations and their error logs are kept. 0: never removed.",
         "90",
         flag=True,
+    )
+    changes_days: int = setting(
+        7,
+        readers.number(0, 36_500),
+        "Days for which the change feed keeps what happened to instances. 0: no change feed.",
+        "30",
+        more="Servers that share an index must agree on whether there is one. See "
+        "[change-feed.md](howto/change-feed.md).",
     )
 
 
@@ -295,6 +322,15 @@ class ApiSettings:
         readers.number(0, 1_000_000),
         "Operations of one project that may wait or run at a time. Further ones are refused with 429. 0: no limit.",
         "100",
+    )
+    topics: tuple[TopicRule, ...] = setting(
+        (),
+        readers.TOPICS,
+        "Where messages of topics go that notificationConfig and notificationConfigs of DICOM stores name: Pub/Sub, an "
+        "emulator of it, or a webhook. Other topics are refused.",
+        '[{topic = "projects/p/topics/dicom", pubsub = "https://pubsub.googleapis.com"}]',
+        more="In the environment as JSON. See [notifications.md](howto/notifications.md).",
+        absent="none",
     )
     accept_without_effect: tuple[str, ...] = setting(
         (),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable, Sequence
 from ipaddress import ip_address, ip_network
@@ -14,11 +15,14 @@ from gantry.api import effects
 from gantry.engines.addresses import WANTED, is_executor
 from gantry.errors import InvalidArgument
 from gantry.iam.policies import check_member
+from gantry.notifications.topics import TopicRule
 from gantry.resources import BlobStorageClass
 from gantry.settings.setting import Reader
+from gantry.storage.bigquery.places import BigQueryPlace
 from gantry.storage.bucket_rules import BucketRule
 from gantry.storage.remote_buckets import RemoteBuckets, require_effect
 from gantry.storage.uris import StorageUri
+from gantry.table_address import parse_dataset
 
 _MOST_SHOWN = 100  # characters of what is wrong
 _NUMBER = re.compile(r"0|[1-9][0-9]{0,11}")
@@ -152,6 +156,21 @@ def _read_directories(value: Any) -> dict[str, str]:
     return directories
 
 
+def _read_tables(value: Any) -> dict[str, str]:
+    """``PROJECT`` or ``PROJECT.DATASET`` → absolute directory, without what means a pattern to readers of files."""
+    pairs: Sequence[Any]
+    pairs = [part.split("=", 1) for part in value.split(",") if part] if isinstance(value, str) else [*value.items()]
+    found: dict[str, str] = {}
+    for name, directory in pairs:
+        project, dataset = parse_dataset(name)
+        if not isinstance(directory, str) or not directory or set(directory) & set("*?[]{}") or "\0" in directory:
+            raise ValueError
+        found[f"{project}.{dataset}" if dataset else project] = str(Path(directory).absolute())
+    if len(set(found.values())) != len(pairs):
+        raise ValueError  # tables of the same name would be one
+    return found
+
+
 def _read_rules(value: Any) -> tuple[BucketRule, ...]:
     """Raises InvalidArgument, which names the rule."""
     if not isinstance(value, list):
@@ -223,9 +242,25 @@ NETWORKS = list_of("a list of addresses or networks, like 10.0.0.0/8", ip_networ
 LOCATIONS = list_of("a list of names made of letters, digits, - and _", lambda text: bool(_LOCATION.fullmatch(text)), 1)
 _KINDS = "user:EMAIL, serviceAccount:EMAIL, group:NAME or domain:DOMAIN"
 MEMBERS = list_of(f"a list of members, each {_KINDS}", _is_member, metavar="MEMBERS")
+
+
+def _list_of_tables(parse: Callable[[Any], object]) -> Reader:
+    """``parse`` raises InvalidArgument, which names the fault."""
+
+    def read(value: Any) -> tuple[object, ...]:
+        entries = json.loads(value) if isinstance(value, str) else value
+        if not isinstance(entries, list):
+            raise TypeError
+        return tuple(map(parse, entries))
+
+    return Reader("a list of tables; in the environment as JSON", read)
+
+
 ROLES = Reader("a table of roles, each with a list of permissions, in the settings file", _read_roles)
 RULES = Reader("a list of tables in the settings file", _read_rules)
 REMOTE_BUCKETS = Reader("a list of tables in the settings file", _read_remote_buckets)
+BIGQUERY_PROJECTS = _list_of_tables(BigQueryPlace.parse)
+TOPICS = _list_of_tables(TopicRule.parse)
 BLOBS = text_that(
     "the address of a bucket, s3://NAME, or of a part of one, s3://NAME/PREFIX, with a prefix of letters, digits, "
     "-, _, = and . between single slashes",
@@ -235,6 +270,12 @@ BLOBS = text_that(
 TIERS = Reader(f"a table, or CLASS=TIER,…, with classes of {', '.join(BlobStorageClass)}", _read_tiers, "LIST")
 DIRECTORIES = Reader(
     f"a table, or CLASS=DIRECTORY,…, with classes of {', '.join(BlobStorageClass)}", _read_directories, "LIST"
+)
+TABLES = Reader(
+    "a table, or PROJECT.DATASET=DIRECTORY,…, with projects or datasets of BigQuery, and for each a directory of its "
+    "own whose path has none of *?[]{}",
+    _read_tables,
+    "LIST",
 )
 
 

@@ -14,6 +14,7 @@ from gantry.dicom.json_model import dicom_json
 from gantry.dicom.part10 import MAX_LIVE_HEADER, read_header, read_header_bytes
 from gantry.dicom.updating import rebuild
 from gantry.errors import Aborted, Code, FailedPrecondition, InvalidArgument, NotFound, StatusError
+from gantry.events import Action
 from gantry.ingest import identify
 from gantry.json_patch import apply_patch, require_patch
 from gantry.json_text import parse_json
@@ -75,7 +76,7 @@ def _commit(seams: Seams, request: Request, stored: StoredInstance, found: tuple
         assert isinstance(after, Instance)  # noqa: S101 - it was read
         request.flush()
         replacement = Replacement(stored, after, *describe_study_and_series(before))
-        failed = seams.index.uploads.replace_instance(request.store_id, replacement)
+        failed = seams.index.uploads.replace_instance(request.store_id, replacement, Action.UPDATE)
     except BaseException as error:
         kept = request.settle([read.instance])
         if not kept or not isinstance(error, StatusError):

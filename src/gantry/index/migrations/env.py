@@ -9,8 +9,8 @@ from typing import Any
 from alembic import context
 from sqlalchemy import Connection, create_engine, event
 
+from gantry.index.all_tables import metadata
 from gantry.index.dialect import SQLITE
-from gantry.index.tables import metadata
 
 engine = create_engine(context.config.attributes.get("url") or context.config.get_main_option("sqlalchemy.url", ""))
 

@@ -13,6 +13,7 @@ from typing import TypeVar
 from gantry.beats import beat_again
 from gantry.calls_that_hang import find_check
 from gantry.errors import BucketAway, Cancelled, FailedPrecondition, StatusError, Unavailable
+from gantry.request_times import request_times
 from gantry.resources import ObjectMeta
 from gantry.storage.remote.place import RemotePlace
 from gantry.storage.remote.provider import Checksums, Got, Page, Provider
@@ -47,7 +48,7 @@ class Client:
         self, act: Callable[[], Out], check: Check | None = None, may_repeat: Callable[[], bool] = lambda: True
     ) -> Out:
         try:
-            return retry(act, self.pace, check, may_repeat)
+            return retry(partial(request_times.measure, self.place.provider, act), self.pace, check, may_repeat)
         except Unavailable as error:
             self._failed_at = time.monotonic()
             if isinstance(error, BucketAway):

@@ -39,10 +39,10 @@ def _send(place: RemotePlace, url: str, method: str = "GET", body: Any = None, h
 class Tokens:
     """The token of one identity, renewed before it ends. Safe to use from many threads."""
 
-    def __init__(self, place: RemotePlace) -> None:
+    def __init__(self, place: RemotePlace, scopes: tuple[str, ...] = _SCOPES) -> None:
         """Raises google.auth's exceptions where there are no credentials, or a file of them cannot be read."""
         self._place = place
-        self._credentials = None if place.anonymous else _find_credentials(place)
+        self._credentials = None if place.anonymous else _find_credentials(place, scopes)
         self._kept = KeptToken(self._renew)
 
     @property
@@ -73,7 +73,7 @@ class Tokens:
         return str(found.token), ends
 
 
-def _find_credentials(place: RemotePlace) -> Any:
+def _find_credentials(place: RemotePlace, scopes: tuple[str, ...]) -> Any:
     """google.auth's own chain waits for an address that answers on machines of one cloud only."""
     for path, name in (
         (place.credentials_file, "its credentials_file"),
@@ -81,20 +81,20 @@ def _find_credentials(place: RemotePlace) -> Any:
         (_find_file_of_gcloud(), "the file that gcloud has written"),
     ):
         if path:
-            return _read_file(place, path, name)
+            return _read_file(place, path, name, scopes)
     if place.instance_metadata:
-        return Machine(place, _SCOPES)
+        return Machine(place, scopes)
     raise DefaultCredentialsError("no file, and no metadata service")  # type: ignore[no-untyped-call]
 
 
-def _read_file(place: RemotePlace, path: str, name: str) -> Any:
+def _read_file(place: RemotePlace, path: str, name: str, scopes: tuple[str, ...]) -> Any:
     """Raises BucketAway: the operation goes on once the file can be read."""
     try:
         with warnings.catch_warnings():  # of files that come from somebody else: this one is the administrator's
             warnings.simplefilter("ignore", DeprecationWarning)
             # With scopes it would ask for the project of a federated identity, by its own transport.
             found = google.auth.load_credentials_from_file(path, request=partial(_send, place))[0]  # type: ignore[no-untyped-call]
-            return with_scopes_if_required(found, _SCOPES)  # type: ignore[no-untyped-call]
+            return with_scopes_if_required(found, scopes)  # type: ignore[no-untyped-call]
     except OSError as error:
         what = f"cannot be read: {describe_os_error(error)}"
     except (GoogleAuthError, ValueError, TypeError, AttributeError, KeyError):  # of any JSON; their texts have paths

@@ -1,0 +1,6 @@
+"""All tables of the index, in ``metadata``."""
+
+from __future__ import annotations
+
+from gantry.index import access_tables, tables  # noqa: F401 - they enter themselves
+from gantry.index.columns import metadata as metadata

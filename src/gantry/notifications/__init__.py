@@ -1,0 +1,1 @@
+"""Where messages about instances are sent: topics of Pub/Sub, and webhooks."""

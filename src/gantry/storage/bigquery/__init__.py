@@ -1,0 +1,1 @@
+"""Tables of BigQuery as a place for exports of metadata."""

@@ -1,0 +1,256 @@
+"""A table of BigQuery for one export: rows are staged on the disk of the server, loaded into a table of the export's
+own, and copied to the table that was named by one job."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import io
+import json
+import os
+import shutil
+from collections.abc import Collection, Iterable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import IO, Any, cast
+
+import zstandard
+from google.api_core.exceptions import NotFound
+from google.cloud import bigquery
+
+from gantry.beats import SYNC_SECONDS, beat
+from gantry.durable_files import make_directory, replace_file, sync_directory
+from gantry.errors import Internal
+from gantry.storage.bigquery.clients import TIMES, find_done, open_client, run_job
+from gantry.storage.bigquery.errors import translated
+from gantry.storage.bigquery.places import BigQueryPlace
+from gantry.storage.bigquery.schema import join_fields, make_fields, read_fields
+from gantry.storage.disks import Disk
+from gantry.storage.warehouse.stages import accept_stages, cut_files, list_stages, remove_uncommitted, write_stage
+from gantry.table_address import TableAddress
+from gantry.table_schema import Columns, dump_columns, load_columns, merge_columns
+from gantry.table_seams import TableFile, TablePlan, TableVersion
+
+_COLUMNS, _PUBLISHING, OWNER = "columns.json", "publishing", "owner"
+OWN_TABLES = "_gantry_"
+"""Names of the tables of exports begin so."""
+MOST_ROWS, MOST_BYTES = 1_000_000, 1 << 30
+"""Of one load job, in lines before they are compressed: a table takes 1,500 jobs in a day ("Quotas and limits",
+BigQuery), so a billion rows of 5 kB need three or four days' jobs."""
+_APPENDS = ("append",)
+_EXPIRES = timedelta(days=7)  # of the export's own table, where nobody removes it
+
+
+@dataclass
+class BigQueryTable:
+    """See ``table_seams.ExportTable``. ``staging`` is the directory of the server for rows that wait, on ``disk``."""
+
+    where: BigQueryPlace
+    address: TableAddress
+    key: str
+    owner: str
+    attempt: int
+    staging: Path
+    disk: Disk
+    _columns: Columns = field(default=(), repr=False)
+
+    @property
+    def identity(self) -> str:
+        return f"bigquery:{self.where.endpoint}"
+
+    def is_same(self, identity: str) -> bool:
+        return identity == self.identity
+
+    def look(self) -> TableVersion | None:
+        with translated(str(self.address)):
+            client = self._client()
+            exports = (self.key,) if self._is_published(client) else ()
+            try:
+                found = client.get_table(self._target, **TIMES)
+            except NotFound:
+                client.get_dataset(f"{self.address.project}.{self.address.dataset}", **TIMES)
+                return None
+            return TableVersion(str(found.etag), int(found.num_rows or 0), read_fields(found.schema), exports)
+
+    def _is_published(self, client: bigquery.Client) -> bool:
+        """A crash may have come between the job and ``finish``."""
+        with suppress(FileNotFoundError):
+            return any(find_done(client, name) for name in (self._own / _PUBLISHING).read_text().split())
+        return False
+
+    def begin(self, kept: str) -> None:
+        with self._disk():
+            make_directory(self.staging)
+            found = sorted(self._list_own(), key=lambda path: path.stat().st_mtime)
+            if not found:
+                make_directory(self._own)
+                replace_file(self._own / OWNER, self._own / f"{OWNER}.new", self.owner.encode())
+            else:
+                remove_uncommitted(found[-1], kept)
+                os.replace(found[-1], self._own)
+            sync_directory(self._own)
+            sync_directory(self.staging)
+            with suppress(FileNotFoundError):
+                self._columns = load_columns((self._own / _COLUMNS).read_text(encoding="utf-8"))
+
+    def stage(self, name: str, rows: Iterable[str]) -> int:
+        with self._disk():
+            return write_stage(self._own, name, rows)
+
+    def keep(self, names: Collection[str], columns: Columns) -> None:
+        with self._disk():
+            merged = merge_columns(self._columns, columns)
+            if merged != self._columns:
+                replace_file(self._own / _COLUMNS, self._own / f"{_COLUMNS}.new", dump_columns(merged).encode())
+                self._columns = merged
+            accept_stages(self._own, names)
+            sync_directory(self._own)
+
+    def plan(self, fixed: Columns, appends: bool) -> TablePlan:
+        before = self.look()
+        columns = merge_columns(fixed, self._columns)
+        older = before if appends else None
+        if older:
+            merge_columns(older.columns, columns)  # raises where a column has two types
+            with translated(str(self.address)):
+                schema = self._client().get_table(self._target, **TIMES).schema
+            columns = read_fields(join_fields(schema, columns))
+        with self._disk():
+            files = tuple(cut_files(list_stages(self._own), most_rows=MOST_ROWS, most_bytes=MOST_BYTES))
+        rows = sum(file.rows for file in files)
+        return TablePlan(before, columns, files or (TableFile(0, 0),), _APPENDS if older else (), rows)
+
+    def write_file(self, plan: TablePlan, file: TableFile) -> int:
+        beat(SYNC_SECONDS)
+        with translated(str(self.address)):
+            client, table = self._client(), self._make_own_table(plan)
+            if not file.stages:
+                return 0
+            with self._disk():
+                path = self._join(plan, file)
+            config = bigquery.LoadJobConfig(
+                source_format="NEWLINE_DELIMITED_JSON", write_disposition="WRITE_APPEND", schema=table.schema
+            )
+
+            def submit(name: str) -> Any:
+                with _BeatingFile(path) as lines:
+                    return client.load_table_from_file(
+                        lines, table.reference, size=None, job_id=name, job_config=config, num_retries=2,
+                        project=client.project, timeout=60.0,
+                    )  # fmt: skip
+
+            job = run_job(client, str(self.address), f"{self._job(plan)}_{file.number}", submit)
+            path.unlink(missing_ok=True)
+            return int(job.output_rows or 0)
+
+    def _make_own_table(self, plan: TablePlan) -> bigquery.Table:
+        """Nobody else reads it; its name is written down first, so that it is removed whatever comes."""
+        made = bigquery.Table(self._full(self._name(plan)), make_fields(plan.columns))
+        made.expires = datetime.now(UTC) + _EXPIRES
+        with self._disk():
+            replace_file(self._own / self._name(plan), self._own / f"{self._name(plan)}.new", b"")
+        return self._client().create_table(made, exists_ok=True, **TIMES)
+
+    def _join(self, plan: TablePlan, file: TableFile) -> Path:
+        """The lines of several stages as one file, as BigQuery reads it. Emulators read no compressed ones."""
+        target = self._own / f"{self._name(plan)}.{file.number}.json"
+        with open(target, "wb") if self.where.is_emulator else gzip.open(target, "wb", compresslevel=1) as out:
+            for stage in file.stages:
+                with open(self._own / stage, "rb") as source:
+                    beat(SYNC_SECONDS)
+                    zstandard.ZstdDecompressor().copy_stream(source, cast(IO[bytes], out))
+        return target
+
+    def publish(self, plan: TablePlan) -> bool:
+        beat(SYNC_SECONDS)
+        if self.look() != plan.before:
+            return False
+        with translated(str(self.address)):
+            client = self._client()
+            own = client.get_table(self._full(self._name(plan)), **TIMES)
+            if int(own.num_rows or 0) != plan.rows:
+                raise Internal(f"{self.address}: BigQuery has {own.num_rows} rows of {plan.rows} that were loaded")
+            if plan.links:
+                self._add_columns(client, own.schema)
+            with self._disk():
+                done = self._own / _PUBLISHING
+                names = done.read_text().split() if done.exists() else []
+                names = [*dict.fromkeys([*names, f"{self._job(plan)}_publish"])]
+                replace_file(done, self._own / f"{_PUBLISHING}.new", "\n".join(names).encode())
+            config = bigquery.CopyJobConfig(write_disposition=_choose(plan), create_disposition="CREATE_IF_NEEDED")
+
+            def submit(name: str) -> Any:
+                return client.copy_table(
+                    own.reference, self._target, job_id=name, job_config=config, project=client.project, **TIMES
+                )
+
+            run_job(client, str(self.address), f"{self._job(plan)}_publish", submit)
+        self.finish()
+        return True
+
+    def _add_columns(self, client: bigquery.Client, schema: list[bigquery.SchemaField]) -> None:
+        found = client.get_table(self._target, **TIMES)
+        if found.schema != schema:
+            found.schema = schema
+            client.update_table(found, ["schema"], **TIMES)
+
+    def finish(self) -> None:
+        self.discard()
+
+    def discard(self) -> None:
+        with translated(str(self.address)):
+            for path in self._list_own():
+                for left in path.glob(f"{OWN_TABLES}*"):
+                    if "." not in left.name:
+                        self._client().delete_table(self._full(left.name), not_found_ok=True, **TIMES)
+        with self._disk():
+            for path in self._list_own():
+                shutil.rmtree(path)
+
+    @property
+    def _target(self) -> str:
+        return self._full(self.address.table)
+
+    def _full(self, table: str) -> str:
+        return f"{self.address.project}.{self.address.dataset}.{table}"
+
+    def _client(self) -> bigquery.Client:
+        return open_client(self.where, self.address.project)
+
+    def _name(self, plan: TablePlan) -> str:
+        """Of the export's own table: another one for each plan, whose rows or columns are others."""
+        text = json.dumps([dump_columns(plan.columns), plan.files, plan.links])
+        return f"{OWN_TABLES}{self.key.replace('-', '_')}_{hashlib.sha256(text.encode()).hexdigest()[:8]}"
+
+    def _job(self, plan: TablePlan) -> str:
+        return self._name(plan).lstrip("_")
+
+    @property
+    def _own(self) -> Path:
+        return self.staging / f"op-{self.key}-{self.attempt}"
+
+    def _list_own(self) -> list[Path]:
+        return list(self.staging.glob(f"op-{self.key}-*"))
+
+    @contextmanager
+    def _disk(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise self.disk.translate_write_error(error, "") from None
+
+
+def _choose(plan: TablePlan) -> str:
+    if plan.links:
+        return "WRITE_APPEND"
+    return "WRITE_EMPTY" if plan.before is None else "WRITE_TRUNCATE"
+
+
+class _BeatingFile(io.FileIO):
+    """The upload of a long file is a sign of life with each piece."""
+
+    def read(self, size: int | None = -1) -> bytes:
+        beat(SYNC_SECONDS)
+        return super().read(-1 if size is None else size)

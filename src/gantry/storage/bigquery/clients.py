@@ -1,0 +1,101 @@
+"""The client of BigQuery, one for each process and project."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from functools import lru_cache
+from typing import Any
+
+import google.auth
+from google.api_core.exceptions import Conflict, NotFound
+from google.auth.credentials import AnonymousCredentials
+from google.cloud import bigquery
+from google.cloud.bigquery.retry import DEFAULT_RETRY
+
+from gantry.beats import CALL_SECONDS, beat
+from gantry.errors import BucketAway, FailedPrecondition
+from gantry.storage.bigquery.places import BigQueryPlace
+
+_SCOPES = ("https://www.googleapis.com/auth/bigquery",)
+TIMES: dict[str, Any] = {"timeout": 30.0, "retry": DEFAULT_RETRY.with_deadline(20.0)}
+"""Of each request: less than a worker may be silent (``beats.CALL_SECONDS``); the operation waits and tries again."""
+_LOOK_SECONDS = 0.5
+_TRIES = 5  # of a job that BigQuery could not finish, by no fault of the rows
+_AGAIN = (
+    "backendError",
+    "internalError",
+    "jobBackendError",
+    "jobInternalError",
+    "rateLimitExceeded",
+    "tableUnavailable",
+)
+_MOST_SAID = 500
+
+
+@lru_cache(8)
+def _open(_process: int, place: BigQueryPlace, project: str) -> bigquery.Client:
+    options = {"api_endpoint": place.endpoint} if place.endpoint else None
+    return bigquery.Client(
+        project=place.billing_project or project,
+        credentials=_find_credentials(place),
+        client_options=options,
+        location=place.location or None,
+    )
+
+
+def open_client(place: BigQueryPlace, project: str) -> bigquery.Client:
+    """Raises google.auth's exceptions where there are no credentials. Makes no request."""
+    return _open(os.getpid(), place, project)
+
+
+def _find_credentials(place: BigQueryPlace) -> Any:
+    if place.is_emulator:
+        return AnonymousCredentials()  # type: ignore[no-untyped-call]
+    if place.credentials_file:
+        return google.auth.load_credentials_from_file(place.credentials_file, scopes=_SCOPES)[0]  # type: ignore[no-untyped-call]
+    return google.auth.default(scopes=_SCOPES)[0]
+
+
+def run_job(client: bigquery.Client, what: str, name: str, submit: Callable[[str], Any]) -> Any:
+    """A job that is carried out once, however often it is asked for: its ``name`` is taken. Returns it when it is
+    done. Raises what the client raises, FailedPrecondition for a job that fails, BucketAway."""
+    for number in range(_TRIES):
+        job = _wait(_find_or_submit(client, f"{name}_{number}", submit))
+        if job.error_result is None:
+            return job
+        if job.error_result.get("reason") not in _AGAIN:
+            said = str(job.error_result.get("message", ""))[:_MOST_SAID]
+            raise FailedPrecondition(f"{what}: BigQuery could not finish a job: {said}")
+    raise BucketAway(f"{what}: BigQuery does not finish a job", advice="the operation goes on by itself")
+
+
+def find_done(client: bigquery.Client, name: str) -> bool:
+    """Whether a job that ``run_job`` was asked for has succeeded; one that still runs is waited for."""
+    for number in range(_TRIES):
+        try:
+            job = _wait(client.get_job(f"{name}_{number}", **TIMES))
+        except NotFound:
+            return False
+        if job.error_result is None:
+            return True
+    return False
+
+
+def _find_or_submit(client: bigquery.Client, name: str, submit: Callable[[str], Any]) -> Any:
+    try:
+        return client.get_job(name, **TIMES)
+    except NotFound:
+        pass
+    try:
+        return submit(name)
+    except Conflict:  # an answer was lost, and the request was sent again
+        return client.get_job(name, **TIMES)
+
+
+def _wait(job: Any) -> Any:
+    while not job.done(**TIMES):
+        beat(CALL_SECONDS)
+        time.sleep(_LOOK_SECONDS)
+    return job

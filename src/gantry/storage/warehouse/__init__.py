@@ -1,0 +1,1 @@
+"""Where tables of metadata are written to: directories of Parquet files."""

@@ -1,0 +1,123 @@
+"""Rows as lines of JSON to Parquet, by DuckDB. No extension of it is ever loaded from elsewhere."""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+from collections.abc import Sequence
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import duckdb
+
+from gantry.durable_files import sync_file
+from gantry.errors import Internal
+from gantry.table_schema import Column, Columns
+
+_TYPES = {
+    "STRING": "VARCHAR",
+    "INTEGER": "BIGINT",
+    "FLOAT": "DOUBLE",
+    "DATE": "DATE",
+    "TIME": "TIME",
+    "TIMESTAMP": "TIMESTAMPTZ",
+    "JSON": "JSON",
+}
+_ORDER = "ORDER BY StudyInstanceUID, SeriesInstanceUID, SOPInstanceUID"
+_GROUP = 8192
+"""Rows in a group: the writer holds one group of each file, and a query skips whole groups."""
+
+_LONG_LINE = 8 << 20  # bytes; DuckDB reads lines of 16 MiB unless it is told otherwise
+_MEMORY = "320MB"
+_ERRNO = re.compile(r'"errno":"([0-9]+)"')
+_KNOWN_ERRNOS = {
+    os.strerror(number): number
+    for number in (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS, errno.EACCES, errno.ENOENT)
+}
+_SAID = re.compile("|".join(map(re.escape, _KNOWN_ERRNOS)))
+_CONFIG: dict[str, str | int | float | list[str]] = {
+    "threads": 1,
+    "memory_limit": _MEMORY,
+    "autoinstall_known_extensions": False,
+    "autoload_known_extensions": False,
+}
+
+
+def write_rows(stages: Sequence[Path], columns: Columns, longest: int, target: Path, spills: Path) -> int:
+    """Write one file with the rows of several stages (lines of JSON, zstd), sorted by study and series; the number of
+    rows. ``longest`` line in bytes; what does not fit into memory is spilt below ``spills``. Raises OSError, Internal.
+    """
+    if not stages:
+        return _copy(f"SELECT {', '.join(_select(each, 'NULL') for each in columns)} WHERE false", target, spills)
+    types = ", ".join(f"{quote_text(column.name)}: {quote_text(type_of(column))}" for column in columns)
+    size = f", maximum_object_size={longest + 1024}" if longest > _LONG_LINE else ""
+    source = (
+        f"read_json([{', '.join(quote_text(str(stage)) for stage in stages)}], columns={{{types}}}, "
+        f"format='newline_delimited', compression='zstd'{size})"
+    )
+    return _copy(f"FROM {source} {_ORDER}", target, spills)
+
+
+def rewrite_file(source: Path, before: Columns, columns: Columns, target: Path, spills: Path) -> int:
+    """Write the rows of a file with more columns; the number of rows. Raises OSError, Internal."""
+    names = {column.name for column in before}
+    selected = (_select(each, quote_name(each.name) if each.name in names else "NULL") for each in columns)
+    return _copy(f"FROM read_parquet({quote_text(str(source))}) SELECT {', '.join(selected)}", target, spills)
+
+
+def _select(column: Column, value: str) -> str:
+    """A RECORD is cast by the names of its fields, and gets those that it lacks."""
+    return f"CAST({value} AS {type_of(column)}) AS {quote_name(column.name)}"
+
+
+def _copy(query: str, target: Path, spills: Path) -> int:
+    options = f"FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE {_GROUP}, USE_TMP_FILE false"
+    with closing(connect(spills)) as connection:
+        (count,) = run(connection, f"COPY ({query}) TO {quote_text(str(target))} ({options})")
+    sync_file(target)
+    return int(count)
+
+
+def connect(spills: Path, database: str = ":memory:") -> duckdb.DuckDBPyConnection:
+    connection = duckdb.connect(database, config={**_CONFIG, "temp_directory": str(spills)})
+    connection.execute("SET TimeZone = 'UTC'")
+    return connection
+
+
+def run(connection: duckdb.DuckDBPyConnection, statement: str) -> Sequence[Any]:
+    """The first row of the answer. Raises OSError for what the system has refused, Internal for anything else."""
+    try:
+        return connection.execute(statement).fetchone() or ()
+    except duckdb.Error as error:
+        number = _find_errno(error)
+        if number:
+            raise OSError(number, os.strerror(number)) from None
+        raise Internal("the rows cannot be written as Parquet; the server's log has the details") from error
+
+
+def _find_errno(error: duckdb.Error) -> int:
+    """What the system has said, if DuckDB repeats it: the number or, for some calls, only the text."""
+    found = _ERRNO.search(f"{error}")
+    if found is not None:
+        return int(found[1])
+    said = _SAID.search(f"{error}")
+    return _KNOWN_ERRNOS[said[0]] if said is not None else 0
+
+
+def type_of(column: Column) -> str:
+    """The type of a column in DuckDB."""
+    if column.type == "RECORD":
+        kind = f"STRUCT({', '.join(f'{quote_name(field.name)} {type_of(field)}' for field in column.fields)})"
+    else:
+        kind = _TYPES[column.type]
+    return f"{kind}[]" if column.repeated else kind
+
+
+def quote_name(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'
+
+
+def quote_text(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"

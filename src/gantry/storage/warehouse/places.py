@@ -1,0 +1,81 @@
+"""Where the files of a table lie.
+
+    BASE/TABLE                      a link to the version that readers see
+    BASE/DATASET.duckdb             views of all tables beside it
+    BASE/.gantry/TABLE/v-KEY-N/     a version: nothing but Parquet files
+    BASE/.gantry/TABLE/v-KEY-N.json what is known of it
+    BASE/.gantry/TABLE/op-KEY-N/    what the Nth attempt of an export has staged
+
+Names with a dot in front are passed over by readers of directories.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from gantry.errors import FailedPrecondition
+from gantry.table_schema import dump_columns, load_columns
+from gantry.table_seams import TableVersion
+
+HIDDEN = ".gantry"
+OWNER = "owner"
+"""The file in the directory of an export that names its operation."""
+
+_VERSION = re.compile(rf"{re.escape(HIDDEN)}/([^/]+)/(v-[0-9a-z-]+)")
+
+
+@dataclass(frozen=True, slots=True)
+class TablePlace:
+    """A table in the directory ``base`` of its dataset. All methods raise OSError."""
+
+    base: Path
+    dataset: str
+    table: str
+
+    @property
+    def link(self) -> Path:
+        return self.base / self.table
+
+    @property
+    def hidden(self) -> Path:
+        return self.base / HIDDEN / self.table
+
+    @property
+    def database(self) -> Path:
+        return self.base / f"{self.dataset}.duckdb"
+
+    def read_link(self) -> str:
+        """The name of the version that readers see, "" without one. Raises FailedPrecondition where something stands in
+        the way that is no table of ours."""
+        try:
+            target = os.readlink(self.link)
+        except FileNotFoundError:
+            return ""
+        except OSError:
+            target = ""
+        found = _VERSION.fullmatch(target)
+        if found is None or found[1] != self.table:
+            raise FailedPrecondition(
+                f"the name of table {self.dataset}.{self.table} is taken by a file or directory that is no table",
+                advice="choose another name, or ask the administrator to remove it",
+            )
+        return found[2]
+
+    def look(self) -> TableVersion | None:
+        """The version that readers see."""
+        name = self.read_link()
+        if not name:
+            return None
+        about = json.loads((self.hidden / f"{name}.json").read_text(encoding="utf-8"))
+        columns = load_columns(json.dumps(about["columns"]))
+        return TableVersion(name, about["rows"], columns, tuple(about["exports"]))
+
+
+def write_about(version: TableVersion) -> bytes:
+    """What ``look`` reads."""
+    about = {"rows": version.rows, "exports": version.exports, "columns": json.loads(dump_columns(version.columns))}
+    return json.dumps(about, separators=(",", ":")).encode()

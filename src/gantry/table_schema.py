@@ -1,0 +1,67 @@
+"""The columns of a table of metadata, as values: names, types and modes as BigQuery has them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from typing import Any, Literal, NamedTuple
+
+from gantry.errors import FailedPrecondition
+
+Type = Literal["STRING", "INTEGER", "FLOAT", "DATE", "TIME", "TIMESTAMP", "JSON", "RECORD"]
+
+
+class Column(NamedTuple):
+    """``order`` is its place among its siblings: the tag of its element. ``fields`` are those of a RECORD.
+
+    ``repeated`` is the mode: REPEATED, else NULLABLE.
+    """
+
+    order: int
+    name: str
+    type: Type
+    repeated: bool = False
+    fields: tuple[Column, ...] = ()
+
+    @property
+    def mode(self) -> str:
+        return "REPEATED" if self.repeated else "NULLABLE"
+
+
+Columns = tuple[Column, ...]
+
+
+def merge_columns(one: Iterable[Column], other: Iterable[Column]) -> Columns:
+    """All columns of both, in their order. Raises FailedPrecondition where one has two types."""
+    found = {column.name: column for column in one}
+    for column in other:
+        known = found.get(column.name)
+        found[column.name] = column if known is None or known == column else _merge(known, column)
+    return tuple(sorted(found.values()))
+
+
+def _merge(one: Column, other: Column) -> Column:
+    if (one.type, one.repeated) != (other.type, other.repeated):
+        raise FailedPrecondition(
+            f"column {one.name} is {one.type} {one.mode} in one place and {other.type} {other.mode} in another",
+            advice="write to another table, or overwrite this one",
+        )
+    return one._replace(fields=merge_columns(one.fields, other.fields))
+
+
+def dump_columns(columns: Iterable[Column]) -> str:
+    """As JSON: each as the list of its fields."""
+    return json.dumps([_to_list(column) for column in columns], separators=(",", ":"))
+
+
+def load_columns(text: str) -> Columns:
+    """What ``dump_columns`` wrote."""
+    return _from_lists(json.loads(text))
+
+
+def _to_list(column: Column) -> list[Any]:
+    return [*column[:4], [_to_list(each) for each in column.fields]]
+
+
+def _from_lists(lists: Sequence[Any]) -> Columns:
+    return tuple(Column._make([*each[:4], _from_lists(each[4])]) for each in lists)

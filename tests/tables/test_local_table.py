@@ -129,7 +129,7 @@ def test_what_is_left_is_swept_once_its_operation_is_over(tmp_path: Path, monkey
     monkeypatch.setattr(directories, "GRACE_SECONDS", -1)
     time.sleep(0.01)
     warehouse.sweep(lambda owner: True)
-    assert left("v-") == ["v-2-1", "v-2-1.json"]
+    assert left("v-") == ["v-2-1", "v-2-1.json"] and left("op-") == ["op-4-1"]
     assert count(tmp_path) == 1
 
 

@@ -105,10 +105,10 @@ ALLOWED = {
     "entry points": tuple(LAYERS),
 }
 # The version of Gantry is written into files, and compared with that of workers.
-EXCEPTIONS = {
-    (name, "", "__version__")
-    for name in ("dicom.file_meta", *(f"engines.{each}" for each in ("dask_tasks", "dask_worker", "local_calls")))
-} | {(f"engines.{name}", "", "__version__") for name in ("roster", "workers")}
+EXCEPTIONS = {("dicom.file_meta", "", "__version__")} | {
+    (f"engines.{name}", "", "__version__")
+    for name in ("dask_worker", "local_calls", "ray_desk", "ray_worker", "roster", "workers")
+}
 ADAPTERS = {
     "SqlIndex": "index.sql",
     "LocalBlobStore": "storage.local",
@@ -131,6 +131,7 @@ NEED_EXTRAS = {
     *(f"storage.remote.azure{part}" for part in ("", "_credentials", "_digests", "_requests", "_tokens")),
     *(f"access.{name}" for name in ("endpoint", "issuer", "oidc", "service_accounts", "sign_in", "signed_tokens")),
     *(f"engines.dask_{part}" for part in ("link", "worker")),
+    "engines.ray_client",
     *(f"storage.warehouse.{name}" for name in ("parquet", "views")),
     *(f"storage.bigquery.{name}" for name in ("bigquery_table", "clients", "errors", "schema")),
     *("index.postgresql", "index.postgresql_locks", "index.postgresql_reading"),
@@ -138,6 +139,7 @@ NEED_EXTRAS = {
 EXTRAS = (
     "dask",
     "distributed",
+    "ray",
     "duckdb",
     "psycopg",
     "obstore",

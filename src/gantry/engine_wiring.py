@@ -12,6 +12,8 @@ from importlib.util import find_spec
 from io import BytesIO
 from typing import Any
 
+from gantry.engines.addresses import DASK, RAY, Certificates, Engine
+from gantry.engines.links import Connect
 from gantry.engines.workers import EngineWorkers
 from gantry.errors import FailedPrecondition
 from gantry.settings.loading import Settings, load_settings
@@ -22,6 +24,8 @@ from gantry.worker_calls import Workers
 
 FILE = "GANTRY_CONFIG"
 """The variable that names the settings file: a worker's processes find their credentials there."""
+
+_LIBRARIES = {DASK: ("distributed",), RAY: ("ray", "grpc")}
 
 _SECRETS = ("secret_access_key", "session_token", "account_key", "sas_token")
 _SAYS_HOW = (*_SECRETS, "profile", "anonymous", "instance_metadata", "credentials_file")
@@ -34,9 +38,11 @@ _CREDENTIALS = (
 
 def require_engine(settings: Settings) -> None:
     """Raises FailedPrecondition where the libraries of the engine are not installed."""
-    if settings.engine is not None and find_spec("distributed") is None:
+    engine = settings.engine
+    if engine is not None and any(find_spec(each) is None for each in _LIBRARIES[engine.name]):
         raise FailedPrecondition(
-            f"executor: {settings.executor} needs libraries that are not installed: `pip install 'gantry-dicom[dask]'`"
+            f"executor: {settings.executor} needs libraries that are not installed: "
+            f"`pip install 'gantry-dicom[{engine.name}]'`"
         )
 
 
@@ -46,9 +52,17 @@ def open_engine(settings: Settings) -> Workers | None:
     if engine is None:
         return None
     require_engine(settings)
+    return EngineWorkers(_find_connect(engine, settings.engine_certificates), engine.scheduler, dumps)
+
+
+def _find_connect(engine: Engine, certificates: Certificates) -> Connect:
+    if engine.name == RAY:
+        from gantry.engines.ray_link import connect as connect_to_ray
+
+        return partial(connect_to_ray, engine)
     from gantry.engines.dask_link import connect
 
-    return EngineWorkers(partial(connect, engine, settings.engine_certificates), engine.scheduler, dumps)
+    return partial(connect, engine, certificates)
 
 
 def dumps(value: Any) -> bytes:

@@ -6,7 +6,7 @@ JSON, a file a load job into a table of the export's own, and ``publish`` the co
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import NamedTuple, Protocol
 
 from gantry.errors import FailedPrecondition
@@ -71,13 +71,13 @@ class ExportTable(Protocol):
         may run any more, and if one does, it writes nothing."""
         ...
 
-    def stage(self, name: str, rows: Iterable[str]) -> int:
-        """Write rows under a name of their own, each a line of JSON. They do not count before ``keep``. Returns how
-        many."""
+    def stage(self, name: str, rows: Iterable[str]) -> Sequence[str]:
+        """Write rows, each a line of JSON, to stages whose names begin with ``name``, which no other call has. They do
+        not count before ``keep`` gets the names that this returns."""
         ...
 
     def keep(self, names: Collection[str], columns: Columns) -> None:
-        """The rows staged under these names are part of the export, which has these columns so far."""
+        """The rows in these stages are part of the export, which has these columns so far."""
         ...
 
     def plan(self, fixed: Columns, appends: bool) -> TablePlan:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 
+import pytest
+
 from tests.support.answers import refused
 from tests.support.dicom import make_instance
 from tests.support.gantry import Gantry
@@ -32,6 +34,7 @@ def read_metric(gantry: Gantry, sample: str) -> float:
     return float(found[1]) if found else 0.0
 
 
+@pytest.mark.one_process("nginx gives nobody the metrics")
 def test_the_bytes_that_passed_through_are_told(gantry: Gantry) -> None:
     """An addition of our own: each object counts that was read to its end, whatever became of it."""
     objects = {"a": make_instance(pixel_bytes=2 << 20), "b": b"no DICOM", "c": b"x" * (2 << 20)}

@@ -44,11 +44,13 @@ def ask(web: Web, lines: list[str], path: str = "", verb: str = "GET", version: 
 @pytest.mark.parametrize(
     "lines", [[], ["Host: 127.0.0.1", "Host: 127.0.0.1"], ["Host: 127.0.0.1", "Host: evil.example"]]
 )
+@pytest.mark.one_process("nginx answers that itself")
 def test_http_1_1_has_exactly_one_host(web: Web, lines: list[str]) -> None:
     status, body = ask(web, lines)
     assert status == 400 and json.loads(body)["error"]["status"] == "INVALID_ARGUMENT"
 
 
+@pytest.mark.one_process("nginx answers that itself")
 def test_http_1_0_may_have_none(web: Web) -> None:
     assert ask(web, [], version="1.0")[0] == 200
 
@@ -73,6 +75,7 @@ def test_what_is_no_host_gets_into_no_address(web: Web, host: str) -> None:
     assert status == 400 and b"evil" not in body.replace(b"Host: ", b"").partition(b"is no name")[2]
 
 
+@pytest.mark.one_process("nginx answers that itself")
 def test_an_empty_host_is_the_one_of_the_settings(web: Web) -> None:
     """RFC 9112 §3.2: where the target has no authority."""
     status, body = ask(web, ["Host:", f"Accept: {JSON}"])
@@ -137,6 +140,7 @@ def test_a_range_is_of_get_alone(web: Web) -> None:
     assert web.gantry.request("GET", path, headers=accept).status_code == 206
 
 
+@pytest.mark.one_process("nginx answers that itself")
 def test_options_of_the_whole_server(web: Web) -> None:
     with RawConnection(web.gantry.server) as connection:
         connection.send(b"OPTIONS * HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")

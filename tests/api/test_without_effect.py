@@ -148,6 +148,7 @@ def test_the_start_says_what_is_accepted(accepting: Gantry, gantry: Gantry) -> N
 
 
 @pytest.mark.slow
+@pytest.mark.one_process("stops a server and starts it with other settings")
 def test_what_was_kept_before_stays_until_it_is_changed(tmp_path_factory: pytest.TempPathFactory) -> None:
     """Labels of a store can be changed whatever an earlier setting has let in, and it can be cleared."""
     home = tmp_path_factory.mktemp("kept")

@@ -147,6 +147,7 @@ def test_a_range_of_a_frame(gantry: Gantry) -> None:
 @pytest.mark.parametrize(
     "frames, suffix, words", [(1, ".seg", "lost: its file is gone"), (300, ".dcm", "2999546 of 3000546")]
 )
+@pytest.mark.one_process("looks into the data directory")
 def test_a_file_that_was_cut_off_is_reported(gantry: Gantry, frames: int, suffix: str, words: str) -> None:
     """The index still says where its frames were; half a frame is not given as one."""
     pixels = os.urandom(10_000) * frames

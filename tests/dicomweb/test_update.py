@@ -54,6 +54,7 @@ def blobs(web: Web) -> set[bytes]:
 
 
 @pytest.mark.slow
+@pytest.mark.one_process("looks into the data directory")
 def test_the_bytes_before_are_gone(web: Web) -> None:
     """Their blob is given up in the same transaction. The server has other tests' blobs as well."""
     old, new = (instance(OTHER, PatientID=f"{when} of {web.gantry.dataset_id}") for when in ("old", "new"))

@@ -43,6 +43,8 @@ NEED_URLLIB3 = {
     *(f"gantry.storage.remote.azure{name}" for name in ("", "_credentials", "_digests", "_requests", "_tokens")),
 }
 NEED_PSYCOPG = {f"gantry.index.postgresql{part}" for part in ("", "_locks", "_reading")}
+_OTHERS = ("jwt", "cryptography", "botocore", "obstore", "google.auth", "urllib3", "psycopg", "dask", "ray")
+NEED_RAY = {"gantry.engines.ray_client"}
 NEED_DUCKDB = {f"gantry.storage.warehouse.{name}" for name in ("parquet", "views")}
 NEED_BIGQUERY = {f"gantry.storage.bigquery.{name}" for name in ("bigquery_table", "clients", "errors", "schema")}
 NEED_DASK = {f"gantry.engines.dask_{name}" for name in ("link", "worker")}
@@ -125,9 +127,9 @@ def test_the_source_archive_installs_and_brings_its_tests(tmp_path: Path) -> Non
 
 
 @pytest.mark.slow
-def test_only_pixels_signed_tokens_object_storage_postgresql_and_dask_need_an_extra(scripts: Path) -> None:
+def test_only_pixels_signed_tokens_object_storage_postgresql_and_engines_need_an_extra(scripts: Path) -> None:
     python = str(scripts / "python")
-    for name in (*CODECS, "jwt", "cryptography", "botocore", "obstore", "google.auth", "urllib3", "psycopg", "dask"):
+    for name in (*CODECS, *_OTHERS):
         found = subprocess.run([python, "-I", "-c", f"import {name}"], capture_output=True, text=True, check=False)
         assert f"No module named '{name.partition('.')[0]}'" in found.stderr, f"{name} is there, so this shows nothing"
     done = subprocess.run([python, "-I", "-c", _IMPORT_ALL], capture_output=True, text=True, check=True, timeout=60)
@@ -142,6 +144,7 @@ def test_only_pixels_signed_tokens_object_storage_postgresql_and_dask_need_an_ex
         | dict.fromkeys(NEED_URLLIB3, "urllib3")
         | dict.fromkeys(NEED_PSYCOPG, "psycopg")
         | dict.fromkeys(NEED_DASK, "dask")
+        | dict.fromkeys(NEED_RAY, "ray")
         | dict.fromkeys(NEED_DUCKDB, "duckdb")
         | dict.fromkeys(NEED_BIGQUERY, "google")
     )

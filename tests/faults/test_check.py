@@ -230,7 +230,7 @@ INDEX = {
     "a series by class": (f"UPDATE series_tally SET instances = 2 WHERE series_id = {SERIES}", Kind.COUNT_WRONG),
     "a tally without a series": ("INSERT INTO series_tally VALUES (9999, 'STANDARD', 1, 1)", Kind.COUNT_WRONG),
     "a segment": ("UPDATE segment SET live_instances = live_instances + 1 WHERE id = 1", Kind.COUNT_WRONG),
-    "changes of no store": ("INSERT INTO change_pack VALUES (99, 1, 0, 0, NULL, x'')", Kind.ROW_WRONG),
+    "changes of no store": ("INSERT INTO change_pack VALUES (99, 1, 0, 0, NULL, x'00')", Kind.ROW_WRONG),
     "changes that are lost": ("UPDATE change_pack SET number = number + 1000 WHERE number > 1", Kind.ROW_WRONG),
     "changes that are damaged": ("UPDATE change_pack SET data = x'00' WHERE number = 2", Kind.ROW_WRONG),
     "a deletion that nobody tells": ("UPDATE change_pack SET pending = 99 WHERE number = 2", Kind.ROW_WRONG),

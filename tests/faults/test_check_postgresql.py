@@ -28,8 +28,8 @@ from tests.faults.test_postgresql import run
 from tests.support.postgresql import Databases, share, to_text
 
 __all__ = ["whole"]
-DAMAGE = INDEX | {
-    "a pack too much": (INDEX["a pack too much"][0].replace("x'00'", "'\\x00'"), Kind.HEADER_WRONG),
+_BYTES = "x'00'", "'\\x00'"
+DAMAGE = {name: (statement.replace(*_BYTES), kind) for name, (statement, kind) in INDEX.items()} | {
     "a text without a study": ("INSERT INTO study_text VALUES (9999, 'x', '', '', '', '')", Kind.TERM_WRONG),
     "a rebuild that has not ended": ("UPDATE generation SET rebuilding = true", Kind.MARK_WRONG),
 }

@@ -163,6 +163,7 @@ def test_credentials(world: World, headers: dict[str, str], query: str, status: 
         assert "the-token" not in response.text
 
 
+@pytest.mark.one_process("nginx gives nobody the metrics")
 def test_pages_beside_the_api(world: World) -> None:
     """Health is for load balancers; error logs name patients' files."""
     _, dataset, _ = world.places()

@@ -10,7 +10,7 @@ from tests.seams.object_servers import SERVERS, Server, make_place, serve
 from tests.support.s3_places import make_bucket
 from tests.support.s3_server import S3Server
 
-pytest.register_assert_rewrite("tests.seams.blob_store_suite", "tests.seams.executor_suite")
+pytest.register_assert_rewrite("tests.seams.blob_store_suite", "tests.seams.executor_suite", "tests.seams.losses_suite")
 
 
 @pytest.fixture(scope="session")

@@ -11,7 +11,7 @@ import pytest
 
 from gantry import __version__
 from gantry.engines import workers
-from gantry.engines.links import Lost, Report
+from gantry.engines.links import Away, Lost, Report
 from gantry.engines.workers import EngineWorkers
 
 
@@ -128,3 +128,23 @@ def test_a_scheduler_that_takes_a_connection_and_says_nothing_is_tried_again(
     finally:
         made.end()
         made.shutdown()
+
+
+@pytest.mark.parametrize("error", [Lost, Away])
+def test_a_worker_that_a_call_could_not_reach_gets_no_more_before_it_answers(
+    link: OwnLink, executor: EngineWorkers, monkeypatch: pytest.MonkeyPatch, error: type[Exception]
+) -> None:
+    """It is still in the list of the scheduler, and has the most room."""
+    tries: list[str] = []
+
+    async def run(worker: str, number: str, message: bytes) -> bytes | Exception:
+        tries.append(worker)
+        link.says = be_silent
+        raise error
+
+    monkeypatch.setattr(link, "run", run)
+    call = executor.submit(print)
+    wait_until(lambda: tries)
+    monkeypatch.undo()
+    link.names.append("second")
+    assert call.result(60) == "second" and tries == ["first"]

@@ -46,11 +46,20 @@ secret_access_key = "the-workers-own"
     "text",
     [
         *("", "dask", "dask://", "dask://host", "dask://host:0", "dask://host:65536", "dask://host:1/x", "process"),
-        *("ray://host:10001", "tcp://host:8786", "dask+tls:/host:1", "dask://user:word@host:1", "dask://ho st:1"),
+        *(
+            "ray+tls://host:10001",
+            "ray://host",
+            "tcp://host:8786",
+            "dask+tls:/host:1",
+            "dask://user:word@host:1",
+            "dask://ho st:1",
+        ),
     ],
 )
 def test_an_address_that_is_none_is_refused_with_what_is_allowed(text: str) -> None:
-    with pytest.raises(InvalidArgument, match=r"executor: .* is not processes, dask://HOST:PORT, or dask\+tls://"):
+    with pytest.raises(
+        InvalidArgument, match=r"executor: .* is not processes, dask://HOST:PORT, .*, or ray://HOST:PORT"
+    ):
         load_settings({}, {"GANTRY_EXECUTOR": text})
 
 
@@ -60,8 +69,9 @@ def test_an_address_that_is_none_is_refused_with_what_is_allowed(text: str) -> N
         ("processes", None, ""),
         ("dask://host:8786", Engine("dask", "host", 8786, False), "tcp://host:8786"),
         ("dask://[::1]:8786", Engine("dask", "[::1]", 8786, False), "tcp://[::1]:8786"),
+        ("ray://head:10001", Engine("ray", "head", 10001, False), "ray://head:10001"),
     ],
-    ids=["pool", "name", "address"],
+    ids=["pool", "name", "address", "ray"],
 )
 def test_an_engine_is_where_its_address_says(text: str, engine: Engine | None, scheduler: str) -> None:
     found = load_settings({}, {"GANTRY_EXECUTOR": text}).engine
@@ -74,23 +84,25 @@ def test_an_engine_is_where_its_address_says(text: str, engine: Engine | None, s
     [
         ({"GANTRY_EXECUTOR": "dask+tls://h:1"}, "needs executor_ca, executor_cert and executor_key"),
         ({"GANTRY_EXECUTOR": "dask://h:1", "GANTRY_EXECUTOR_CA": "/"}, r"need dask\+tls:// in executor"),
-        ({"GANTRY_WORKER_PORT": "9100"}, "need an engine in executor"),
+        ({"GANTRY_WORKER_PORT": "9100"}, "need dask:// or dask"),
+        ({"GANTRY_EXECUTOR": "ray://h:1", "GANTRY_WORKER_HOST": "127.0.0.1"}, "need dask:// or dask"),
         ({"GANTRY_EXECUTOR": "dask://h:1", "GANTRY_WORKER_CONTACT": "w"}, "worker_contact: needs worker_port"),
     ],
-    ids=["no-files", "no-tls", "no-engine", "no-port"],
+    ids=["no-files", "no-tls", "no-engine", "not-of-ray", "no-port"],
 )
 def test_settings_that_have_no_effect_are_refused(env: dict[str, str], why: str) -> None:
     with pytest.raises(InvalidArgument, match=why):
         load_settings({}, env)
 
 
+@pytest.mark.parametrize("name", ["dask", "ray"])
 def test_an_engine_whose_libraries_are_missing_is_refused_with_what_to_install(
-    monkeypatch: pytest.MonkeyPatch,
+    monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     monkeypatch.setattr(engine_wiring, "find_spec", lambda _name: None)
     require_engine(load_settings({}, {}))
-    with pytest.raises(FailedPrecondition, match=r"pip install 'gantry-dicom\[dask\]'"):
-        require_engine(load_settings({}, {"GANTRY_EXECUTOR": "dask://h:1"}))
+    with pytest.raises(FailedPrecondition, match=rf"pip install 'gantry-dicom\[{name}\]'"):
+        require_engine(load_settings({}, {"GANTRY_EXECUTOR": f"{name}://h:1"}))
 
 
 @pytest.mark.parametrize(

@@ -33,24 +33,25 @@ def free_port() -> int:
         return int(found.getsockname()[1])
 
 
-class DaskCluster:
-    """A scheduler of Dask, and workers of Gantry. ``settings`` are variables of all workers; ``log`` has what they
-    say. ``tls``: arguments of the scheduler."""
+class EngineCluster:
+    """The scheduler of an engine, and workers of Gantry. ``settings`` are variables of all workers; ``log`` has what
+    all say."""
 
-    def __init__(self, home: Path, settings: Mapping[str, str] | None = None, tls: tuple[str, ...] = ()) -> None:
-        if find_spec("distributed") is None:
-            not_tested("Dask is not installed")
-        self.port, self.log = free_port(), home / "engine.log"
-        self.executor = f"dask{'+tls' if tls else ''}://127.0.0.1:{self.port}"
-        self._tls = tls
+    port: int
+
+    def __init__(self, home: Path, executor: str, settings: Mapping[str, str] | None = None) -> None:
+        self.executor, self.log = executor, home / "engine.log"
         path = os.pathsep.join([str(ROOT / "src"), str(ROOT), os.environ.get("PYTHONPATH", "")])
         self._env = {**os.environ, "PYTHONPATH": path, "GANTRY_EXECUTOR": self.executor, **(settings or {})}
         self.scheduler: subprocess.Popen[bytes] | None = None
         self.workers: list[subprocess.Popen[bytes]] = []
 
     def start_scheduler(self) -> None:
-        where = ("--host", f"{'tls' if self._tls else 'tcp'}://127.0.0.1", "--port", str(self.port))
-        self.scheduler = self._start(("-m", "dask", "scheduler", *where, "--no-dashboard", *self._tls))
+        raise NotImplementedError
+
+    def start_foreign_worker(self) -> None:
+        """One that is none of Gantry's."""
+        raise NotImplementedError
 
     def start_worker(
         self, processes: int = 2, env: Mapping[str, str] | None = None, hidden: Path | None = None
@@ -61,11 +62,6 @@ class DaskCluster:
         made = self._start(("-c", _WORKER, "worker", "--processes", str(processes)), env or {}, before)
         self.workers.append(made)
         return made
-
-    def start_foreign_worker(self) -> None:
-        """One of Dask itself."""
-        command = ("-m", "dask", "worker", f"tcp://127.0.0.1:{self.port}", "--no-nanny", "--no-dashboard")
-        self.workers.append(self._start(command))
 
     def _start(
         self, command: tuple[str, ...], env: Mapping[str, str] | None = None, before: tuple[str, ...] = ()
@@ -93,6 +89,25 @@ class DaskCluster:
         self.kill_scheduler()
 
 
+class DaskCluster(EngineCluster):
+    """``tls``: arguments of the scheduler."""
+
+    def __init__(self, home: Path, settings: Mapping[str, str] | None = None, tls: tuple[str, ...] = ()) -> None:
+        if find_spec("distributed") is None:
+            not_tested("Dask is not installed")
+        self.port, self._tls = free_port(), tls
+        super().__init__(home, f"dask{'+tls' if tls else ''}://127.0.0.1:{self.port}", settings)
+
+    def start_scheduler(self) -> None:
+        where = ("--host", f"{'tls' if self._tls else 'tcp'}://127.0.0.1", "--port", str(self.port))
+        self.scheduler = self._start(("-m", "dask", "scheduler", *where, "--no-dashboard", *self._tls))
+
+    def start_foreign_worker(self) -> None:
+        """One of Dask itself."""
+        command = ("-m", "dask", "worker", f"tcp://127.0.0.1:{self.port}", "--no-nanny", "--no-dashboard")
+        self.workers.append(self._start(command))
+
+
 def _end(process: subprocess.Popen[bytes], number: int) -> None:
     process.send_signal(signal.SIGCONT)
     process.send_signal(number)
@@ -111,7 +126,7 @@ def dask_cluster(home: Path, workers: int = 1, processes: int = 2, **more: objec
         cluster.close()
 
 
-def reach(cluster: DaskCluster, **settings: str) -> Workers:
+def reach(cluster: EngineCluster, **settings: str) -> Workers:
     """The executor of a server with this engine."""
     made = open_engine(load_settings({"executor": cluster.executor, **settings}, {}))
     assert made is not None

@@ -231,10 +231,10 @@ def _answer_json(handler: Handler, call: Call) -> Response | NotYet:
 
 def _write_json(call: Call, make: Callable[[], dict[str, Any] | NotYet]) -> Response | NotYet:
     """``fields`` and ``prettyPrint`` say how much of the answer, and how it is laid out (spec 1.3)."""
+    wanted = parse_fields(call.query.get("fields", ""))  # what is wrong is refused before anything is done
     value = make()
     if isinstance(value, NotYet):
         return value._replace(again=partial(_write_json, call, value.again))
-    wanted = parse_fields(call.query.get("fields", ""))
     is_pretty = call.query.get("prettyPrint", "").lower() not in ("false", "0")
     return json_response(select(value, wanted), pretty=is_pretty)
 

@@ -9,8 +9,9 @@ import sys
 
 from gantry.bucket_wiring import require_libraries
 from gantry.engine_wiring import FILE, require_engine
+from gantry.engines.addresses import RAY, Engine
 from gantry.errors import InvalidArgument
-from gantry.settings.loading import load_settings
+from gantry.settings.loading import Settings, load_settings
 
 _MOST = 1024  # processes, as for the setting ``workers``
 
@@ -21,7 +22,9 @@ def work(args: argparse.Namespace) -> int:
     settings = load_settings({}, os.environ, file)
     engine = settings.engine
     if engine is None:
-        raise InvalidArgument("executor: names no engine whose worker this could be, as dask://HOST:PORT does")
+        raise InvalidArgument(
+            "executor: names no engine whose worker this could be, as dask://HOST:PORT and ray://HOST:PORT do"
+        )
     if args.processes is not None and not 0 < args.processes <= _MOST:
         raise InvalidArgument(f"--processes: is a whole number from 1 to {_MOST}")
     require_engine(settings)
@@ -30,11 +33,19 @@ def work(args: argparse.Namespace) -> int:
         os.environ[FILE] = os.path.abspath(file)  # its processes read the credentials of buckets there
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
 
+    _work(settings, engine, args.processes or _count_cores())
+    return 0
+
+
+def _work(settings: Settings, engine: Engine, size: int) -> None:
+    if engine.name == RAY:
+        from gantry.engines.ray_worker import work as work_for_ray
+
+        return work_for_ray(engine, size)
     from gantry.engines.dask_worker import Binding, work
 
     binding = Binding(settings.worker_host, settings.worker_port, settings.worker_contact)
-    work(engine, settings.engine_certificates, args.processes or _count_cores(), binding)
-    return 0
+    return work(engine, settings.engine_certificates, size, binding)
 
 
 def _count_cores() -> int:

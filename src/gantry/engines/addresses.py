@@ -8,8 +8,15 @@ from typing import NamedTuple
 POOL = "processes"
 """The process pool of the server itself."""
 
-WANTED = "processes, dask://HOST:PORT, or dask+tls://HOST:PORT with executor_ca, executor_cert and executor_key"
-_ADDRESS = re.compile(r"(dask)(\+tls)?://([A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?|\[[0-9a-fA-F:.]+\]):(\d{1,5})")
+DASK, RAY = "dask", "ray"
+
+WANTED = (
+    "processes, dask://HOST:PORT, dask+tls://HOST:PORT with executor_ca, executor_cert and executor_key, "
+    "or ray://HOST:PORT"
+)
+_ADDRESS = re.compile(
+    r"(dask|ray(?=:))(\+tls)?://([A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?|\[[0-9a-fA-F:.]+\]):(\d{1,5})"
+)
 _LAST_PORT = 65_535
 
 
@@ -24,10 +31,10 @@ class Engine(NamedTuple):
     @property
     def scheduler(self) -> str:
         """As the engine's own commands spell it."""
-        return self.replace_end(self.host, self.port)
+        return f"ray://{self.host}:{self.port}" if self.name == RAY else self.replace_end(self.host, self.port)
 
     def replace_end(self, host: str, port: int) -> str:
-        """The address of another process that speaks as the scheduler does."""
+        """The address of another process that speaks as the scheduler of Dask does."""
         return f"{'tls' if self.is_tls else 'tcp'}://{host}:{port}"
 
 

@@ -2,13 +2,8 @@
 
 from __future__ import annotations
 
-import logging
-
-from gantry import __version__
 from gantry.engines.links import Report
-from gantry.engines.local_calls import LocalCalls
-
-logger = logging.getLogger(__name__)
+from gantry.engines.local_calls import LocalCalls, hear_refusal
 
 _kept: list[LocalCalls] = []  # those of this process; empty in one that `gantry worker` has not started
 
@@ -32,8 +27,4 @@ def end(number: str) -> None:
 
 
 def refuse(version: str) -> None:
-    logger.error(
-        "a server has refused this worker: it is Gantry %s, and this worker is Gantry %s; install the same version",
-        version,
-        __version__,
-    )
+    hear_refusal(version)

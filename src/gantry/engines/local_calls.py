@@ -85,3 +85,12 @@ class LocalCalls:
     def close(self) -> None:
         self._pool.end()
         self._pool.shutdown()
+
+
+def hear_refusal(version: str) -> None:
+    """A server gives this worker no calls, because it has another version of Gantry."""
+    logger.error(
+        "a server has refused this worker: it is Gantry %s, and this worker is Gantry %s; install the same version",
+        version,
+        __version__,
+    )

@@ -19,7 +19,8 @@ NO_WORKER_SECONDS = 10.0
 
 
 class Remote:
-    """One worker. ``gone`` has the error of all its calls, once it is lost."""
+    """One worker. ``gone`` has the error of all its calls, once it is lost. ``is_doubtful``: a call did not reach it,
+    so it gets none before it answers."""
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -27,7 +28,7 @@ class Remote:
         self.used = 0
         self.said: Report | None = None
         self.heard = time.monotonic()
-        self.is_refused = self.is_leaving = False
+        self.is_refused = self.is_leaving = self.is_doubtful = False
 
     @property
     def free(self) -> int:
@@ -36,10 +37,12 @@ class Remote:
 
     @property
     def is_usable(self) -> bool:
-        return self.said is not None and not (self.is_refused or self.is_leaving or self.gone.done())
+        return self.said is not None and not (
+            self.is_refused or self.is_leaving or self.is_doubtful or self.gone.done()
+        )
 
     def hear(self, said: Report) -> None:
-        self.said, self.heard = said, time.monotonic()
+        self.said, self.heard, self.is_doubtful = said, time.monotonic(), False
         self.is_leaving = self.is_leaving or said.is_leaving
 
     def lose(self, error: Exception) -> None:
@@ -70,7 +73,8 @@ class Roster:
         return new
 
     def lose(self, remote: Remote, error: Exception) -> None:
-        self._remotes.pop(remote.name, None)
+        if self._remotes.get(remote.name) is remote:
+            del self._remotes[remote.name]
         remote.lose(error)
         if remote.said is not None and not remote.is_refused:
             logger.info("worker %s on %s of %s has left", remote.name, remote.said.host, self._engine)

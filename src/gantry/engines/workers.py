@@ -39,7 +39,7 @@ SILENT_SECONDS = 30.0
 """A worker that has not answered for so long is given up, and others get its calls: it hangs, or is cut off."""
 
 _ANSWER_SECONDS = 5.0  # for one question to the scheduler or a worker
-_CONNECT_SECONDS = 15.0  # a scheduler that takes the connection and says nothing would be waited for for ever
+_CONNECT_SECONDS = 60.0  # a scheduler that takes the connection and says nothing would be waited for for ever
 _LOOK_SECONDS = 0.5  # between two looks at who is there
 _END_SECONDS = 2.0  # for a worker to end a call; then nobody waits for it any more
 _MOST_GIVEN_UP = 10_000  # attempts whose worker may come back and still have them
@@ -325,10 +325,12 @@ class EngineWorkers(Workers):
                 call.give_to(remote)
                 answer = await self._run_at(remote, call)
             except Away:
+                remote.is_doubtful = True
                 continue
             except Lost:
                 losses += 1
                 logger.warning("worker %s was lost with a call", remote.name)
+                remote.is_doubtful = True
                 continue
             finally:
                 call.remote = None

@@ -64,9 +64,9 @@ def _stage(seams: Seams, operation: Operation, table: ExportTable) -> Work[Stage
 
     def to_batch(number: int, _: Sequence[StoredInstance], outcomes: Sequence[Staged | Failure]) -> Batch:
         staged = [outcome for outcome in outcomes if isinstance(outcome, Staged)]
-        found = {each.name: each.columns for each in staged}
+        found = {each.stages: each.columns for each in staged}
         if found:
-            table.keep(found.keys(), reduce(merge_columns, found.values()))
+            table.keep([stage for stages in found for stage in stages], reduce(merge_columns, found.values()))
         return Batch("", success=len(staged), blob_prefix=name(number))
 
     return Work[Staged]("made its row", submit, to_batch, limits={"max_bytes": MAX_BYTES})

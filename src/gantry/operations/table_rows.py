@@ -25,9 +25,9 @@ _PACKS = 8  # of one query
 
 
 class Staged(NamedTuple):
-    """Where the row of an instance was staged, and the columns of all rows there: one object for all of them."""
+    """The stages of a batch of rows, and the columns of all rows there: one object for all of them."""
 
-    name: str
+    stages: tuple[str, ...]
     columns: Columns
 
 
@@ -71,8 +71,7 @@ def stage_rows(
             else:
                 yield row
 
-    table.stage(name, make_rows())
-    staged = Staged(name, writer.list_columns())
+    staged = Staged(tuple(table.stage(name, make_rows())), writer.list_columns())
     return [failures.get(place, staged) for place in range(len(instances))]
 
 

@@ -133,10 +133,12 @@ class EngineSettings:
     executor: str = setting(
         "processes",
         readers.EXECUTOR,
-        "What runs the batches of operations: processes, those of this server, or the address of a scheduler of Dask.",
+        "What runs the batches of operations: processes, those of this server, or the address of a scheduler of Dask "
+        "or of the head of a cluster of Ray (ray://HOST:10001).",
         '"dask://scheduler.example.org:8786"',
         more="See [scale-out.md](howto/scale-out.md#a-distributed-engine). It needs "
-        "`pip install 'gantry-dicom[dask]'`. Whoever reaches the scheduler can run programs on its workers.",
+        "`pip install 'gantry-dicom[dask]'`, or `[ray]`. "
+        "Whoever reaches the scheduler can run programs on its workers.",
         absent="processes: those of this server",
     )
     executor_ca: str = setting(
@@ -163,17 +165,22 @@ class EngineSettings:
     worker_host: str = setting(
         "",
         readers.HOST,
-        "Address that gantry worker listens on, which the scheduler must reach.",
+        "With Dask: address that gantry worker listens on, which the scheduler must reach.",
         '"10.0.0.7"',
         absent="the address of the machine towards the scheduler",
     )
     worker_port: int = setting(
-        0, readers.number(0, 65_535), "Port that gantry worker listens on.", "9100", absent="any that is free"
+        0,
+        readers.number(0, 65_535),
+        "With Dask: port that gantry worker listens on.",
+        "9100",
+        absent="any that is free",
     )
     worker_contact: str = setting(
         "",
         readers.HOST,
-        "Address at which others reach gantry worker, where it is not the one that it listens on. Needs worker_port.",
+        "With Dask: address at which others reach gantry worker, where it is not the one that it listens on. "
+        "Needs worker_port.",
         '"worker-7.example.org"',
         absent="the one that it listens on",
     )

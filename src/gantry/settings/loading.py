@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from gantry.access.addresses import LOOPBACK
-from gantry.engines.addresses import Certificates, Engine, parse_engine
+from gantry.engines.addresses import DASK, Certificates, Engine, parse_engine
 from gantry.errors import InvalidArgument
 from gantry.settings.groups import (
     SQLITE,
@@ -150,8 +150,9 @@ def _check_engine(settings: Settings) -> None:
         raise InvalidArgument("executor: dask+tls:// needs executor_ca, executor_cert and executor_key")
     if any(files) and not (engine is not None and engine.is_tls):
         raise InvalidArgument("executor_ca, executor_cert, executor_key: need dask+tls:// in executor")
-    if engine is None and (settings.worker_host or settings.worker_port or settings.worker_contact):
-        raise InvalidArgument("worker_host, worker_port, worker_contact: need an engine in executor")
+    listens = engine is not None and engine.name == DASK
+    if not listens and (settings.worker_host or settings.worker_port or settings.worker_contact):
+        raise InvalidArgument("worker_host, worker_port, worker_contact: need dask:// or dask+tls:// in executor")
 
 
 def _require_whole_contact(settings: Settings) -> None:

@@ -17,8 +17,9 @@ MAX_ROW = 16 << 20
 """Characters of the elements of a row: the longest are dropped first. A line has to fit into memory several times."""
 
 _UIDS = frozenset((STUDY, SERIES, SOP_INSTANCE))  # the row of the index says them
-_APART, _DROPPED = "\1", "\2"
-"""They enclose, and begin, what is no text of its own. JSON has no such character."""
+_OTHER, _DROPPED = "\1", "\2"
+"""They enclose what stands elsewhere: one of ``OtherElements``, names of what was dropped. JSON has no such character.
+"""
 
 _ADDRESS = "-"  # templates are only made of what has one; nothing is written below it
 
@@ -34,15 +35,14 @@ class FlattenedBody:
     def write(self, header: HeaderBytes) -> tuple[str, list[str]]:
         """Raises InvalidArgument."""
         text = self._meta.write(header.meta_elements()) + self._body.write(header.data_set())
-        if _APART not in text:
-            return text, []
-        parts = text.split(_APART)
-        apart = parts[1::2]
-        others = [part for part in apart if not part.startswith(_DROPPED)]
-        members = "".join(parts[::2])
-        if others:
-            members += f',"{OTHER_ELEMENTS}":[{",".join(others)}]'
-        return members, [part[1:] for part in apart if part.startswith(_DROPPED)]
+        dropped = list[str]()
+        if _DROPPED in text:
+            parts = text.split(_DROPPED)
+            text, dropped = "".join(parts[::2]), parts[1::2]
+        if _OTHER in text:
+            parts = text.split(_OTHER)
+            text = f'{"".join(parts[::2])},"{OTHER_ELEMENTS}":[{",".join(parts[1::2])}]'
+        return text, dropped
 
     def list_columns(self) -> Columns:
         return list_columns(self._tree)
@@ -118,9 +118,9 @@ def _shorten(draft: Draft) -> str:
 
 def _to_text(member: Member) -> str:
     if member.other:
-        return f"{_APART}{member.other}{_APART}"
+        return f"{_OTHER}{member.other}{_OTHER}"
     return member.text + _name_dropped(member.dropped) if member.dropped else member.text
 
 
 def _name_dropped(names: tuple[str, ...]) -> str:
-    return f"{_APART}{_DROPPED}{','.join(map(write_string, names))}{_APART}"
+    return f"{_DROPPED}{','.join(map(write_string, names))}{_DROPPED}"

@@ -13,6 +13,7 @@ from gantry.tables.values import write_string
 
 _ADDRESS = "-"  # of bulk data, which is left out
 _HEAD = len('"GGGGEEEE":{"vr":"VR",')  # of a member, up to its address
+_PIXEL_DATA = (b"\xe0\x7f\x10\0", b"\x7f\xe0\0\x10")  # its tag, little and big endian
 _NUL = "\\u0000"
 
 
@@ -52,7 +53,10 @@ def _drop_bulk(text: str) -> str:
 
 def _name_cut(header: HeaderBytes) -> list[str]:
     """What was too long for a header and is no bulk data."""
+    places = [place for place, _ in header.cuts if header.body[place : place + 4] not in _PIXEL_DATA]
+    if not places:
+        return []
     data_set = header.data_set()
-    found = (data_set.read_element(place, len(header.body), header.encoding) for place, _ in header.cuts)
+    found = (data_set.read_element(place, len(header.body), header.encoding) for place in places)
     names = (name_tag(each.tag) for each in found if resolve_vr(each.tag, each.vr, 0) not in OCTETS)
     return [write_string(name) for name in names]

@@ -9,6 +9,7 @@ import re
 from calendar import monthrange
 from collections.abc import Callable
 from datetime import datetime, timedelta
+from functools import lru_cache
 from json.encoder import encode_basestring
 from math import isfinite
 from struct import unpack_from
@@ -127,6 +128,7 @@ def _write_group(text: str) -> str:
 # --- dates and times
 
 
+@lru_cache(maxsize=16)  # a batch of an import has one
 def write_moment(micros: int) -> str:
     """A TIMESTAMP, from microseconds since 1970 UTC."""
     return f'"{_EPOCH + timedelta(microseconds=micros)}+00"'

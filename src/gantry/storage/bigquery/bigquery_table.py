@@ -9,7 +9,7 @@ import io
 import json
 import os
 import shutil
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -28,7 +28,7 @@ from gantry.storage.bigquery.errors import translated
 from gantry.storage.bigquery.places import BigQueryPlace
 from gantry.storage.bigquery.schema import join_fields, make_fields, read_fields
 from gantry.storage.disks import Disk
-from gantry.storage.warehouse.stages import accept_stages, cut_files, list_stages, remove_uncommitted, write_stage
+from gantry.storage.warehouse.stages import accept_stages, cut_files, list_stages, remove_uncommitted, write_stages
 from gantry.table_address import TableAddress
 from gantry.table_schema import Columns, dump_columns, load_columns, merge_columns
 from gantry.table_seams import TableFile, TablePlan, TableVersion
@@ -99,9 +99,9 @@ class BigQueryTable:
             with suppress(FileNotFoundError):
                 self._columns = load_columns((self._own / _COLUMNS).read_text(encoding="utf-8"))
 
-    def stage(self, name: str, rows: Iterable[str]) -> int:
+    def stage(self, name: str, rows: Iterable[str]) -> Sequence[str]:
         with self._disk():
-            return write_stage(self._own, name, rows)
+            return write_stages(self._own, name, rows)
 
     def keep(self, names: Collection[str], columns: Columns) -> None:
         with self._disk():

@@ -6,7 +6,7 @@ import fcntl
 import os
 import shutil
 import time
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import wraps
@@ -24,7 +24,7 @@ from gantry.storage.warehouse.stages import (
     cut_files,
     list_stages,
     remove_uncommitted,
-    write_stage,
+    write_stages,
 )
 from gantry.table_schema import Columns, dump_columns, load_columns, merge_columns
 from gantry.table_seams import TableFile, TablePlan, TableVersion
@@ -97,8 +97,8 @@ class LocalTable:
         os.replace(made, self._own)
 
     @_translated
-    def stage(self, name: str, rows: Iterable[str]) -> int:
-        return write_stage(self._own, name, rows)
+    def stage(self, name: str, rows: Iterable[str]) -> Sequence[str]:
+        return write_stages(self._own, name, rows)
 
     @_translated
     def keep(self, names: Collection[str], columns: Columns) -> None:

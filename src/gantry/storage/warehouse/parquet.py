@@ -30,7 +30,7 @@ _GROUP = 8192
 """Rows in a group: the writer holds one group of each file, and a query skips whole groups."""
 
 _LONG_LINE = 8 << 20  # bytes; DuckDB reads lines of 16 MiB unless it is told otherwise
-_MEMORY = "320MB"
+_MEMORY = "1GB"  # more than it ever needs, unless rows are as long as they may be
 _ERRNO = re.compile(r'"errno":"([0-9]+)"')
 _KNOWN_ERRNOS = {
     os.strerror(number): number

@@ -15,8 +15,11 @@ from gantry.table_seams import TableFile
 _NEW = ".new"
 _END = "json.zst"
 _LEVEL = 1  # of Zstandard: rows of a series are so alike that more gains little
-MAX_ROWS, MAX_BYTES = 16_384, 80 << 20
-"""Rows, and bytes of their lines, in one Parquet file at most: the writer holds them all to sort them."""
+MAX_ROWS, MAX_BYTES = 16_384, 56 << 20
+"""Rows, and bytes of their lines, in one Parquet file at most: the writer holds them all to sort them, and needs four
+times as much memory."""
+
+_PIECE_BYTES = 8 << 20
 
 
 class Stage(NamedTuple):
@@ -45,8 +48,17 @@ class Stage(NamedTuple):
         return self.name.partition(".")[0]
 
 
-def write_stage(directory: Path, name: str, rows: Iterable[str]) -> int:
-    """Write rows; they are on the disk, but do not count yet. The number of rows. Raises OSError."""
+def write_stages(directory: Path, name: str, rows: Iterable[str]) -> list[str]:
+    """Write rows; they are on the disk, but do not count yet. The names of their files, several where rows are long.
+    Raises OSError."""
+    coming, files = iter(rows), list[str]()
+    while file := _write_piece(directory, f"{name}-{len(files)}", coming):
+        files.append(file)
+    return files
+
+
+def _write_piece(directory: Path, name: str, rows: Iterator[str]) -> str:
+    """The name of the file, "" when there are no more rows."""
     count = size = longest = 0
     path = directory / f"{name}{_NEW}"
     try:
@@ -55,11 +67,14 @@ def write_stage(directory: Path, name: str, rows: Iterable[str]) -> int:
                 line = row.encode("utf-8", "replace") + b"\n"
                 out.write(line)
                 count, size, longest = count + 1, size + len(line), max(longest, len(line))
-        if count:
-            _finish(path, directory / f"{Stage(name, count, size, longest).file}{_NEW}")
+                if size >= _PIECE_BYTES:
+                    break
+        written = Stage(name, count, size, longest).file if count else ""
+        if written:
+            _finish(path, directory / f"{written}{_NEW}")
     finally:
         path.unlink(missing_ok=True)
-    return count
+    return written
 
 
 def _finish(path: Path, target: Path) -> None:
@@ -69,13 +84,10 @@ def _finish(path: Path, target: Path) -> None:
     os.replace(path, target)
 
 
-def accept_stages(directory: Path, names: Iterable[str]) -> None:
-    """What was written under these names counts from now on. Durable once the directory is. Raises OSError."""
-    wanted = set(names)
-    for entry in os.scandir(directory):
-        stage = Stage.parse(entry.name.removesuffix(_NEW)) if entry.name.endswith(_NEW) else None
-        if stage is not None and stage.name in wanted:
-            os.replace(entry.path, directory / stage.file)
+def accept_stages(directory: Path, files: Iterable[str]) -> None:
+    """What was written counts from now on; durable once the directory is. Raises OSError."""
+    for name in files:
+        os.replace(directory / f"{name}{_NEW}", directory / name)
 
 
 def list_stages(directory: Path) -> list[Stage]:
@@ -97,7 +109,8 @@ def cut_files(
     """The files that are made of stages, numbered from ``first`` on."""
     group: list[Stage] = []
     for stage in stages:
-        if group and (sum(s.rows for s in group) + stage.rows > most_rows or sum(s.size for s in group) > MAX_BYTES):
+        rows, size = sum(each.rows for each in group), sum(each.size for each in group)
+        if group and (rows + stage.rows > most_rows or size + stage.size > most_bytes):
             yield _make_file(first, group)
             first, group = first + 1, []
         group.append(stage)

@@ -38,7 +38,8 @@ class BigQueryWarehouse:
         self._open(address, "", "", 0).require()
 
     def open(self, address: TableAddress, key: str, owner: str, attempt: int) -> ExportTable:
-        return self._open(address, key, owner, attempt)
+        made: ExportTable = self._open(address, key, owner, attempt)
+        return made
 
     def _open(self, address: TableAddress, key: str, owner: str, attempt: int) -> Any:
         from gantry.storage.bigquery.bigquery_table import BigQueryTable

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import json
 import zlib
 from collections.abc import Iterable, Iterator
@@ -39,8 +41,8 @@ class Action(StrEnum):
 
 
 class Event(NamedTuple):
-    """``version`` differs for all versions of an instance that were ever stored; who gets it can only compare it.
-    ``previous_class`` is empty unless there was another storage class before."""
+    """``version`` differs for all versions of an instance that were ever stored: a place in the index or among the
+    blobs, so ``version_id`` is what is told. ``previous_class`` is empty unless there was another storage class."""
 
     kind: Kind
     action: Action
@@ -55,6 +57,11 @@ class Event(NamedTuple):
     @property
     def uids(self) -> Uids:
         return self.study_instance_uid, self.series_instance_uid, self.sop_instance_uid
+
+    @property
+    def version_id(self) -> str:
+        """Who gets it can only compare it."""
+        return base64.urlsafe_b64encode(hashlib.sha256(self.version.encode()).digest()[:12]).decode()
 
 
 Told = tuple[Any, ...]
@@ -77,12 +84,13 @@ class Position(NamedTuple):
 
 
 class Page(NamedTuple):
-    """Events with the times of their transactions; where to go on; and what ``FeedIndex.find_news`` said before they
-    were read."""
+    """Events with the times of their transactions; where to go on; what ``FeedIndex.find_news`` said before they were
+    read; and where they begin."""
 
     events: list[tuple[datetime, Event]]
     position: Position
     news: tuple[int, int]
+    start: Position
 
 
 class FeedTotals(NamedTuple):

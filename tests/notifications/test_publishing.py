@@ -168,6 +168,29 @@ def test_the_first_message_that_fails_is_an_error(hook: Receiver, secret: str) -
         open_topics(webhook=hook.url, secret_file=secret).publish(TOPIC, make_messages(1))
 
 
+def test_a_receiver_that_fails_is_not_asked_for_all_that_waits(hook: Receiver, secret: str) -> None:
+    hook.answers = [503] * 64
+    messages = [Message(f"id-{each}", f"key-{each}", b"x", {}, MOMENT) for each in range(64)]
+    with pytest.raises(Unavailable):
+        open_topics(webhook=hook.url, secret_file=secret).publish(TOPIC, messages)
+    assert hook.requests <= 8
+
+
+def test_no_cookie_of_a_receiver_is_kept(hook: Receiver, secret: str) -> None:
+    hook.headers = {"set-cookie": "a=b; Path=/"}
+    topics = open_topics(webhook=hook.url, secret_file=secret)
+    for _ in range(2):
+        topics.publish(TOPIC, make_messages(1))
+    assert [each.headers.get("cookie") for each in hook.taken] == [None, None]
+
+
+@pytest.mark.parametrize("given", ["pubsub.topics.publish", None, 5, {}])
+def test_permissions_of_another_form_are_none(pubsub: PubSubServer, given: Any) -> None:
+    pubsub.take = lambda *_: (200, {"permissions": given})  # type: ignore[method-assign]
+    with pytest.raises(PermissionDenied):
+        open_topics(pubsub=pubsub.url).require(TOPIC)
+
+
 @pytest.mark.parametrize("text", ["", "whsec_", "whsec_!!!!", "whsec_c2hvcnQ=", base64.b64encode(SECRET).decode(), "é"])
 def test_a_file_without_a_secret_is_refused_with_what_to_do(hook: Receiver, tmp_path: Path, text: str) -> None:
     path = tmp_path / "secret"

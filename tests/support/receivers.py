@@ -31,6 +31,7 @@ class Receiver:
     def __init__(self) -> None:
         self.taken: list[Taken] = []
         self.answers: list[int | None] = []
+        self.headers: dict[str, str] = {}  # of each answer
         self.requests = 0
         self.lock = threading.Lock()
         receiver = self
@@ -52,7 +53,8 @@ class Receiver:
                     return
                 written = json.dumps(told).encode()
                 self.send_response(status)
-                self.send_header("content-length", str(len(written)))
+                for name, value in {"content-length": str(len(written)), **receiver.headers}.items():
+                    self.send_header(name, value)
                 self.end_headers()
                 self.wfile.write(written)
 

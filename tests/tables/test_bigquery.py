@@ -15,6 +15,11 @@ from typing import Any
 
 import pytest
 
+from gantry.storage.bigquery.places import BigQueryPlace
+from gantry.storage.bigquery.warehouse import BigQueryWarehouse
+from gantry.table_address import TableAddress
+from gantry.table_schema import Column
+from gantry.table_seams import ExportTable
 from tests.support.answers import refused
 from tests.support.dicom import make_instance
 from tests.support.gantry import Gantry
@@ -131,6 +136,29 @@ def test_kill_9_at_any_moment_makes_each_row_once(
         assert len(set(list_uids(emulator, uri))) == 2000
     assert list_tables(emulator, uri) == ["t"]
     assert left(server) == []
+
+
+def open_table(emulator: BigQueryEmulator, uri: str, directory: Path, attempt: int) -> ExportTable:
+    """For an export of the name of the dataset."""
+    warehouse = BigQueryWarehouse([BigQueryPlace("p", endpoint=emulator.url)], directory)
+    return warehouse.open(TableAddress.parse(uri), uri.split(".")[1], "operation", attempt)
+
+
+def test_an_export_that_dies_once_its_rows_are_shown_shows_them_no_second_time(
+    gantry: Gantry, emulator: BigQueryEmulator, uri: str, tmp_path: Path
+) -> None:
+    columns = (Column(0, "SOPInstanceUID", "STRING", False, ()),)
+    first = open_table(emulator, uri, tmp_path, 1)
+    assert first.look() is None
+    first.begin("")
+    first.keep(first.stage("a-1.0-1", ['{"SOPInstanceUID": "1.2"}']), columns)
+    plan = first.plan(columns, appends=True)
+    for file in plan.files:
+        first.write_file(plan, file)
+    assert first.publish(plan)
+    found = open_table(emulator, uri, tmp_path, 2).look()
+    assert found is not None
+    assert (found.rows, found.exports) == (1, (first.key,))
 
 
 def test_the_json_schema(filled: Gantry, emulator: BigQueryEmulator, uri: str) -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import time
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -100,14 +98,9 @@ def _change_json(moment: datetime, event: Event) -> Json:
         "studyInstanceUID": event.study_instance_uid,
         "seriesInstanceUID": event.series_instance_uid,
         "sopInstanceUID": event.sop_instance_uid,
-        "versionId": _hide(event.version),
+        "versionId": event.version_id,
         "modality": event.modality,
         "storageClass": event.storage_class,
         "previousStorageClass": event.previous_class,
     }
     return {name: value for name, value in found.items() if value}
-
-
-def _hide(version: str) -> str:
-    """Who gets it can only compare it."""
-    return base64.urlsafe_b64encode(hashlib.sha256(version.encode()).digest()[:12]).decode()

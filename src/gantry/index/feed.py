@@ -20,6 +20,7 @@ from gantry.index.tables import change_feed, change_pack, change_start, dicom_st
 
 _READ = 50  # packs read by one query: each has some kB
 _PIECE = 500  # packs removed by one transaction
+_STORES = 500  # asked for by one query: ten thousand have topics, perhaps, and are looked at each second
 _LAST_PART = (1 << 31) - 1
 
 
@@ -71,7 +72,7 @@ class Feed(Part):
         with self.database.read() as connection:
             # In this order: what comes later, or goes, is noticed by what is read after it.
             news = _find_news(connection, store_id)
-            last = position if position is not None else _to_position(_find_start(connection, store_id))
+            begin = last = position if position is not None else _to_position(_find_start(connection, store_id))
             events: list[tuple[datetime, Event]] = []
             for pack in _walk(connection, store_id, last, news[1]):
                 found, moment = _unpack(pack), from_micros(pack.time)
@@ -84,15 +85,19 @@ class Feed(Part):
                     break
             if position is not None:
                 _require_kept(connection, store_id, position)
-        return Page(events, last, news)
+        return Page(events, last, news, begin)
 
     def find_end(self, store_id: int) -> Position:
         with self.database.read() as connection:
             return find_end(connection, store_id)
 
     def find_news(self, store_ids: Collection[int]) -> dict[int, tuple[int, int]]:
+        found, every = dict.fromkeys(store_ids, (0, 0)), [*store_ids]
         with self.database.read() as connection:
-            return {store_id: _find_news(connection, store_id) for store_id in store_ids}
+            for start in range(0, len(every), _STORES):
+                rows = _NEWS_OF_MANY.fetch(connection, {"stores": every[start : start + _STORES]})
+                found |= {store_id: (number or 0, pending or 0) for store_id, number, pending in rows}
+        return found
 
     @repeated
     def expire(self, before: datetime | None, limit: int = _PIECE) -> bool:
@@ -242,6 +247,13 @@ _NEWS = CompiledQuery(
     )
 )
 _MINE = change_pack.c.store_id == dicom_store.c.id
+_NEWS_OF_MANY = CompiledQuery(
+    select(
+        dicom_store.c.id,
+        select(func.max(change_pack.c.number)).where(_MINE).scalar_subquery(),
+        select(func.min(change_pack.c.number)).where(_MINE, _IS_PENDING).scalar_subquery(),
+    ).where(dicom_store.c.id.in_(bindparam("stores", expanding=True)))
+)
 _LOST = select(change_start.c.number).where(change_start.c.store_id == dicom_store.c.id).scalar_subquery()
 _LAST_NUMBER = select(func.max(change_pack.c.number)).where(_MINE).scalar_subquery()
 _TOTALS = select(

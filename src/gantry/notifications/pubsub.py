@@ -27,7 +27,8 @@ class PubSub:
 
     def require(self, topic: str) -> None:
         answer = self._ask(topic, "testIamPermissions", {"permissions": [_PERMISSION]})
-        if answer.status == 200 and _PERMISSION in _read(answer).get("permissions", ()):
+        given = _read(answer).get("permissions")
+        if answer.status == 200 and isinstance(given, list) and _PERMISSION in given:
             return
         if answer.status == 200:
             raise PermissionDenied(f"topic {topic} lacks the permission {_PERMISSION} for this server", advice=_ADVICE)

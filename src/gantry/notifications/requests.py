@@ -7,6 +7,7 @@ import ssl
 import time
 from collections.abc import Mapping
 from functools import lru_cache
+from http.cookiejar import DefaultCookiePolicy
 from typing import NamedTuple
 
 import httpx
@@ -41,6 +42,7 @@ class Requests:
         self._client = httpx.Client(
             timeout=_SILENCE_SECONDS, follow_redirects=False, verify=_make_context(ca_file), http2=False
         )
+        self._client.cookies.jar.set_policy(DefaultCookiePolicy(allowed_domains=[]))  # else all would be kept
 
     def post(self, name: str, url: str, headers: Mapping[str, str], body: bytes) -> Answer:
         """Raises Unavailable, which names ``name`` and no address."""

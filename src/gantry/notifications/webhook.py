@@ -35,29 +35,34 @@ class Webhook:
         self._read_secret(topic)
 
     def publish(self, topic: str, messages: Sequence[Message]) -> int:
-        """Several requests at a time; those of one key follow each other."""
+        """Several requests at a time; those of one key follow each other, and none is begun after one has failed that
+        comes before it: who does not answer is not waited for once more."""
         some, secret = messages[:_MOST_MESSAGES], self._read_secret(topic)
         numbered = sorted(enumerate(some), key=lambda pair: pair[1].key)  # stable: the order within a key stays
-        lanes = [list(lane) for _, lane in groupby(numbered, lambda pair: pair[1].key)]
+        lanes = sorted(
+            ([*lane] for _, lane in groupby(numbered, lambda pair: pair[1].key)), key=lambda lane: lane[0][0]
+        )
         failed: dict[int, StatusError] = {}
         with ThreadPoolExecutor(_IN_FLIGHT) as threads:
-            for number, error in filter(None, threads.map(lambda lane: self._send_lane(topic, lane, secret), lanes)):
-                failed[number] = error
+            for _ in threads.map(lambda lane: self._send_lane(topic, lane, secret, failed), lanes):
+                pass
         first = min(failed, default=len(some))
         if first == 0:
             raise failed[0]
         return first
 
     def _send_lane(
-        self, topic: str, lane: Sequence[tuple[int, Message]], secret: bytes
-    ) -> tuple[int, StatusError] | None:
-        """The first that failed; nothing is sent after it."""
+        self, topic: str, lane: Sequence[tuple[int, Message]], secret: bytes, failed: dict[int, StatusError]
+    ) -> None:
+        """What fails is added to ``failed``, by its number."""
         for number, message in lane:
+            if min([*failed], default=number) < number:
+                return
             try:
                 self._send(topic, message, secret)
             except StatusError as error:
-                return number, error
-        return None
+                failed[number] = error
+                return
 
     def _send(self, topic: str, message: Message, secret: bytes) -> None:
         body, stamp = _make_body(topic, message), str(int(time.time()))

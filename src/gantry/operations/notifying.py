@@ -6,8 +6,10 @@ from __future__ import annotations
 import hashlib
 import logging
 import threading
+import time
 from datetime import datetime
-from typing import NamedTuple
+from itertools import count
+from typing import Any, NamedTuple
 
 from gantry.backoff import Backoff
 from gantry.errors import NotFound, OutOfRange, StatusError
@@ -20,7 +22,9 @@ from gantry.seams import Seams
 logger = logging.getLogger(__name__)
 
 _PAGE = 500  # changes that are read at once
-_AT_A_TIME = 8  # topics: one that does not answer keeps no other waiting
+_AT_A_TIME = 8  # topics
+_FAILED_AT_A_TIME = 4  # of those that have failed before: however many do not answer, they keep no other waiting
+_TURN_SECONDS = 10.0  # that a topic is sent to while others wait for their turn
 _FIRST_SECONDS, _MOST_SECONDS = 1.0, 60.0
 """Between two attempts: a receiver is restarted within seconds, and one that is away for a night asks for no more."""
 
@@ -45,30 +49,48 @@ class Notifying:
         self._running: set[_Key] = set()
         self._news: dict[_Key, tuple[int, int]] = {}
         self._said: dict[_Key, str] = {}
+        self._turns: dict[_Key, int] = {}
+        self._numbers = count(1)
 
     def run(self) -> None:
         known = self._seams.index.deliveries.list_deliveries()
         deliveries = [each for each in known if self._seams.publisher.covers(each.topic)]
-        keys = {(each.store_id, each.topic) for each in deliveries}
-        self._seams.notified.keep(keys)
+        self._forget_others({(each.store_id, each.topic) for each in deliveries})
         news = self._seams.index.feed.find_news({each.store_id for each in deliveries}) if deliveries else {}
+        deliveries.sort(key=lambda each: self._turns.get((each.store_id, each.topic), 0))
         for each in deliveries:
             self._begin(each, news.get(each.store_id, (0, 0)))
+
+    def _forget_others(self, keys: set[_Key]) -> None:
+        """No others have topics any more."""
+        self._seams.notified.keep(keys)
+        with self._lock:
+            known: tuple[dict[_Key, Any], ...] = self._news, self._said, self._turns
+            for gone in {*self._news, *self._said, *self._turns} - keys - self._running:
+                self._backoff.succeed(str(gone))
+                for each in known:
+                    each.pop(gone, None)
 
     def _begin(self, delivery: Delivery, news: tuple[int, int]) -> None:
         key = delivery.store_id, delivery.topic
         with self._lock:
-            is_free = key not in self._running and len(self._running) < _AT_A_TIME
-            if not is_free or self._news.get(key) == news or not self._backoff.is_due(str(key)):
+            if not self._is_free(key) or self._news.get(key) == news or not self._backoff.is_due(str(key)):
                 return
             self._running.add(key)
+            self._turns[key] = next(self._numbers)
         threading.Thread(target=self._deliver, args=(delivery, news), name="notifications", daemon=True).start()
+
+    def _is_free(self, key: _Key) -> bool:
+        if key in self._running or len(self._running) >= _AT_A_TIME:
+            return False
+        return key not in self._said or len(self._running & self._said.keys()) < _FAILED_AT_A_TIME
 
     def _deliver(self, delivery: Delivery, news: tuple[int, int]) -> None:
         key = delivery.store_id, delivery.topic
         try:
             if self._send_all(delivery):
-                self._news[key] = news
+                with self._lock:
+                    self._news[key] = news
             self._succeed(key)
         except StatusError as error:
             self._fail(delivery, error.message)
@@ -80,20 +102,22 @@ class Notifying:
                 self._running.discard(key)
 
     def _send_all(self, delivery: Delivery) -> bool:
-        """False where the server stops first."""
+        """False where there may be more: the server stops, or others wait for their turn, or have gone on with it."""
         try:
             store = self._seams.index.resources.get_dicom_store(delivery.store)
         except NotFound:
             return True
-        position = delivery.position
+        position, until = delivery.position, time.monotonic() + _TURN_SECONDS
         while not self._stopping.is_set():
             page = self._read(delivery, position)
             if not page.events and page.position == position:
                 return True
-            reached = self._send_page(store, delivery, position, page)
+            reached = self._send_page(store, delivery, page)
             if not self._seams.index.deliveries.move(delivery.store_id, delivery.topic, position, reached):
-                return True  # it was configured anew, or another server goes on
+                return False  # it was configured anew, or another server goes on
             position = reached
+            if len(self._running) >= _AT_A_TIME and time.monotonic() > until:
+                return False
         return False
 
     def _read(self, delivery: Delivery, position: Position) -> Page:
@@ -109,7 +133,7 @@ class Notifying:
             )
             return self._seams.index.feed.read(delivery.store_id, None, _PAGE)
 
-    def _send_page(self, store: DicomStore, delivery: Delivery, position: Position, page: Page) -> Position:
+    def _send_page(self, store: DicomStore, delivery: Delivery, page: Page) -> Position:
         """How far all messages have arrived."""
         made = make_messages(store, delivery.topic, page)
         if not made:
@@ -119,12 +143,14 @@ class Notifying:
         self._seams.notified.count("published", arrived)
         if arrived == len(made):
             return page.position
-        return self._seams.index.feed.read(delivery.store_id, position, made[arrived].number).position
+        return self._seams.index.feed.read(delivery.store_id, page.start, made[arrived].number).position
 
     def _succeed(self, key: _Key) -> None:
         self._backoff.succeed(str(key))
         self._seams.notified.wait(key, None)
-        if self._said.pop(key, ""):
+        with self._lock:
+            said = self._said.pop(key, "")
+        if said:
             logger.info("messages for topic %s arrive again", key[1])
 
     def _fail(self, delivery: Delivery, reason: str) -> None:
@@ -132,8 +158,9 @@ class Notifying:
         key = delivery.store_id, delivery.topic
         self._backoff.fail(str(key))
         self._seams.notified.count("failed", 1)
-        if self._said.get(key) != reason:
-            self._said[key] = reason
+        with self._lock:
+            before, self._said[key] = self._said.get(key), reason
+        if before != reason:
             logger.warning("messages of %s cannot be sent, and are kept and tried again: %s", delivery.store, reason)
 
 
@@ -167,7 +194,7 @@ def _describe(store: DicomStore, event: Event, moment: datetime) -> dict[str, st
         "studyInstanceUID": study,
         "seriesInstanceUID": series,
         "sopInstanceUID": instance,
-        "versionId": event.version,
+        "versionId": event.version_id,
         "modality": event.modality,
         "storageClass": event.storage_class,
         "previousStorageClass": event.previous_class,

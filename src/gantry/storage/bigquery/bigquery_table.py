@@ -23,7 +23,7 @@ from google.cloud import bigquery
 from gantry.beats import SYNC_SECONDS, beat
 from gantry.durable_files import make_directory, replace_file, sync_directory
 from gantry.errors import Internal
-from gantry.storage.bigquery.clients import TIMES, find_done, open_client, run_job
+from gantry.storage.bigquery.clients import TIMES, find_done, find_location, open_client, run_job
 from gantry.storage.bigquery.errors import translated
 from gantry.storage.bigquery.places import BigQueryPlace
 from gantry.storage.bigquery.schema import join_fields, make_fields, read_fields
@@ -33,7 +33,7 @@ from gantry.table_address import TableAddress
 from gantry.table_schema import Columns, dump_columns, load_columns, merge_columns
 from gantry.table_seams import TableFile, TablePlan, TableVersion
 
-_COLUMNS, _PUBLISHING, OWNER = "columns.json", "publishing", "owner"
+_COLUMNS, OWNER = "columns.json", "owner"
 OWN_TABLES = "_gantry_"
 """Names of the tables of exports begin so."""
 MOST_ROWS, MOST_BYTES = 1_000_000, 1 << 30
@@ -66,19 +66,23 @@ class BigQueryTable:
     def look(self) -> TableVersion | None:
         with translated(str(self.address)):
             client = self._client()
-            exports = (self.key,) if self._is_published(client) else ()
-            try:
-                found = client.get_table(self._target, **TIMES)
-            except NotFound:
-                client.get_dataset(f"{self.address.project}.{self.address.dataset}", **TIMES)
-                return None
-            return TableVersion(str(found.etag), int(found.num_rows or 0), read_fields(found.schema), exports)
+            # A crash may have come between the job and the end of the operation.
+            is_published = find_done(client, self._publishing, find_location(client, self._dataset))
+            found = self._find(client)
+        return found._replace(exports=(self.key,)) if found is not None and is_published else found
 
-    def _is_published(self, client: bigquery.Client) -> bool:
-        """A crash may have come between the job and ``finish``."""
-        with suppress(FileNotFoundError):
-            return any(find_done(client, name) for name in (self._own / _PUBLISHING).read_text().split())
-        return False
+    def require(self) -> None:
+        """Raises NotFound, PermissionDenied, BucketAway where the table could be neither read nor made."""
+        with translated(str(self.address)):
+            self._find(self._client())
+
+    def _find(self, client: bigquery.Client) -> TableVersion | None:
+        try:
+            found = client.get_table(self._target, **TIMES)
+        except NotFound:
+            client.get_dataset(self._dataset, **TIMES)
+            return None
+        return TableVersion(str(found.etag), int(found.num_rows or 0), read_fields(found.schema), ())
 
     def begin(self, kept: str) -> None:
         with self._disk():
@@ -131,17 +135,19 @@ class BigQueryTable:
             with self._disk():
                 path = self._join(plan, file)
             config = bigquery.LoadJobConfig(
-                source_format="NEWLINE_DELIMITED_JSON", write_disposition="WRITE_APPEND", schema=table.schema
-            )
+                source_format="NEWLINE_DELIMITED_JSON", write_disposition="WRITE_APPEND", schema=table.schema,
+                create_disposition="CREATE_NEVER",  # one that is left running makes no table that was removed
+            )  # fmt: skip
+            location = find_location(client, self._dataset)
 
             def submit(name: str) -> Any:
                 with _BeatingFile(path) as lines:
                     return client.load_table_from_file(
                         lines, table.reference, size=None, job_id=name, job_config=config, num_retries=2,
-                        project=client.project, timeout=60.0,
+                        project=client.project, location=location, timeout=60.0,
                     )  # fmt: skip
 
-            job = run_job(client, str(self.address), f"{self._job(plan)}_{file.number}", submit)
+            job = run_job(client, str(self.address), f"{self._job(plan)}_{file.number}", location, submit)
             path.unlink(missing_ok=True)
             return int(job.output_rows or 0)
 
@@ -174,19 +180,16 @@ class BigQueryTable:
                 raise Internal(f"{self.address}: BigQuery has {own.num_rows} rows of {plan.rows} that were loaded")
             if plan.links:
                 self._add_columns(client, own.schema)
-            with self._disk():
-                done = self._own / _PUBLISHING
-                names = done.read_text().split() if done.exists() else []
-                names = [*dict.fromkeys([*names, f"{self._job(plan)}_publish"])]
-                replace_file(done, self._own / f"{_PUBLISHING}.new", "\n".join(names).encode())
             config = bigquery.CopyJobConfig(write_disposition=_choose(plan), create_disposition="CREATE_IF_NEEDED")
 
             def submit(name: str) -> Any:
                 return client.copy_table(
-                    own.reference, self._target, job_id=name, job_config=config, project=client.project, **TIMES
-                )
+                    own.reference, self._target, job_id=name, job_config=config, project=client.project,
+                    location=location, **TIMES,
+                )  # fmt: skip
 
-            run_job(client, str(self.address), f"{self._job(plan)}_publish", submit)
+            location = find_location(client, self._dataset)
+            run_job(client, str(self.address), self._publishing, location, submit)
         self.finish()
         return True
 
@@ -208,6 +211,15 @@ class BigQueryTable:
         with self._disk():
             for path in self._list_own():
                 shutil.rmtree(path)
+
+    @property
+    def _publishing(self) -> str:
+        """Of the job that shows the table. One name for each export, whatever it plans: it can succeed only once."""
+        return f"gantry_{self.key}_publish"
+
+    @property
+    def _dataset(self) -> str:
+        return f"{self.address.project}.{self.address.dataset}"
 
     @property
     def _target(self) -> str:

@@ -6,11 +6,13 @@ import os
 import time
 from collections.abc import Callable
 from functools import lru_cache
+from itertools import count
 from typing import Any
 
 import google.auth
 from google.api_core.exceptions import Conflict, NotFound
 from google.auth.credentials import AnonymousCredentials
+from google.auth.exceptions import DefaultCredentialsError
 from google.cloud import bigquery
 from google.cloud.bigquery.retry import DEFAULT_RETRY
 
@@ -53,45 +55,60 @@ def open_client(place: BigQueryPlace, project: str) -> bigquery.Client:
 def _find_credentials(place: BigQueryPlace) -> Any:
     if place.is_emulator:
         return AnonymousCredentials()  # type: ignore[no-untyped-call]
-    if place.credentials_file:
-        return google.auth.load_credentials_from_file(place.credentials_file, scopes=_SCOPES)[0]  # type: ignore[no-untyped-call]
-    return google.auth.default(scopes=_SCOPES)[0]
+    try:
+        if place.credentials_file:
+            return google.auth.load_credentials_from_file(place.credentials_file, scopes=_SCOPES)[0]  # type: ignore[no-untyped-call]
+        return google.auth.default(scopes=_SCOPES)[0]
+    except (OSError, ValueError, TypeError, AttributeError, KeyError):  # of any file; their texts have paths
+        raise DefaultCredentialsError("a file of credentials that cannot be read") from None  # type: ignore[no-untyped-call]
 
 
-def run_job(client: bigquery.Client, what: str, name: str, submit: Callable[[str], Any]) -> Any:
+def find_location(client: bigquery.Client, dataset: str) -> str:
+    """Where jobs on a dataset run. Outside of the multi-regions US and EU a job is only found by its location, too
+    (BigQuery, ``jobs.get``)."""
+    return client.location or str(client.get_dataset(dataset, **TIMES).location)
+
+
+def run_job(client: bigquery.Client, what: str, name: str, location: str, submit: Callable[[str], Any]) -> Any:
     """A job that is carried out once, however often it is asked for: its ``name`` is taken. Returns it when it is
     done. Raises what the client raises, FailedPrecondition for a job that fails, BucketAway."""
-    for number in range(_TRIES):
-        job = _wait(_find_or_submit(client, f"{name}_{number}", submit))
-        if job.error_result is None:
+    tries = 0
+    for number in count():  # those that earlier calls have tried in vain come first, and do not count
+        job = _find(client, f"{name}_{number}", location)
+        if job is None:
+            if tries == _TRIES:
+                break
+            tries += 1
+            job = _submit(client, f"{name}_{number}", location, submit)
+        if (error := _wait(job).error_result) is None:
             return job
-        if job.error_result.get("reason") not in _AGAIN:
-            said = str(job.error_result.get("message", ""))[:_MOST_SAID]
+        if error.get("reason") not in _AGAIN:
+            said = str(error.get("message", ""))[:_MOST_SAID]
             raise FailedPrecondition(f"{what}: BigQuery could not finish a job: {said}")
     raise BucketAway(f"{what}: BigQuery does not finish a job", advice="the operation goes on by itself")
 
 
-def find_done(client: bigquery.Client, name: str) -> bool:
+def find_done(client: bigquery.Client, name: str, location: str) -> bool:
     """Whether a job that ``run_job`` was asked for has succeeded; one that still runs is waited for."""
-    for number in range(_TRIES):
-        try:
-            job = _wait(client.get_job(f"{name}_{number}", **TIMES))
-        except NotFound:
-            return False
-        if job.error_result is None:
-            return True
-    return False
+    for number in count():
+        job = _find(client, f"{name}_{number}", location)
+        if job is None or _wait(job).error_result is None:
+            return job is not None
+    raise AssertionError("unreachable")
 
 
-def _find_or_submit(client: bigquery.Client, name: str, submit: Callable[[str], Any]) -> Any:
+def _find(client: bigquery.Client, name: str, location: str) -> Any:
     try:
-        return client.get_job(name, **TIMES)
+        return client.get_job(name, location=location, **TIMES)
     except NotFound:
-        pass
+        return None
+
+
+def _submit(client: bigquery.Client, name: str, location: str, submit: Callable[[str], Any]) -> Any:
     try:
         return submit(name)
     except Conflict:  # an answer was lost, and the request was sent again
-        return client.get_job(name, **TIMES)
+        return client.get_job(name, location=location, **TIMES)
 
 
 def _wait(job: Any) -> Any:

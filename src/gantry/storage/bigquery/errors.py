@@ -18,7 +18,7 @@ from google.api_core.exceptions import (
 from google.api_core.exceptions import (
     NotFound as Missing,
 )
-from google.auth.exceptions import GoogleAuthError
+from google.auth.exceptions import GoogleAuthError, TransportError
 from requests.exceptions import RequestException
 
 from gantry.errors import BucketAway, FailedPrecondition, NotFound, PermissionDenied, StatusError
@@ -48,7 +48,9 @@ def translated(what: str) -> Iterator[None]:
         raise FailedPrecondition(f"{what}: BigQuery refuses it: {_said(error)}") from None
     except ClientError as error:
         raise FailedPrecondition(f"{what}: BigQuery refuses it: {_said(error)}") from None
-    except GoogleAuthError:
+    except GoogleAuthError as error:
+        if error.retryable or isinstance(error, TransportError):  # the service that gives tokens is away
+            raise _away(what, "cannot be asked: who gives the tokens of Google does not answer") from None
         raise PermissionDenied(
             f"{what}: there are no credentials of Google that can be used",
             advice="set credentials_file of its entry in bigquery_projects, or GOOGLE_APPLICATION_CREDENTIALS",

@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from gantry.errors import StatusError
 from gantry.storage.bigquery.places import BigQueryPlace, find_place
@@ -34,9 +35,13 @@ class BigQueryWarehouse:
 
     def require(self, address: TableAddress) -> None:
         """Asks BigQuery: what cannot be written is refused at once. Raises NotFound, PermissionDenied, BucketAway."""
-        self.open(address, "none", "", 0).look()
+        self._open(address, "", "", 0).require()
 
     def open(self, address: TableAddress, key: str, owner: str, attempt: int) -> ExportTable:
+        made: ExportTable = self._open(address, key, owner, attempt)
+        return made
+
+    def _open(self, address: TableAddress, key: str, owner: str, attempt: int) -> Any:
         from gantry.storage.bigquery.bigquery_table import BigQueryTable
 
         place = find_place(self.places, address.project)

@@ -1,0 +1,177 @@
+"""Messages of many topics, some of which do not answer: nothing is lost, and nobody waits for them."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from gantry.errors import Unavailable
+from gantry.index.sql import SqlIndex
+from gantry.notices import Message, Notified
+from gantry.operations import notifying
+from gantry.operations.notifying import Notifying
+from gantry.resources import DicomStore
+from tests.index.values import STORE, item
+
+LATER = datetime.now(UTC) + timedelta(days=400)
+GOOD = "projects/p/topics/z-good"
+
+
+class Publisher:
+    """``most`` messages of a call arrive. Topics named ``hung`` do not answer before ``released``, and fail then.
+    ``then`` is called with each message that arrives."""
+
+    def __init__(self, most: int = 1000, then: Callable[[str], None] = lambda _: None) -> None:
+        self.most, self.then, self.released = most, then, threading.Event()
+        self.arrived: Counter[str] = Counter()
+        self.data: list[str] = []
+        self.versions: set[str] = set()
+
+    def covers(self, _topic: str) -> bool:
+        return True
+
+    def publish(self, topic: str, messages: Sequence[Message]) -> int:
+        if "hung" in topic:
+            self.released.wait(60)
+            raise Unavailable("does not answer")
+        some = messages[: self.most]
+        self.versions |= {each.attributes["versionId"] for each in some}
+        self.data += [each.data.decode().rpartition("/")[2] for each in some]
+        self.arrived[topic] += len(some)
+        self.then(topic)
+        return len(some)
+
+
+class Delivering:
+    def __init__(self, index: SqlIndex, publisher: Publisher) -> None:
+        self.stopping = threading.Event()
+        seams: Any = SimpleNamespace(index=index, publisher=publisher, notified=Notified())
+        self.notifying = Notifying(seams, self.stopping)
+        self.notified, self.publisher = seams.notified, publisher
+
+    def run_until(self, is_done: Callable[[], bool]) -> None:
+        """Look again and again, as each second."""
+        deadline = time.monotonic() + 30
+        while not is_done():
+            assert time.monotonic() < deadline
+            self.notifying.run()
+            time.sleep(0.02)
+
+    def count_failures(self) -> int:
+        return int(self.notified.read()[0]["failed"])
+
+
+@pytest.fixture
+def deliver(index: SqlIndex) -> Iterator[Callable[[Publisher], Delivering]]:
+    index.feed.begin(True)
+    made: list[Delivering] = []
+
+    def begin(publisher: Publisher) -> Delivering:
+        made.append(Delivering(index, publisher))
+        return made[-1]
+
+    yield begin
+    for each in made:
+        each.stopping.set()
+        each.publisher.released.set()
+    while any(thread.name == "notifications" for thread in threading.enumerate()):
+        time.sleep(0.01)
+
+
+def set_topics(index: SqlIndex, *topics: str) -> None:
+    configs = [{"pubsub_topic": each} for each in topics]
+    index.resources.change_dicom_store(STORE, lambda old: replace(old, notification_configs=configs))
+
+
+def test_what_was_given_up_is_not_sent_again_and_again(
+    index: SqlIndex, store: DicomStore, deliver: Callable[[Publisher], Delivering]
+) -> None:
+    set_topics(index, GOOD)
+    index.uploads.store_instances(store.id, [item(1)])
+    while not index.feed.expire(LATER):
+        pass
+    index.uploads.store_instances(store.id, [item(number) for number in range(2, 12)])
+    delivering = deliver(Publisher(most=4))
+    delivering.run_until(lambda: len({*delivering.publisher.data}) == 10)
+    assert sorted(delivering.publisher.data) == sorted(f"9.{number}" for number in range(2, 12))
+
+
+def test_topics_that_do_not_answer_keep_no_other_waiting_however_many(
+    index: SqlIndex, store: DicomStore, deliver: Callable[[Publisher], Delivering]
+) -> None:
+    set_topics(index, GOOD, *(f"projects/p/topics/hung-{number}" for number in range(20)))
+    index.uploads.store_instances(store.id, [item(1)])
+    delivering = deliver(Publisher())
+    delivering.publisher.released.set()
+    delivering.run_until(lambda: delivering.publisher.arrived[GOOD] == 1 and delivering.count_failures() >= 20)
+    delivering.publisher.released.clear()
+    time.sleep(1.1)  # those that have failed are tried again
+    delivering.notifying.run()
+    index.uploads.store_instances(store.id, [item(2)])
+    delivering.run_until(lambda: delivering.publisher.arrived[GOOD] == 2)
+
+
+def test_topics_that_always_have_more_take_turns(
+    index: SqlIndex, store: DicomStore, deliver: Callable[[Publisher], Delivering], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(notifying, "_TURN_SECONDS", 0.0)
+    busy, numbers, lock = (
+        [f"projects/p/topics/{number}" for number in range(8)],
+        iter(range(2, 100_000)),
+        threading.Lock(),
+    )
+
+    def go_on(topic: str) -> None:
+        with lock:
+            index.uploads.store_instances(store.id, [item(next(numbers))])
+
+    set_topics(index, *busy, GOOD)
+    index.uploads.store_instances(store.id, [item(1)])
+    delivering = deliver(Publisher(then=go_on))
+    delivering.run_until(lambda: delivering.publisher.arrived[GOOD] > 0)
+
+
+def test_what_another_server_leaves_is_sent(
+    index: SqlIndex, store: DicomStore, deliver: Callable[[Publisher], Delivering]
+) -> None:
+    """It sends a part, and dies, while this one sends the same."""
+    set_topics(index, GOOD)
+    index.uploads.store_instances(store.id, [item(number) for number in range(1, 7)])
+
+    def interfere(topic: str) -> None:
+        (delivery,) = index.deliveries.list_deliveries()
+        if not delivery.position.number:
+            other = index.feed.read(store.id, delivery.position, 2).position
+            assert index.deliveries.move(store.id, topic, delivery.position, other)
+
+    delivering = deliver(Publisher(most=3, then=interfere))
+    delivering.run_until(lambda: len({*delivering.publisher.data}) == 6)
+
+
+def test_messages_have_the_versions_of_the_feed_and_no_place_of_a_blob(
+    index: SqlIndex, store: DicomStore, deliver: Callable[[Publisher], Delivering]
+) -> None:
+    set_topics(index, GOOD)
+    index.uploads.store_instances(store.id, [item(1)])
+    delivering = deliver(Publisher())
+    delivering.run_until(lambda: bool(delivering.publisher.data))
+    ((_, event),) = index.feed.read(store.id, None, 10).events
+    assert delivering.publisher.versions == {event.version_id}
+    assert item(1).blob_key not in event.version_id
+
+
+def test_news_of_many_stores(index: SqlIndex, store: DicomStore) -> None:
+    index.feed.begin(True)
+    others = {store.id + number for number in range(1, 1200)}
+    index.uploads.store_instances(store.id, [item(1)])
+    found = index.feed.find_news({store.id, *others})
+    assert found.pop(store.id) == (1, 0)
+    assert found == dict.fromkeys(others, (0, 0))

@@ -35,6 +35,7 @@ POST    STORES/*:export                                     healthcare.dicomStor
 POST    STORES/*:deidentify                                 healthcare.dicomStores.deidentify
 POST    STORES/*:setBlobStorageSettings                     healthcare.dicomStores.dicomWebWrite
 GET     STORES/*:getDICOMStoreMetrics                       healthcare.dicomStores.get
+GET     STORES/*:changeFeed                                 healthcare.dicomStores.dicomWebRead
 GET     STORES/*:getIamPolicy                               healthcare.dicomStores.getIamPolicy
 POST    STORES/*:setIamPolicy                               healthcare.dicomStores.setIamPolicy
 POST    STORES/*:testIamPermissions

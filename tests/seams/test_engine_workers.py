@@ -38,7 +38,7 @@ class OwnLink:
         if worker == "first":
             self.running[number] = 0.0
             await asyncio.Event().wait()
-        return pickle.dumps((True, worker))
+        return pickle.dumps((True, worker, {}))
 
     async def end(self, worker: str, number: str) -> None:
         self.ended.append(number)

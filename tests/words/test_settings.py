@@ -9,8 +9,8 @@ import pytest
 
 from gantry.access_wiring import open_access
 from gantry.errors import InvalidArgument
-from gantry.settings.groups import LOCATIONS
 from gantry.settings.loading import Settings, load_settings
+from gantry.settings.locations import LOCATIONS
 
 
 @pytest.fixture

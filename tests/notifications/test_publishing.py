@@ -8,6 +8,7 @@ import hmac
 import json
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from gantry.errors import (
     NotFound,
     PermissionDenied,
     ResourceExhausted,
+    StatusError,
     Unavailable,
 )
 from gantry.notices import Message
@@ -155,7 +157,8 @@ def test_messages_of_one_key_stay_in_order_and_nothing_overtakes_one_that_failed
         hook.answers = [200] * 9 + [status]
         arrived += topics.publish(TOPIC, messages[arrived:])
     while arrived < len(messages):
-        arrived += topics.publish(TOPIC, messages[arrived:])
+        with suppress(StatusError):  # an answer that is left may be for the first one
+            arrived += topics.publish(TOPIC, messages[arrived:])
     for key in range(7):
         numbers = [int(data.partition("-")[2]) for data in hook.data()]
         firsts = list(dict.fromkeys(each for each in numbers if each % 7 == key))

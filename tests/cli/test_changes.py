@@ -121,7 +121,8 @@ def test_ctrl_c_prints_the_token(server: Server) -> None:
         lines = [following.stdout.readline() for _ in range(2)]
         following.send_signal(signal.SIGINT)
         rest, errors = following.communicate(timeout=30)
-    assert (following.returncode, rest, errors) == (130, "", "")
+    assert (following.returncode, errors) == (130, "")
+    assert rest in ("", lines[1])  # it may come before the client knows that it has said so
     token = json.loads(lines[1])["nextPageToken"]
     assert server("changes", "changes/interrupted", "--since", token, "--json").stdout.count("\n") == 1
 

@@ -69,6 +69,7 @@ LAYERS = {
         "cli",
         "bucket_wiring",
         "index_copies",
+        "libraries",
         "index_wiring",
         "access_wiring",
         "key_wiring",

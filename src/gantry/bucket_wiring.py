@@ -8,11 +8,11 @@ import os
 import secrets
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from importlib.util import find_spec
 from pathlib import Path
 from threading import Thread
 
 from gantry.errors import FailedPrecondition, NotFound, PermissionDenied, StatusError
+from gantry.libraries import is_installed
 from gantry.seams import Bucket, BucketUse
 from gantry.settings.directories import overlaps_data
 from gantry.settings.loading import Settings
@@ -160,7 +160,7 @@ def require_libraries(remote: Sequence[RemoteBuckets]) -> None:
     """Raises FailedPrecondition where the libraries of a provider are not installed, and where no file of Amazon has
     the profile that an entry names."""
     for each in remote:
-        if not all(map(_is_installed, _LIBRARIES[each.place.provider])):
+        if not all(map(is_installed, _LIBRARIES[each.place.provider])):
             raise FailedPrecondition(
                 f"remote_buckets: {each.name!r} needs libraries: pip install 'gantry-dicom[{each.place.provider}]'"
             )
@@ -179,9 +179,3 @@ def _require_profile(entry: RemoteBuckets) -> None:
             advice="name one that is there: in ~/.aws of the user that the server runs as, or in the files that "
             "AWS_CONFIG_FILE and AWS_SHARED_CREDENTIALS_FILE name",
         )
-
-
-def _is_installed(library: str) -> bool:
-    """Of a library inside a package (``google.auth``) the package is looked for first."""
-    parents = library.rpartition(".")[0]
-    return (not parents or _is_installed(parents)) and find_spec(library) is not None

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from importlib.util import find_spec
 
 from gantry.errors import BucketAway, FailedPrecondition, PermissionDenied
+from gantry.libraries import is_installed
 from gantry.notices import NoPublisher, Publisher
 from gantry.notifications.publishing import Topics
 from gantry.notifications.pubsub import Headers
@@ -21,7 +21,7 @@ def open_publisher(settings: Settings) -> Publisher:
     if not settings.topics:
         return NoPublisher()
     for rule in settings.topics:
-        if rule.pubsub and not rule.is_plain and find_spec("google.auth") is None:
+        if rule.pubsub and not rule.is_plain and not is_installed("google.auth"):
             raise FailedPrecondition(
                 f"topics: {rule.topic} needs a library that is not installed: `pip install 'gantry-dicom[gcs]'`"
             )

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
-from importlib.util import find_spec
 from pathlib import Path
 
 from gantry.durable_files import make_directory
 from gantry.errors import FailedPrecondition
+from gantry.libraries import is_installed
 from gantry.settings.directories import check_tables
 from gantry.settings.loading import Settings
 from gantry.storage.bigquery.warehouse import BigQueryWarehouse
@@ -26,7 +26,7 @@ def require_tables(settings: Settings) -> None:
     _require_bigquery(settings)
     if not settings.bigquery:
         return
-    if find_spec("duckdb") is None:
+    if not is_installed("duckdb"):
         raise FailedPrecondition(
             "bigquery: needs a library that is not installed: `pip install 'gantry-dicom[tables]'`"
         )
@@ -41,7 +41,7 @@ def require_tables(settings: Settings) -> None:
 def _require_bigquery(settings: Settings) -> None:
     if not settings.bigquery_projects:
         return
-    if find_spec("google.cloud") is None or find_spec("google.cloud.bigquery") is None:
+    if not is_installed("google.cloud.bigquery"):
         raise FailedPrecondition(
             "bigquery_projects: needs libraries that are not installed: `pip install 'gantry-dicom[bigquery]'`"
         )

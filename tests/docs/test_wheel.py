@@ -237,3 +237,25 @@ def test_an_export_of_pictures_says_what_is_missing_of_each_instance(web: Web) -
     assert counts(exported) == (0, 1)
     path = f"studies/{A[0]}/series/{A[1]}/instances/{A[2]}"
     assert web.gantry.failures(exported) == {path: {"code": 9, "message": NO_CODECS}}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("setting", "value", "extra"),
+    [
+        ("BIGQUERY", "p={home}/tables", "tables"),
+        ("BIGQUERY_PROJECTS", '[{{"project": "p"}}]', "bigquery"),
+        ("TOPICS", '[{{"topic": "projects/p/topics/t", "pubsub": "https://pubsub.googleapis.com"}}]', "gcs"),
+        ("EXECUTOR", "dask://127.0.0.1:1", "dask"),
+        ("EXECUTOR", "ray://127.0.0.1:1", "ray"),
+        ("DATABASE", "postgresql://127.0.0.1:1/g", "postgresql"),
+    ],
+)
+def test_a_setting_without_its_library_says_what_to_install(
+    scripts: Path, tmp_path: Path, setting: str, value: str, extra: str
+) -> None:
+    command = [scripts / "gantry", "serve", "--port", "0", "--data", str(tmp_path / "data")]
+    env = {"PATH": "/usr/bin:/bin", f"GANTRY_{setting}": value.format(home=tmp_path)}
+    done = subprocess.run(command, env=env, capture_output=True, text=True, check=False, timeout=60)
+    assert done.returncode != 0 and "Traceback" not in done.stderr, done.stderr
+    assert f"pip install 'gantry-dicom[{extra}]'" in done.stderr

@@ -139,6 +139,7 @@ def test_the_older_configuration_tells_of_what_is_stored_without_attributes(
     assert all(each.attributes == {} and each.topic == TOPIC for each in pubsub.taken)
 
 
+@pytest.mark.slow
 def test_a_receiver_that_is_away_keeps_nobody_waiting_and_misses_nothing(
     hook: Receiver, start: Start, tmp_path: Path
 ) -> None:
@@ -157,6 +158,7 @@ def test_a_receiver_that_is_away_keeps_nobody_waiting_and_misses_nothing(
     server.wait_until(lambda: "gantry_notification_lag_seconds 0.0" in server.request("GET", "metrics").text)
 
 
+@pytest.mark.slow
 def test_a_topic_that_fails_keeps_no_other_waiting(
     hook: Receiver, pubsub: PubSubServer, start: Start, tmp_path: Path
 ) -> None:
@@ -233,6 +235,7 @@ def test_without_the_change_feed_topics_are_refused(pubsub: PubSubServer, start:
     refused(server, server.create_store("d", "s"), 400, "change feed, which is off")
 
 
+@pytest.mark.slow
 def test_a_topic_that_is_taken_away_gets_nothing_more_and_one_that_comes_back_begins_anew(
     pubsub: PubSubServer, start: Start
 ) -> None:

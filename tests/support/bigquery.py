@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import subprocess
 import sys
@@ -24,8 +25,15 @@ _START_SECONDS = 90
 
 
 def find_program() -> Path:
-    """Installs it the first time, which takes a minute."""
-    mark, program = _HOME / ".installed", _HOME / "bin" / "bqemulator"
+    """Installs it the first time, which takes a minute; one process at a time."""
+    with open(_HOME.with_name(f"{_HOME.name}.lock"), "w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        _install()
+    return _HOME / "bin" / "bqemulator"
+
+
+def _install() -> None:
+    mark = _HOME / ".installed"
     if not mark.exists() or mark.read_text() != _WANTED.read_text():
         subprocess.run([sys.executable, "-m", "venv", str(_HOME)], check=True)
         python = _HOME / "bin" / "python"
@@ -33,7 +41,6 @@ def find_program() -> Path:
         subprocess.run(pip, check=True)
         subprocess.run([str(python), "-c", _EXTENSIONS], check=True, env=_environ())
         mark.write_text(_WANTED.read_text())
-    return program
 
 
 def _environ() -> dict[str, str]:

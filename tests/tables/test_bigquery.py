@@ -29,7 +29,11 @@ from tests.tables.warehouse import destination, export
 bigquery = pytest.importorskip("google.cloud.bigquery")
 from tests.support.bigquery import BigQueryEmulator, emulating  # noqa: E402
 
-pytestmark = [pytest.mark.slow, pytest.mark.sqlite("rows wait in the directory of one server")]
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.timeout(900),
+    pytest.mark.sqlite("rows wait in the directory of one server"),
+]
 UIDS = [("1.1", "1.1.1", "1.1.1.1"), ("1.1", "1.1.1", "1.1.1.2"), ("1.2", "1.1.1", "1.1.1.1")]
 
 

@@ -7,9 +7,7 @@ from collections.abc import Callable, Mapping
 from gantry.errors import BucketAway, FailedPrecondition, PermissionDenied
 from gantry.libraries import is_installed
 from gantry.notices import NoPublisher, Publisher
-from gantry.notifications.publishing import Topics
-from gantry.notifications.pubsub import Headers
-from gantry.notifications.topics import TopicRule
+from gantry.notifications.topics import Headers, TopicRule
 from gantry.settings.loading import Settings
 from gantry.storage.remote.place import RemotePlace
 
@@ -25,6 +23,8 @@ def open_publisher(settings: Settings) -> Publisher:
             raise FailedPrecondition(
                 f"topics: {rule.topic} needs a library that is not installed: `pip install 'gantry-dicom[gcs]'`"
             )
+    from gantry.notifications.publishing import Topics  # with httpx, which takes its time
+
     return Topics(settings.topics, _find_headers)
 
 

@@ -7,9 +7,9 @@ from collections.abc import Callable, Sequence
 
 from gantry.errors import FailedPrecondition
 from gantry.notices import Message
-from gantry.notifications.pubsub import Headers, PubSub
+from gantry.notifications.pubsub import PubSub
 from gantry.notifications.requests import Requests
-from gantry.notifications.topics import TopicRule, find_rule
+from gantry.notifications.topics import Headers, TopicRule, find_rule
 from gantry.notifications.webhook import Webhook
 
 

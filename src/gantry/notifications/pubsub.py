@@ -4,21 +4,19 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from gantry.errors import NotFound, PermissionDenied, StatusError
 from gantry.notices import Message
 from gantry.notifications.requests import Answer, Requests, make_error
+from gantry.notifications.topics import Headers
 
 MOST_MESSAGES = 500
 """In one request: Pub/Sub takes 1,000 and 10 MB; each of these has about 1.5 kB."""
 _PERMISSION, _ROLE = "pubsub.topics.publish", "roles/pubsub.publisher"
 _MOST_SAID = 300  # characters of what Pub/Sub says
 _NOT_THERE = (404, 405, 501)  # of emulators for what they do not know
-
-Headers = Callable[[], Mapping[str, str]]
-"""Of the identity that publishes. Raises PermissionDenied, Unavailable where there is no token."""
 
 
 class PubSub:

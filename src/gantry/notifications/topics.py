@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from difflib import get_close_matches
 from fnmatch import fnmatchcase
@@ -14,6 +14,9 @@ from gantry.errors import InvalidArgument
 SERVICE = "https://pubsub.googleapis.com"
 _MOST_SHOWN = 100  # characters of what is wrong
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
+
+Headers = Callable[[], Mapping[str, str]]
+"""Of the identity that publishes. Raises PermissionDenied, Unavailable where there is no token."""
 
 
 @dataclass(frozen=True, slots=True)

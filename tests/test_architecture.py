@@ -88,6 +88,9 @@ LAYERS = {
         "table_wiring",
         "client.",
         "settings.",
+        "emulator.",
+        "greeting",
+        "port_file",
     ),
 }
 # Layer → layers that it may import, besides itself. Entry points may import all.

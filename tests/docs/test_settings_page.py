@@ -26,6 +26,7 @@ FLAGS = (
     *(
         "host",
         "port",
+        "port_file",
         "data",
         "database",
         "buckets",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import re
 import subprocess
 import sys
 import tarfile
@@ -259,3 +260,16 @@ def test_a_setting_without_its_library_says_what_to_install(
     done = subprocess.run(command, env=env, capture_output=True, text=True, check=False, timeout=60)
     assert done.returncode != 0 and "Traceback" not in done.stderr, done.stderr
     assert f"pip install 'gantry-dicom[{extra}]'" in done.stderr
+
+
+def test_every_text_names_our_own_distribution() -> None:
+    """``gantry`` of PyPI is somebody else's: nobody may be told to install it."""
+    kinds = (".py", ".md", ".toml", ".yml", ".yaml", ".sh", ".html", "")
+    texts = [path for top in ("src", "docs", ".github") for path in (ROOT / top).rglob("*") if path.is_file()]
+    texts += [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "SECURITY.md", "pyproject.toml", "run")]
+    wrong = re.compile(r"\bgantry\[|pip install (?:-\S+ )*['\"]?gantry(?![\w-])")
+    read = [
+        (path, path.read_text("utf-8")) for path in texts if path.suffix in kinds and "__pycache__" not in path.parts
+    ]
+    assert len(read) > 500
+    assert [str(path) for path, text in read if wrong.search(text)] == []

@@ -31,6 +31,29 @@ examples:
   gantry serve --config /etc/gantry.toml
 """
 
+EMULATOR = """\
+Listens on any address and answers to any name, as containers need it, and authenticates nobody: never use it with
+patient data. What is stored lies in a directory that is removed at the end, or in --data. POST /emulator/reset leads
+back to what it began with. The other settings are those of `gantry serve`.
+
+examples:
+  gantry emulator --bucket incoming --store radiology/main
+  gantry emulator --port 0 --port-file port --seed radiology/main=tests/files
+  eval "$(gantry emulator credentials emulator.json)"
+"""
+
+CREDENTIALS = """\
+Prints variables of the environment for a shell. The file holds no secret.
+
+example: eval "$(gantry emulator credentials emulator.json)"
+"""
+
+WAIT_READY = """\
+Exit code: 0 it answers and is ready, 3 it does not in time.
+
+example: gantry serve & gantry wait-ready
+"""
+
 RUN = """\
 For servers that share a database of PostgreSQL and a bucket: this one takes no requests, and runs the operations that
 came to the others. It answers /healthz, /readyz and /metrics alone. The settings are those of `gantry serve`.

@@ -22,22 +22,20 @@ _START_SECONDS = 60
 class Emulator:
     """Runs from the constructor to ``stop``; ``home`` is an empty directory for its log and its temporary files."""
 
-    def __init__(
-        self, home: Path, *flags: str, before: tuple[str, ...] = (), env: dict[str, str] | None = None
-    ) -> None:
-        self.home, self.log, port = home, home / "log", home / "port"
+    def __init__(self, home: Path, *flags: str, before: tuple[str, ...] = (), port: int = 0) -> None:
+        self.home, self.log, port_file = home, home / "log", home / "port"
         (home / "tmp").mkdir()
         command = [*before, sys.executable, "-m", "gantry", "emulator", "--workers", "1"]
-        command += ["--port", "0", "--port-file", str(port), *flags]
+        command += ["--port", str(port), "--port-file", str(port_file), *flags]
         environ = {key: value for key, value in os.environ.items() if not key.startswith("GANTRY_")}
-        environ |= {"TMPDIR": str(home / "tmp")} | (env or {})
+        environ |= {"TMPDIR": str(home / "tmp")}
         with self.log.open("wb") as log:
             self.process: subprocess.Popen[Any] = Popen(command, stdout=log, stderr=log, env=environ)
         deadline = time.monotonic() + _START_SECONDS
-        while not port.exists():
+        while not port_file.exists():
             assert self.process.poll() is None and time.monotonic() < deadline, self.log.read_text()
             time.sleep(0.01)
-        self.port = int(port.read_text())
+        self.port = int(port_file.read_text())
         self.url = f"http://127.0.0.1:{self.port}"
 
     def request(self, method: str, path: str, **kw: Any) -> httpx.Response:

@@ -42,6 +42,7 @@ def make_credentials(server: str, universe_domain: str = "") -> dict[str, Any]:
         "audience": "gantry-emulator",
         "subject_token_type": "urn:ietf:params:oauth:token-type:jwt",
         "token_url": f"{server}/token",
+        "token_info_url": f"{server}/token",
         "credential_source": {"url": f"{server}/healthz"},
     }
     return credentials | ({"universe_domain": universe_domain} if universe_domain else {})

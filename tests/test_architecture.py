@@ -91,6 +91,7 @@ LAYERS = {
         "emulator.",
         "greeting",
         "port_file",
+        "pytest_plugin",
     ),
 }
 # Layer → layers that it may import, besides itself. Entry points may import all.

@@ -37,8 +37,11 @@ def home(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def shell(script: str, home: Path, scripts: str = sysconfig.get_path("scripts")) -> subprocess.CompletedProcess[str]:
-    """Run ``script`` with the commands of ``scripts`` on PATH and a server of its own on a free port."""
+def shell(
+    script: str, home: Path, scripts: str = sysconfig.get_path("scripts"), *, as_printed: bool = False
+) -> subprocess.CompletedProcess[str]:
+    """Run ``script`` with the commands of ``scripts`` on PATH and a server of its own on a free port. Unless
+    ``as_printed`` it waits for the server where a block ends with its start, and a person sees the greeting."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -47,6 +50,8 @@ def shell(script: str, home: Path, scripts: str = sysconfig.get_path("scripts"))
     environ |= {"GANTRY_SERVER": f"http://127.0.0.1:{port}", "CLOUDSDK_CORE_DISABLE_PROMPTS": "1"}
     environ["PATH"] = f"{scripts}:{environ['PATH']}"
     script = script.replace("127.0.0.1:8080", f"127.0.0.1:{port}")
+    if not as_printed:
+        script = re.sub(r"^(gantry serve .*&).*$", r"\1\ngantry wait-ready", script, flags=re.MULTILINE)
     script = "set -e\ntrap 'kill $! 2>/dev/null; wait' EXIT\n" + script
     return subprocess.run(
         ["sh", "-c", script], cwd=home, env=environ, capture_output=True, text=True, timeout=120, check=False
@@ -61,7 +66,7 @@ def from_nothing(home: Path) -> str:
 
 @pytest.mark.slow
 def test_from_nothing_to_an_import_and_an_export(home: Path) -> None:
-    done = shell(from_nothing(home), home)
+    done = shell(from_nothing(home), home, as_printed=True)
     assert done.returncode == 0, done.stderr
     assert len(list((home / "buckets" / "outgoing" / "all").rglob("*.dcm"))) == 7
     assert "7 succeeded" in done.stdout

@@ -99,7 +99,10 @@ def test_the_wheel_has_a_name_of_its_own(wheel: Path) -> None:
     asked_for = metadata.get_all("Requires-Dist", [])
     assert len(asked_for) > 10
     assert not [each for each in asked_for if each.startswith("gantry")], "dev asks for an extra of somebody else"
-    assert commands.split() == ["[console_scripts]", "gantry", "=", "gantry.cli:main"]
+    assert commands.split() == [
+        *("[console_scripts]", "gantry", "=", "gantry.cli:main"),
+        *("[pytest11]", "gantry", "=", "gantry.pytest_plugin"),
+    ]
 
 
 def test_the_wheel_holds_what_a_wheel_should(wheel: Path) -> None:
@@ -137,7 +140,8 @@ def test_only_pixels_signed_tokens_object_storage_postgresql_and_engines_need_an
     where, failed = json.loads(done.stdout)
     assert Path(where).is_relative_to(scripts.parent)
     assert failed == (
-        dict.fromkeys(NEED_PIXELS, "numpy")
+        {"gantry.pytest_plugin": "pytest"}
+        | dict.fromkeys(NEED_PIXELS, "numpy")
         | dict.fromkeys(NEED_AUTH, "jwt")
         | dict.fromkeys(NEED_S3, "botocore")
         | {"gantry.storage.remote.s3": "obstore"}
@@ -164,7 +168,9 @@ def test_the_ten_lines_of_the_readme(scripts: Path, tmp_path: Path) -> None:
         'curl -sf "$GANTRY_SERVER/console" > console.html\n'
         "gantry operations list --dataset hospital --json > operations.json\n"
     )
-    done = shell("unset PYTHONPATH PYTHONHOME\n" + from_nothing(tmp_path) + asked, tmp_path, str(scripts))
+    done = shell(
+        "unset PYTHONPATH PYTHONHOME\n" + from_nothing(tmp_path) + asked, tmp_path, str(scripts), as_printed=True
+    )
     assert done.returncode == 0, done.stderr
     out = tmp_path / "buckets" / "outgoing" / "all"
     exported = {str(path.relative_to(out).with_suffix("")): path.read_bytes() for path in out.rglob("*.dcm")}

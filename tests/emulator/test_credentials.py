@@ -14,7 +14,6 @@ import pytest
 
 from tests.clients.test_node import modules  # noqa: F401 - a fixture
 from tests.emulator.running import Emulator
-from tests.support.missing import not_tested
 
 pytestmark = pytest.mark.slow
 

@@ -12,13 +12,14 @@ from pathlib import Path
 from shlex import quote
 from typing import Any
 
-from gantry.client.terminal import printable, say
 from gantry.errors import InvalidArgument
 from gantry.system_errors import describe_os_error
 
 
 def write_credentials(args: Namespace) -> int:
     """Write the file, and print for a shell what points clients to it. Raises InvalidArgument."""
+    from gantry.client.terminal import printable, say
+
     path, server = Path(args.file).absolute(), args.server.rstrip("/")
     try:
         path.write_text(json.dumps(make_credentials(server, args.universe_domain), indent=2) + "\n", encoding="utf-8")

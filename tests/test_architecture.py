@@ -91,6 +91,7 @@ LAYERS = {
         "emulator.",
         "greeting",
         "port_file",
+        "server_log",
         "pytest_plugin",
     ),
 }

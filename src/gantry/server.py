@@ -17,7 +17,7 @@ from pathlib import Path
 
 import uvicorn
 from prometheus_client import REGISTRY
-from starlette.types import Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from gantry.access_wiring import open_access
 from gantry.api import discovery, pages, readiness, tokens, viewer
@@ -43,7 +43,8 @@ from gantry.operations.runner import Runner
 from gantry.pauses import keep_pauses_short
 from gantry.port_file import port_file
 from gantry.seams import Seams
-from gantry.settings.loading import Settings
+from gantry.server_log import RequestLog, begin_log
+from gantry.settings.loading import Settings, find_unknown
 from gantry.studies.uploads import Uploads
 
 logger = logging.getLogger(__name__)
@@ -180,9 +181,9 @@ def serve(settings: Settings, takes_requests: bool = True, emulator: Emulator | 
         )
     sys.setswitchinterval(_SWITCH_SECONDS)
     share_heaps()
-    logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
-    for each in ("alembic", "botocore"):  # they tell of each step, and of each process that finds its credentials
-        logging.getLogger(each).setLevel(logging.WARNING)
+    begin_log(settings.log_level, settings.log_json)
+    for name in find_unknown(os.environ):
+        logger.warning("the variable %s is no setting and has no effect", name)
     require_engine(settings)
     with ExitStack() as opened:
         sockets = opened.enter_context(bind(settings.host, settings.port))
@@ -190,7 +191,7 @@ def serve(settings: Settings, takes_requests: bool = True, emulator: Emulator | 
         gantry = opened.enter_context(open_server(settings, Edge(settings), takes_requests, emulator))
         announce = opened.enter_context(port_file(settings.port_file))
         config = uvicorn.Config(
-            _Entry(gantry.app) if takes_requests else _Entry(_Looks(gantry.app)),
+            _make_entry(gantry.app, takes_requests, settings.log_requests),
             log_config=None,
             access_log=False,
             lifespan="off",
@@ -205,6 +206,11 @@ def serve(settings: Settings, takes_requests: bool = True, emulator: Emulator | 
         )
         _Server(config, settings, gantry, announce).run(sockets)
     print("gantry: stopped", file=sys.stderr)
+
+
+def _make_entry(app: App, takes_requests: bool, logs: bool) -> ASGIApp:
+    entry = _Entry(app if takes_requests else _Looks(app))
+    return RequestLog(entry) if logs else entry
 
 
 class _Looks:

@@ -51,7 +51,9 @@ def shell(
     environ["PATH"] = f"{scripts}:{environ['PATH']}"
     script = script.replace("127.0.0.1:8080", f"127.0.0.1:{port}")
     if not as_printed:
-        script = re.sub(r"^(gantry serve .*&).*$", r"\1\ngantry wait-ready", script, flags=re.MULTILINE)
+        script = re.sub(
+            r"^(gantry serve .*&).*$(?!\ngantry wait-ready)", r"\1\ngantry wait-ready", script, flags=re.MULTILINE
+        )
     script = "set -e\ntrap 'kill $! 2>/dev/null; wait' EXIT\n" + script
     return subprocess.run(
         ["sh", "-c", script], cwd=home, env=environ, capture_output=True, text=True, timeout=120, check=False

@@ -27,6 +27,8 @@ FLAGS = (
         "host",
         "port",
         "port_file",
+        "log_level",
+        "log_requests",
         "data",
         "database",
         "buckets",

@@ -17,6 +17,15 @@ class _Parser(argparse.ArgumentParser):
 
     complete: Callable[[_Parser], None] | None = None
 
+    def _check_value(self, action: argparse.Action, value: object) -> None:
+        """As argparse, with the command that is most like what was written."""
+        if action.choices is not None and value not in action.choices:
+            from difflib import get_close_matches
+
+            near = get_close_matches(str(value), [str(each) for each in action.choices], 1)
+            hint = f"did you mean {near[0]!r}?" if near else f"choose from {', '.join(map(str, action.choices))}"
+            raise argparse.ArgumentError(action, f"{str(value)!r} is not there; {hint}")
+
     def parse_known_args(self, *args: object, **kw: object) -> object:  # type: ignore[override]
         if self.complete is not None:
             complete, self.complete = self.complete, None

@@ -12,10 +12,14 @@ examples:
 
 exit codes:
   0    everything succeeded
-  1    the operation finished with an error (some or all objects failed), or the server failed
+  1    the operation finished, and some or all objects failed
   2    the command line, a setting or the request is wrong; nothing was started
   3    the server cannot be reached
+  4    the operation itself failed (its bucket does not exist, say), or was cancelled
+  5    the server failed, or has too much to do
   130  Ctrl-C; a running operation continues
+
+With --json an error is printed on stdout, too: {"error": {"code": 404, "message": "…", "status": "NOT_FOUND"}}
 
 environment:
   GANTRY_SERVER, GANTRY_TOKEN, GANTRY_PROJECT, GANTRY_LOCATION, GANTRY_STORE   the defaults of the flags

@@ -120,9 +120,24 @@ class ServerSettings:
     log_json: bool = setting(
         False,
         readers.TRUTH,
-        "Write each object that fails as a line of JSON to stdout.",
+        "Write each object that fails as a line of JSON to stdout, and the server's own log as JSON to stderr.",
         "true",
         more="See [logs.md](howto/logs.md).",
+        flag=True,
+    )
+    log_level: str = setting(
+        "info",
+        readers.choice("debug", "info", "warning", "error"),
+        "The least severe lines of the server's own log.",
+        '"warning"',
+        flag=True,
+    )
+    log_requests: bool = setting(
+        False,
+        readers.TRUTH,
+        "Write a line to the server's own log for each request.",
+        "true",
+        more="Without its query, which may name patients. See [logs.md](howto/logs.md#the-servers-own-log).",
         flag=True,
     )
 

@@ -104,6 +104,17 @@ def load_settings(
     return settings
 
 
+CLIENT_VARIABLES = ("CONFIG", "SERVER", "TOKEN", "PROJECT", "LOCATION", "STORE", "PROGRAM")
+"""Of commands, and no settings of a server; after GANTRY_."""
+
+
+def find_unknown(environ: Mapping[str, str]) -> list[str]:
+    """Variables that look like settings and are none: a misspelt one would be ignored in silence."""
+    known = {name.upper() for name in settings_of(Settings)} | set(CLIENT_VARIABLES)
+    names = [name for name in environ if name.startswith("GANTRY_")]
+    return sorted(name for name in names if name.removeprefix("GANTRY_") not in known)
+
+
 def _read_file(path: str) -> dict[str, Any]:
     try:
         with open(path, "rb") as file:

@@ -14,9 +14,12 @@ from typing import Any
 import pytest
 
 from gantry.errors import Unavailable
+from gantry.followed import Followed
 from gantry.index.sql import SqlIndex
-from gantry.notices import Message, Notified
+from gantry.membership import Membership
+from gantry.notices import Message
 from gantry.operations import notifying
+from gantry.operations.following import Following
 from gantry.operations.notifying import Notifying
 from gantry.resources import DicomStore
 from tests.index.values import STORE, item
@@ -53,9 +56,10 @@ class Publisher:
 class Delivering:
     def __init__(self, index: SqlIndex, publisher: Publisher) -> None:
         self.stopping = threading.Event()
-        seams: Any = SimpleNamespace(index=index, publisher=publisher, notified=Notified())
-        self.notifying = Notifying(seams, self.stopping)
-        self.notified, self.publisher = seams.notified, publisher
+        self.notified, self.members = Followed("published", "failed", "given_up"), Membership()
+        seams: Any = SimpleNamespace(index=index, publisher=publisher, notified=self.notified, members=self.members)
+        self.notifying = Following(seams, Notifying(seams, self.stopping), self.stopping)
+        self.publisher = publisher
 
     def run_until(self, is_done: Callable[[], bool]) -> None:
         """Look again and again, as each second."""
@@ -66,7 +70,7 @@ class Delivering:
             time.sleep(0.02)
 
     def count_failures(self) -> int:
-        return int(self.notified.read()[0]["failed"])
+        return int(self.notified.read().counts["failed"])
 
 
 @pytest.fixture
@@ -150,7 +154,7 @@ def test_what_another_server_leaves_is_sent(
         (delivery,) = index.deliveries.list_deliveries()
         if not delivery.position.number:
             other = index.feed.read(store.id, delivery.position, 2).position
-            assert index.deliveries.move(store.id, topic, delivery.position, other)
+            assert index.deliveries.move(delivery, other, delivery.era)
 
     delivering = deliver(Publisher(most=3, then=interfere))
     delivering.run_until(lambda: len({*delivering.publisher.data}) == 6)

@@ -141,7 +141,7 @@ class BigQueryTable:
             location = find_location(client, self._dataset)
 
             def submit(name: str) -> Any:
-                with _BeatingFile(path) as lines:
+                with open_lines(path) as lines:
                     return client.load_table_from_file(
                         lines, table.reference, size=None, job_id=name, job_config=config, num_retries=2,
                         project=client.project, location=location, timeout=60.0,
@@ -258,6 +258,11 @@ def _choose(plan: TablePlan) -> str:
     if plan.links:
         return "WRITE_APPEND"
     return "WRITE_EMPTY" if plan.before is None else "WRITE_TRUNCATE"
+
+
+def open_lines(path: Path) -> IO[bytes]:
+    """Of a file that ``_join`` has made."""
+    return cast(IO[bytes], _BeatingFile(path))
 
 
 class _BeatingFile(io.FileIO):

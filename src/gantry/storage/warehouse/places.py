@@ -2,7 +2,7 @@
 
     BASE/TABLE                      a link to the version that readers see
     BASE/DATASET.duckdb             views of all tables beside it
-    BASE/.gantry/TABLE/v-KEY-N/     a version: nothing but Parquet files
+    BASE/.gantry/TABLE/v-KEY-N/     a version: nothing but Parquet files, NUMBER-KEY.ROWS.parquet
     BASE/.gantry/TABLE/v-KEY-N.json what is known of it
     BASE/.gantry/TABLE/op-KEY-N/    what the Nth attempt of an export has staged
 
@@ -25,6 +25,7 @@ HIDDEN = ".gantry"
 OWNER = "owner"
 """The file in the directory of an export that names its operation."""
 
+_ROWS = re.compile(r".*\.([0-9]+)\.parquet")
 _VERSION = re.compile(rf"{re.escape(HIDDEN)}/([^/]+)/(v-[0-9a-z-]+)")
 
 
@@ -73,6 +74,18 @@ class TablePlace:
         about = json.loads((self.hidden / f"{name}.json").read_text(encoding="utf-8"))
         columns = load_columns(json.dumps(about["columns"]))
         return TableVersion(name, about["rows"], columns, tuple(about["exports"]))
+
+
+def name_file(number: int, key: str, rows: int) -> str:
+    """Of a Parquet file. No two exports have the same ``key``, so an old list of names never opens new files. ``rows``
+    is negative where it is not known."""
+    return f"{number:05}-{key}.{rows}.parquet" if rows >= 0 else f"{number:05}-{key}.parquet"
+
+
+def count_rows(name: str) -> int:
+    """Of a Parquet file, by its name; -1 where that does not say it: an older version has written it."""
+    found = _ROWS.fullmatch(name)
+    return -1 if found is None else int(found[1])
 
 
 def write_about(version: TableVersion) -> bytes:

@@ -108,6 +108,11 @@ class StreamTable(ExportTable, Protocol):
     """A table that rows are added to, again and again: ``key`` names those that are added at once. Of these calls it
     is the first that shows them: ``write_file`` where ``is_service``, else ``publish``."""
 
+    @property
+    def is_limited(self) -> bool:
+        """Rows may be added about once a minute, not more often."""
+        ...
+
     is_service: bool
     """It is not on a disk of the server: ``write_file`` may wait for it, so no worker is to make the call."""
 

@@ -48,9 +48,10 @@ logger = logging.getLogger(__name__)
 _PAGE = 500  # changes that are read, and made rows of, at once
 _MOST = 200_000
 """Changes that are added at once: BigQuery is given so many in a minute, more than any import has stored."""
-_DIRECTORY_SECONDS, _SERVICE_SECONDS = 10.0, 60.0
-"""Between two times that rows are added to a table. BigQuery allows 1,500 load jobs for a table in a day ("Quotas and
-limits"); each version of a table in a directory is a directory of links."""
+_REST_SECONDS, _RESTS = 1.0, 10.0
+"""Between two times that rows are added to a table, and how often as long it is as that has taken: each version of a
+table in a directory is a directory of links, which is kept for a while."""
+_SERVICE_SECONDS = 60.0  # of BigQuery, which allows 1,500 load jobs for a table in a day ("Quotas and limits")
 
 
 class Lot(NamedTuple):
@@ -92,7 +93,7 @@ class Streaming:
         self.followed.wait((delivery.store_id, delivery.receiver), lot.first)
         owner = name_stream(delivery.store_id, delivery.receiver)
         table = self._seams.warehouse.open_stream(TableAddress.parse(delivery.receiver), lot.key, owner)
-        self._pause(delivery.receiver, table)
+        begun = time.monotonic()
         if not (delivery.planned and table.is_added()):
             if self._is_exported(delivery.receiver):  # asked after the changes were read: the export has them, too
                 return False
@@ -100,13 +101,15 @@ class Streaming:
                 if not self._seams.index.deliveries.plan(delivery, lot.size):
                     return False
                 delivery = delivery._replace(planned=lot.size)
-            self._add(delivery, read_stream_form(store, config), table)
-            self._pause(delivery.receiver, table)
+            try:
+                self._add(delivery, read_stream_form(store, config), table)
+            finally:
+                self._rest(delivery.receiver, table, time.monotonic() - begun)
         return self._move(delivery, lot.end) and lot.is_all
 
-    def _pause(self, receiver: str, table: StreamTable) -> None:
-        seconds = _SERVICE_SECONDS if table.is_service else _DIRECTORY_SECONDS
-        self._due[receiver] = time.monotonic() + seconds
+    def _rest(self, receiver: str, table: StreamTable, seconds: float) -> None:
+        rest = _SERVICE_SECONDS if table.is_limited else max(_REST_SECONDS, _RESTS * seconds)
+        self._due[receiver] = time.monotonic() + rest
 
     def _move(self, delivery: Delivery, position: Position) -> bool:
         if not self._seams.index.deliveries.move(delivery, position, delivery.era):

@@ -32,6 +32,10 @@ class BigQueryStream(BigQueryTable):
 
     is_service = True
 
+    @property
+    def is_limited(self) -> bool:
+        return not self.where.is_emulator
+
     def require_writable(self, columns: Columns) -> None:
         with translated(str(self.address)):
             client = self._client()

@@ -15,7 +15,7 @@ from gantry.errors import InvalidArgument, StatusError
 from gantry.storage.disks import Disk
 from gantry.storage.warehouse.local_stream import LocalStream
 from gantry.storage.warehouse.local_table import LocalTable
-from gantry.storage.warehouse.places import HIDDEN, OWNER, TablePlace
+from gantry.storage.warehouse.places import HIDDEN, OWNER, TablePlace, read_replaced
 from gantry.system_errors import describe_os_error
 from gantry.table_address import TableAddress
 from gantry.table_seams import NO_WAREHOUSE, ExportTable, StreamTable
@@ -102,17 +102,28 @@ def _sweep_table(hidden: Path, is_over: Callable[[str], bool]) -> None:
     """Raises OSError, and FailedPrecondition where the table's name is taken by something else."""
     link = hidden.parent.parent / hidden.name
     current = TablePlace(link.parent, "", link.name).read_link()
-    replaced = os.lstat(link).st_mtime if current else 0.0
+    shown = os.lstat(link).st_mtime if current else 0.0
+    replaced = _find_replaced(hidden)
     for path in sorted(hidden.iterdir()):
         if path.name.startswith(("op-", ".op-")):
             if _is_left(path, is_over):
                 shutil.rmtree(path)
         elif path.name.startswith("v-") and path.name.removesuffix(".json") != current:
-            _remove_old(path, replaced)
+            _remove_old(path, replaced.get(path.name.removesuffix(".json"), shown))
+
+
+def _find_replaced(hidden: Path) -> dict[str, float]:
+    """When versions were replaced: a table that follows a store has another one every few seconds."""
+    found: dict[str, float] = {}
+    for path in hidden.glob("v-*.json"):
+        with suppress(FileNotFoundError):
+            name = read_replaced(path)
+            found[name] = max(path.stat().st_mtime, found.get(name, 0.0))
+    return found
 
 
 def _remove_old(path: Path, replaced: float) -> None:
-    """A version, or what is known of it. The time that it was replaced at is that of the link."""
+    """A version, or what is known of it. Where nobody says when it was replaced it was when the link was set."""
     if time.time() - max(replaced, path.stat().st_mtime) > GRACE_SECONDS:
         shutil.rmtree(path) if path.is_dir() else path.unlink()
 

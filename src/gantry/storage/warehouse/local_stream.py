@@ -23,7 +23,7 @@ table has at most some ninety small files."""
 class LocalStream(LocalTable):
     """See ``table_seams.StreamTable``. ``key`` is ``sSTREAM-ROWS``: a table remembers the last one of each stream."""
 
-    is_service = False
+    is_limited, is_service = False, False
 
     @translated
     def require_writable(self, columns: Columns) -> None:

@@ -209,7 +209,9 @@ class LocalTable:
         )
         exports = self._remember(older)
         name = f"v-{self.key}-{self.attempt}"
-        about = write_about(TableVersion(name, plan.rows, plan.columns, exports))
+        about = write_about(
+            TableVersion(name, plan.rows, plan.columns, exports), plan.before.name if plan.before else ""
+        )
         replace_file(self.place.hidden / f"{name}.json", self._own / "about.new", about)
         os.replace(files, self.place.hidden / name)
         sync_directory(self.place.hidden)

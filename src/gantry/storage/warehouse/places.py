@@ -25,6 +25,7 @@ HIDDEN = ".gantry"
 OWNER = "owner"
 """The file in the directory of an export that names its operation."""
 
+_REPLACED, _HEAD = re.compile(rb'{"replaced":"([^"]*)"'), 512
 _ROWS = re.compile(r".*\.([0-9]+)\.parquet")
 _VERSION = re.compile(rf"{re.escape(HIDDEN)}/([^/]+)/(v-[0-9a-z-]+)")
 
@@ -88,7 +89,16 @@ def count_rows(name: str) -> int:
     return -1 if found is None else int(found[1])
 
 
-def write_about(version: TableVersion) -> bytes:
-    """What ``look`` reads."""
-    about = {"rows": version.rows, "exports": version.exports, "columns": json.loads(dump_columns(version.columns))}
-    return json.dumps(about, separators=(",", ":")).encode()
+def write_about(version: TableVersion, replaced: str) -> bytes:
+    """What ``look`` reads. ``replaced`` is the name of the version before, "" for none."""
+    about = {"replaced": replaced, "rows": version.rows, "exports": version.exports}
+    columns = {"columns": json.loads(dump_columns(version.columns))}
+    return json.dumps(about | columns, separators=(",", ":")).encode()
+
+
+def read_replaced(path: Path) -> str:
+    """The name of the version that one has replaced, of which ``path`` says what is known. "" for none, and where an
+    older Gantry has written it. Raises OSError."""
+    with open(path, "rb") as file:  # the list of columns is long
+        found = _REPLACED.match(file.read(_HEAD))
+    return found[1].decode("ascii", "replace") if found is not None else ""

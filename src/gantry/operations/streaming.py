@@ -48,9 +48,9 @@ logger = logging.getLogger(__name__)
 _PAGE = 500  # changes that are read, and made rows of, at once
 _MOST = 200_000
 """Changes that are added at once: BigQuery is given so many in a minute, more than any import has stored."""
-_REST_SECONDS, _RESTS = 1.0, 10.0
-"""Between two times that rows are added to a table, and how often as long it is as that has taken: each version of a
-table in a directory is a directory of links, which is kept for a while."""
+_LEAST_REST, _MOST_REST = 1.0, 30.0
+"""Seconds between two times that rows are added to a table, else as long as that has taken: half of the time is left to
+others. Each version of a table in a directory is a directory of links, which is kept for a while."""
 _SERVICE_SECONDS = 60.0  # of BigQuery, which allows 1,500 load jobs for a table in a day ("Quotas and limits")
 
 
@@ -101,14 +101,12 @@ class Streaming:
                 if not self._seams.index.deliveries.plan(delivery, lot.size):
                     return False
                 delivery = delivery._replace(planned=lot.size)
-            try:
-                self._add(delivery, read_stream_form(store, config), table)
-            finally:
-                self._rest(delivery.receiver, table, time.monotonic() - begun)
+            self._add(delivery, read_stream_form(store, config), table)
+            self._rest(delivery.receiver, table, time.monotonic() - begun)
         return self._move(delivery, lot.end) and lot.is_all
 
     def _rest(self, receiver: str, table: StreamTable, seconds: float) -> None:
-        rest = _SERVICE_SECONDS if table.is_limited else max(_REST_SECONDS, _RESTS * seconds)
+        rest = _SERVICE_SECONDS if table.is_limited else min(_MOST_REST, max(_LEAST_REST, seconds))
         self._due[receiver] = time.monotonic() + rest
 
     def _move(self, delivery: Delivery, position: Position) -> bool:

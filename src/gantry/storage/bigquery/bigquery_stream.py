@@ -39,9 +39,10 @@ class BigQueryStream(BigQueryTable):
     def require_writable(self, columns: Columns) -> None:
         with translated(str(self.address)):
             client = self._client()
+            if self.where.is_emulator:  # it knows no rights, and adds no columns to a table later
+                self._find(client)
+                return
             self._make(client, columns)
-            if self.where.is_emulator:
-                return  # it knows no rights
             with suppress(NotFound, BadRequest, MethodNotImplemented):
                 given = client.test_iam_permissions(self._target, _RIGHTS, **TIMES).get("permissions", [])
                 if missing := sorted({*_RIGHTS} - {*given}):

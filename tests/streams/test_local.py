@@ -10,6 +10,7 @@ from typing import Any
 import duckdb
 import pytest
 
+from tests.dicomweb.instances import instance
 from tests.support.answers import refused
 from tests.support.dicom import make_instance
 from tests.support.server import GantryServer, counts
@@ -44,9 +45,9 @@ def follow(server: GantryServer, store: str, *tables: str, **more: Any) -> None:
 
 
 def stow(server: GantryServer, store: str, *instances: bytes) -> None:
-    for instance in instances:
+    for data in instances:
         headers = {"content-type": "application/dicom"}
-        answer = server.request("POST", f"v1/{store}/dicomWeb/studies", content=instance, headers=headers)
+        answer = server.request("POST", f"v1/{store}/dicomWeb/studies", content=data, headers=headers)
         assert answer.status_code == 200, answer.text
 
 
@@ -157,3 +158,83 @@ def test_without_the_change_feed_it_is_refused(start: Start) -> None:
     store = server.create_store("d", "s")
     body = {"streamConfigs": [{"bigqueryDestination": {"tableUri": TABLE}}]}
     refused(server.request("PATCH", f"v1/{store}", json=body), "FAILED_PRECONDITION", "change feed, which is off")
+
+
+def test_a_store_that_is_made_again_begins_anew(start: Start, root: Path) -> None:
+    server = start()
+    store = server.create_store("d", "s")
+    follow(server, store, TABLE)
+    stow(server, store, make_instance("1.1", "1.1.1", "1.1.1.1"))
+    server.wait_until(lambda: len(read(root)) == 1)
+    server.call("DELETE", f"v1/{store}")
+    body = {"streamConfigs": [{"bigqueryDestination": {"tableUri": TABLE}}]}
+    server.call("POST", f"v1/{store.rpartition('/')[0]}?dicomStoreId=s", json=body)
+    stow(server, store, make_instance("1.1", "1.1.1", "1.1.1.2"))
+    server.wait_until(lambda: len(read(root)) == 2)
+    assert [uid for uid, _ in read(root)] == ["1.1.1.1", "1.1.1.2"]
+
+
+def test_a_table_that_is_taken_away_gets_nothing_more_and_one_that_comes_back_begins_anew(
+    start: Start, root: Path
+) -> None:
+    server = start()
+    store = server.create_store("d", "s")
+    follow(server, store, TABLE, f"{TABLE}2")
+    stow(server, store, make_instance("1.1", "1.1.1", "1.1.1.1"))
+    server.wait_until(lambda: len(read(root)) == len(read(root, table="t2")) == 1)
+    follow(server, store, f"{TABLE}2")
+    stow(server, store, make_instance("1.1", "1.1.1", "1.1.1.2"))
+    server.wait_until(lambda: len(read(root, table="t2")) == 2)
+    follow(server, store, f"{TABLE}2", TABLE)
+    stow(server, store, make_instance("1.1", "1.1.1", "1.1.1.3"))
+    server.wait_until(lambda: len(read(root, table="t2")) == 3 and len(read(root)) == 2)
+    assert [uid for uid, _ in read(root)] == ["1.1.1.1", "1.1.1.3"]
+
+
+def test_a_row_of_more_than_a_megabyte_is_not_written_and_said(start: Start, root: Path) -> None:
+    server = start()
+    store = server.create_store("d", "s")
+    follow(server, store, TABLE)
+    text = "a" * 600_000
+    stow(server, store, instance(("1.1", "1.1.1", "1.1.1.1"), TextValue=text, LongCodeValue=text))
+    stow(server, store, make_instance("1.1", "1.1.1", "1.1.1.2"))
+    server.wait_until(lambda: len(read(root)) == 1)
+    assert read(root) == [("1.1.1.2", "INSERT")]
+    assert "studies/1.1/series/1.1.1/instances/1.1.1.1: its row is longer than 1 MB" in server.log_text()
+    assert measure(server, 'gantry_stream_rows_total{outcome="too_long"}') == 1
+
+
+def test_what_is_replaced_and_patched_is_an_update(start: Start, root: Path) -> None:
+    server = start()
+    store = server.create_store("d", "s")
+    follow(server, store, TABLE)
+    headers = {"content-type": "application/dicom"}
+    path = f"v1beta1/{store}/dicomWeb/studies"
+    stow(server, store, make_instance("1.1", "1.1.1", "1.1.1.1"))
+    server.wait_until(lambda: len(read(root)) == 1)
+    other = make_instance("1.1", "1.1.1", "1.1.1.1", patient_id="P2")
+    assert server.request("PUT", path, content=other, headers=headers).status_code == 200
+    server.wait_until(lambda: len(read(root)) == 2)
+    assert read(root, "Type, PatientID, StorageClass") == [("INSERT", "P1", "STANDARD"), ("UPDATE", "P2", "STANDARD")]
+
+
+def test_a_server_stops_at_once_and_goes_on_with_all_that_waits(start: Start, root: Path) -> None:
+    server = start()
+    store = server.create_store("d", "s")
+    follow(server, store, TABLE)
+    for number in range(3):
+        fill(server, store, 50, f"1.2.{number}")
+        server.stop()
+        server.start()
+    server.wait_until(lambda: len(read(root)) == 150)
+    assert len(set(read(root))) == 150
+    assert "Traceback" not in server.log_text()
+
+
+def test_the_page_of_a_store_says_what_has_no_effect(start: Start) -> None:
+    server = start(GANTRY_ACCEPT_WITHOUT_EFFECT="streamConfigs")
+    store = server.create_store("d", "s")
+    follow(server, store, TABLE)
+    assert "no metadata would be streamed" not in server.request("GET", f"console/{store}").text
+    follow(server, store, TABLE, "bq://other.d.t")
+    assert "no metadata would be streamed" in server.request("GET", f"console/{store}").text

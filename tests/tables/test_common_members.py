@@ -10,6 +10,7 @@ from pathlib import Path
 import duckdb
 import pytest
 
+from gantry.dicom.header_bytes import HeaderBytes
 from gantry.errors import Internal
 from gantry.storage.warehouse.parquet import write_rows
 from gantry.storage.warehouse.stages import (
@@ -20,7 +21,7 @@ from gantry.storage.warehouse.stages import (
     remove_uncommitted,
     write_stages,
 )
-from gantry.table_schema import Columns, TableRow
+from gantry.table_schema import Column, Columns, TableRow, merge_columns
 from gantry.tables.rows import RowForm, RowWriter
 from tests.tables.row import INSTANCE, header, plain, sequence
 
@@ -69,6 +70,26 @@ def test_a_table_is_the_same_with_members_in_common_and_without(tmp_path: Path) 
     assert one == other
     uids = [row[:3] for row in one]
     assert uids == sorted(uids) and len(set(uids)) == len(rows)
+
+
+def test_rows_stay_sorted_where_more_is_in_common_than_not(tmp_path: Path) -> None:
+    rows, columns = make_rows(series=1, slices=300)
+    long = [TableRow(row.own, f'{row.common},"TextValue":"{number} {"x" * 9000}"') for number, row in enumerate(rows)]
+    target = write(tmp_path / "rows", long, merge_columns(columns, [Column(0x0040A160, "TextValue", "STRING")]))
+    uids = [uid for (uid,) in duckdb.sql(f"SELECT SOPInstanceUID FROM '{target}'").fetchall()]
+    assert uids == sorted(uids) and len(set(uids)) == 300
+
+
+def test_a_value_that_the_header_lacks_is_named_in_each_row() -> None:
+    """It is too long for the index, and of another length in each."""
+    writer, rows = RowWriter(FORM), list[TableRow]()
+    for number in range(4):
+        before = plain(0x00200013, "IS", str(number)) + plain(0x00400007, "LO", "CHEST")
+        text = plain(0x0040A160, "UT", "x" * (2_000_000 + 2 * number))
+        body = before + text[:12] + plain(0x0040A168, "SH", "")
+        found = HeaderBytes(b"", body, ((len(before), len(text) - 12),), True, True)
+        rows.append(writer.write(INSTANCE, found))
+    assert rows[3].common and all(json.loads(row.line())["DroppedTags"] == ["TextValue"] for row in rows)
 
 
 def test_whole_lines_are_read_back(tmp_path: Path) -> None:

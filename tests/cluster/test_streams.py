@@ -17,7 +17,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 def test_the_keeper_is_killed_again_and_again(tmp_path: Path) -> None:
     root = tmp_path / "tables"
-    with clusters(tmp_path / "cluster") as make:
+    with clusters(tmp_path) as make:
         made = make()
         made.env = {"GANTRY_BIGQUERY": f"p.d={root}"}
         web, one, two = made.start("web", WEB), made.start("one", RUNNER), made.start("two", RUNNER)

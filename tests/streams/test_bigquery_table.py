@@ -11,6 +11,7 @@ import pytest
 from gantry.errors import BucketAway, PermissionDenied
 from gantry.storage.disks import Disk
 from gantry.table_address import TableAddress
+from gantry.table_schema import TableRow
 from gantry.tables.columns import MODALITY, list_fixed_columns
 
 pytest.importorskip("google.cloud.bigquery")
@@ -83,7 +84,7 @@ def open_stream(
 
 def add(stream: BigQueryStream, columns: Any = FIXED) -> None:
     stream.begin("")
-    stream.keep(stream.stage("a", ['{"SOPInstanceUID": "1.2"}']), columns)
+    stream.keep(stream.stage("a", [TableRow('{"SOPInstanceUID": "1.2"}')]), columns)
     plan = stream.plan(FIXED, True)
     for file in plan.files:
         stream.write_file(plan, file)

@@ -16,7 +16,7 @@ from gantry.header_packs import unpack
 from gantry.operations.table_rows import MOST_PACK_BYTES, read_live_header
 from gantry.resources import StoredInstance, path_of
 from gantry.seams import BlobStore, Seams
-from gantry.table_schema import Columns
+from gantry.table_schema import Columns, TableRow
 from gantry.table_seams import ExportTable
 from gantry.tables.rows import DELETE, INSERT, UPDATE, RowChange, RowForm, RowWriter
 
@@ -90,7 +90,7 @@ def stage_changes(
     beat(CALL_SECONDS)
     writer, headers, outcomes = RowWriter(form), _Headers(packs, blobs), list[str]()
 
-    def make_rows() -> Iterator[str]:
+    def make_rows() -> Iterator[TableRow]:
         for change in changes:
             row, outcome = _make_row(writer, change, headers)
             outcomes.append(outcome)
@@ -102,9 +102,9 @@ def stage_changes(
     return [StreamRows(outcome, stages, columns) for outcome in outcomes]
 
 
-def _make_row(writer: RowWriter, change: StreamChange, headers: _Headers) -> tuple[str, str]:
+def _make_row(writer: RowWriter, change: StreamChange, headers: _Headers) -> tuple[TableRow, str]:
     about, header = _describe(change), headers.find(change)
-    row = ""
+    row: TableRow | None = None
     if header is not None:
         try:
             with contain(path_of(change.event.uids), "while its row was made"):
@@ -113,7 +113,11 @@ def _make_row(writer: RowWriter, change: StreamChange, headers: _Headers) -> tup
             logger.warning("%s: its row has no metadata: %s", path_of(change.event.uids), error.message)
     outcome = WRITTEN if row or change.event.kind is Kind.DELETED else WITHOUT_HEADER
     row = row or writer.write_change(about, None)
-    return row, TOO_LONG if len(row.encode("utf-8", "replace")) > MOST_ROW_BYTES else outcome
+    return row, TOO_LONG if _count_bytes(row.own) + _count_bytes(row.common) > MOST_ROW_BYTES else outcome
+
+
+def _count_bytes(text: str) -> int:
+    return len(text.encode("utf-8", "replace"))
 
 
 def _describe(change: StreamChange) -> RowChange:

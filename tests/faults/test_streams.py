@@ -141,3 +141,22 @@ def test_an_export_into_the_same_table_loses_nothing(tmp_path: Path) -> None:
         found = Counter(uid for uid, _ in read(root))
         assert set(found) == {each["sopInstanceUID"] for each in read_feed_of(server, store)}
         assert not [name for name in (root / ".gantry" / "t").iterdir() if "op-" in name.name]
+
+
+def test_what_is_not_kept_any_more_is_said_and_it_goes_on(tmp_path: Path) -> None:
+    """The feed was off, and on again."""
+    root = tmp_path / "tables"
+    with serving(tmp_path, GANTRY_BIGQUERY=f"p.d={root}") as server:
+        store = server.create_store("d", "s")
+        follow(server, store, TABLE)
+        stow(server, store, make_instance("1.1", "1.1.1", "1.1.1.1"))
+        server.wait_until(lambda: len(read(root)) == 1)
+        for days in ("0", "7"):
+            server.stop()
+            server.env = server.env | {"GANTRY_CHANGES_DAYS": days}
+            server.start()
+            stow(server, store, make_instance("1.1", "1.1.1", f"1.1.1.{days}"))
+        server.wait_until(lambda: len(read(root)) == 2)
+        assert [uid for uid, _ in read(root)] == ["1.1.1.1", "1.1.1.7"]
+        assert measure(server, 'gantry_stream_failures_total{reason="GIVEN_UP"}') == 1
+        assert f"rows of {store} for {TABLE} are given up: the change feed was off since" in server.log_text()

@@ -1,4 +1,4 @@
--- 0020
+-- 0021
 ;
 CREATE TABLE alembic_version (
 	version_num VARCHAR(32) NOT NULL,
@@ -332,18 +332,18 @@ CREATE TABLE change_start (
 ;
 CREATE TABLE change_feed (
 	id INTEGER NOT NULL,
-	era TEXT NOT NULL,
+	era TEXT NOT NULL, receivers BIGINT DEFAULT '0' NOT NULL,
 	PRIMARY KEY (id)
 )
 ;
 CREATE TABLE delivery (
 	store_id INTEGER NOT NULL,
-	topic TEXT NOT NULL,
+	receiver TEXT NOT NULL,
 	number BIGINT NOT NULL,
 	part INTEGER NOT NULL,
 	"offset" INTEGER NOT NULL,
-	"check" BIGINT NOT NULL,
-	PRIMARY KEY (store_id, topic)
+	"check" BIGINT NOT NULL, era TEXT DEFAULT '' NOT NULL, planned BIGINT DEFAULT '0' NOT NULL,
+	PRIMARY KEY (store_id, receiver)
 )
  WITHOUT ROWID
 

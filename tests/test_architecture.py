@@ -49,7 +49,7 @@ LAYERS = {
             "pauses",
             "request_times",
         ),
-        *("durable_files", "system_errors", "table_seams"),
+        *("durable_files", "query_seams", "system_errors", "table_seams"),
     ),
     "dicom": ("dicom.", "tables."),
     "services": (
@@ -134,6 +134,7 @@ NEED_EXTRAS = {
     *(f"engines.dask_{part}" for part in ("link", "worker")),
     "engines.ray_client",
     *(f"storage.warehouse.{name}" for name in ("parquet", "views")),
+    *(f"storage.sql.{name}" for name in ("lowering", "meanings", "parsing", "running")),
     *(f"storage.bigquery.{name}" for name in ("bigquery_table", "clients", "errors", "schema")),
     *("index.postgresql", "index.postgresql_locks", "index.postgresql_reading"),
 }
@@ -142,6 +143,7 @@ EXTRAS = (
     "distributed",
     "ray",
     "duckdb",
+    "sqlglot",
     "psycopg",
     "obstore",
     "boto3",

@@ -14,6 +14,7 @@ from gantry.index_protocols import Index
 from gantry.log_entries import LogEntry
 from gantry.membership import Membership
 from gantry.notices import NoPublisher, Notified, Publisher
+from gantry.query_seams import NO_QUERIES, QueryEngine
 from gantry.resources import ObjectMeta, Operation, Uids
 from gantry.storage.extents import Entry
 from gantry.storage.uris import BucketKind
@@ -329,7 +330,7 @@ class Seams:
     ``undeletable`` are garbage and deleted stores that could not be removed from the disk. ``left_lots`` are lots of
     uploads, and the numbers of their stores, that nobody uses any more and that could not be ended: they are swept.
     ``members`` are the servers that share the index. ``publisher`` sends messages about instances, ``notified`` counts
-    them. ``warehouse`` has the tables of metadata.
+    them. ``warehouse`` has the tables of metadata, ``queries`` runs SQL over them.
     ``late_places`` are those where a write may come that was given up (``late_writes``): buckets of a provider, or all.
     """
 
@@ -352,6 +353,7 @@ class Seams:
     is_held: Callable[[], bool] = lambda: False
     members: Membership = field(default_factory=Membership)
     warehouse: Warehouse = NO_WAREHOUSE
+    queries: QueryEngine = NO_QUERIES
     publisher: Publisher = field(default_factory=NoPublisher)
     notified: Notified = field(default_factory=Notified)
 

@@ -265,6 +265,31 @@ class StorageSettings:
         "[tables.md](howto/tables.md#bigquery-itself).",
         absent="none",
     )
+    query_seconds: int = setting(
+        60,
+        readers.number(1, 600),
+        "Seconds that a query of tables may take; then it is stopped.",
+        "300",
+        more="See [query.md](howto/query.md#limits).",
+    )
+    query_megabytes: int = setting(
+        1024,
+        readers.number(128, 1_000_000),
+        "Memory of one query in MB. What does not fit is written to data, up to four times as much.",
+        "4096",
+    )
+    query_result_megabytes: int = setting(
+        1024,
+        readers.number(1, 1_000_000),
+        "Size of a query's result in MB. All results that are kept have at most four times as much.",
+        "256",
+    )
+    max_queries: int = setting(
+        2,
+        readers.number(1, 1000),
+        "Queries that may run at a time; others wait.",
+        "4",
+    )
     layout: str = setting(
         "segments",
         readers.choice("segments", "files"),

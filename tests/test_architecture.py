@@ -54,7 +54,7 @@ LAYERS = {
     "dicom": ("dicom.", "tables."),
     "services": (
         *("ingest", "containment", "describing", "stored_bytes", "healing"),
-        *("operations.", "studies.", "checking."),
+        *("operations.", "studies.", "checking.", "querying."),
     ),
     "storage": ("storage.",),
     "index": ("index.",),

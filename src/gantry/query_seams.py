@@ -54,10 +54,10 @@ class Query:
 class Batch:
     """Some rows. ``text`` is their JSON: a list of rows, each a list of values in the order of the columns.
 
-    A value is text for STRING, JSON, NUMERIC, BYTES (base64), DATE (``2024-01-31``), TIME (``23:59:59.5``), DATETIME
-    (``2024-01-31T23:59:59.5``), and INTERVAL, a number for INTEGER and FLOAT (NaN and the infinities are texts: "NaN",
-    "Infinity", "-Infinity"), microseconds since 1970 for TIMESTAMP, true or false for BOOLEAN, a list for what is
-    REPEATED, and for a RECORD a list of the values of its fields; null for NULL.
+    A value is text for STRING, JSON, NUMERIC, BYTES (base64), DATE (``2024-01-31``), TIME (``23:59:59.500000``),
+    DATETIME (``2024-01-31T23:59:59``), and INTERVAL; a number for INTEGER and FLOAT (NaN and the infinities are texts:
+    "NaN", "Infinity", "-Infinity"); microseconds since 1970 for TIMESTAMP; true or false for BOOLEAN; a list for what
+    is REPEATED, and for a RECORD a list of the values of its fields; null for NULL.
     """
 
     count: int

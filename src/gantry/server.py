@@ -39,6 +39,7 @@ from gantry.listening import bind, require_certificate
 from gantry.metrics.collector import ServerCollector
 from gantry.operations.runner import Runner
 from gantry.pauses import keep_pauses_short
+from gantry.querying.runner import QueryJobs
 from gantry.seams import Seams
 from gantry.settings.loading import Settings
 from gantry.studies.uploads import Uploads
@@ -87,6 +88,7 @@ class Gantry:
         self.seams = seams
         self.runner = Runner(seams) if settings.runner else Runner(seams, slots=0)
         self.uploads = Uploads(seams)
+        self.jobs = QueryJobs(seams, settings.max_queries, 4 * settings.query_result_megabytes)
         self.app = App(_make_context(settings, self, edge), _PAGES, _FORMS, _INSTANT)
 
     def start(self) -> None:
@@ -122,6 +124,7 @@ def open_server(settings: Settings, edge: Edge, takes_requests: bool = True) -> 
         finally:
             gantry.runner.stop()
             gantry.uploads.close()
+            gantry.jobs.close()
             seams.members.stop()
             REGISTRY.unregister(collector)
             for workers in (seams.pixels, seams.executor):
@@ -152,6 +155,7 @@ def _make_context(settings: Settings, gantry: Gantry, edge: Edge) -> Context:
         allowed_origins=settings.allowed_origins,
         looks=readiness.make_looks(gantry.seams),
         is_stopping=gantry.runner.is_stopping,
+        jobs=gantry.jobs,
     )
 
 

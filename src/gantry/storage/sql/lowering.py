@@ -274,7 +274,7 @@ def _set_parameters(tree: exp.Query, parameters: Sequence[Parameter]) -> None:
     named = {each.name.lower(): each for each in parameters if each.name}
     others = iter([each for each in parameters if not each.name])
     for node in list(tree.find_all(exp.Parameter, exp.Placeholder)):
-        name = node.name.lower()
+        name = node.name.lower().strip("?")
         found = named.get(name) if name else next(others, None)
         if found is None:
             raise InvalidArgument(f"Query parameter {('@' + name[:100]) if name else '?'} has no value")

@@ -107,17 +107,12 @@ def _interval(value: Any) -> str:
     return str(value) if not isinstance(value, dt.timedelta) else f"0-0 {value.days} {dt.timedelta(0, value.seconds)}"
 
 
-def _short(text: str) -> str:
-    """Without zeros at the end of a fraction of a second."""
-    return text.rstrip("0") if "." in text else text
-
-
 _CONVERT: dict[str, Convert] = {
     "INTEGER": _integer,
     "FLOAT": _float,
     "DATE": lambda value: value.isoformat(),
-    "TIME": lambda value: _short(value.isoformat()),
-    "DATETIME": lambda value: _short(value.isoformat()),
+    "TIME": lambda value: value.isoformat(),
+    "DATETIME": lambda value: value.isoformat(),
     "TIMESTAMP": lambda value: (value - _EPOCH) // _MICROSECOND,
     "NUMERIC": _decimal,
     "BYTES": lambda value: base64.b64encode(value).decode(),

@@ -26,6 +26,7 @@ _OPAQUE = re.compile(
 )
 _FROM = re.compile(r"(?:\b(?:FROM|JOIN)|,)\s*$", re.IGNORECASE)
 _WRITES = (exp.DDL, exp.DML, exp.Command, exp.Set, exp.Use, exp.Drop, exp.Alter, exp.TruncateTable, exp.Merge)
+_SESSION = ("CurrentUser", "SessionUser", "CurrentCatalog", "CurrentSchema", "CurrentSchemas", "CurrentRole")
 _REFUSED: tuple[tuple[type[exp.Expr], str], ...] = (
     (exp.Pivot, "PIVOT and UNPIVOT"),
     (exp.TableSample, "TABLESAMPLE"),
@@ -37,6 +38,7 @@ _REFUSED: tuple[tuple[type[exp.Expr], str], ...] = (
     (exp.Lateral, "LATERAL"),
     (exp.Values, "VALUES"),
     (exp.ModelAttribute, "models"),
+    *((getattr(exp, name), "names of users and schemas") for name in _SESSION if hasattr(exp, name)),
 )
 _ONLY = "only a single SELECT, with or without WITH, can be run: tables are written by exports of metadata alone"
 

@@ -15,7 +15,7 @@ COMMANDS = [
     *(f"operations {name}" for name in ("list", "describe", "errors", "wait", "cancel")),
     *(f"stores {name}" for name in ("list", "create", "describe", "delete")),
     *(f"datasets {name}" for name in ("list", "create", "delete")),
-    *("changes", "index copy", "migrate"),
+    *("changes", "sql", "index copy", "migrate"),
 ]
 
 

@@ -25,7 +25,7 @@ from gantry.storage.sql.limits import QueryLimits
 from gantry.storage.sql.running import Prepared
 from tests.sql.tables import write_table
 
-SECRET = "a-line-that-nobody-may-read"
+SECRET = "a-line-that-nobody-may-read"  # noqa: S105
 
 
 @pytest.fixture(scope="module")
@@ -154,8 +154,13 @@ FORBIDDEN = [
 def test_a_query_names_nothing_but_tables(place: Path, tmp_path: Path, text: str) -> None:
     before = sorted(path for path in place.rglob("*"))
     request = {
-        **{"text": text.format(file=place / "secret.csv", root=place), "legacy": False, "project": "p"},
-        **{"dataset": ["p", "d"], "parameters": [], "roots": {"p": str(place)}, "denied": ["q"]},
+        "text": text.format(file=place / "secret.csv", root=place),
+        "legacy": False,
+        "project": "p",
+        "dataset": ["p", "d"],
+        "parameters": [],
+        "roots": {"p": str(place)},
+        "denied": ["q"],
     }
     with pytest.raises((InvalidArgument, NotFound)) as caught:
         list(Prepared(request, QueryLimits(), str(tmp_path)).read())
@@ -167,9 +172,9 @@ def test_a_query_names_nothing_but_tables(place: Path, tmp_path: Path, text: str
 
 
 def test_texts_that_look_like_code_are_texts(engine: LocalQueries) -> None:
-    text = r"""SELECT 'read_csv(\'/etc/passwd\')', "]'[p:d.t]", r'\'', '''a'b"c''', '\\', '--', '/*', `Modality` FROM t LIMIT 1"""
+    text = r"""SELECT 'read_csv(\'/etc/passwd\')', "]'[p:d.t]", r'\'', '''a'b"c''', '\\', '--', '/*' FROM t LIMIT 1"""
     row = ask(engine, text)[0]
-    assert row[:7] == ["read_csv('/etc/passwd')", "]'[p:d.t]", "\\'", "a'b\"c", "\\", "--", "/*"]
+    assert row == ["read_csv('/etc/passwd')", "]'[p:d.t]", "\\'", "a'b\"c", "\\", "--", "/*"]
     odd = "'; DROP TABLE x; --\\\"'\x00\n"
     parameters = (Parameter("v", "STRING", odd), Parameter("w", "ARRAY<STRING>", [odd, None]))
     assert ask(engine, "SELECT @v, ARRAY_LENGTH(@w)", parameters=parameters) == [[odd, 2]]
@@ -209,11 +214,11 @@ def test_a_query_has_no_environment(engine: LocalQueries, monkeypatch: pytest.Mo
     assert ours and not any(SECRET.encode() in environ for environ in ours)
 
 
-SMALL = QueryLimits(seconds=4, megabytes=256, result_megabytes=8, threads=2)
+SMALL = QueryLimits(seconds=8, megabytes=256, result_megabytes=8, threads=2)
 BOMBS = [
     ("WITH RECURSIVE c AS (SELECT 1 AS n UNION ALL SELECT n + 1 FROM c) SELECT COUNT(*) FROM c", StatusError),
     ("WITH RECURSIVE c AS (SELECT 'x' AS n UNION ALL SELECT CONCAT(n, n) FROM c) SELECT MAX(n) FROM c", StatusError),
-    ("SELECT COUNT(*) FROM t a, t b, t c, t d, t e, t f, t g, t h, t i, t j, t k, t l, t m, t n, t o", DeadlineExceeded),
+    ("SELECT COUNT(*) FROM " + ", ".join(f"t a{n}" for n in range(15)), DeadlineExceeded),
     (
         "SELECT COUNT(*) FROM UNNEST(GENERATE_ARRAY(1, 1000000)) a, UNNEST(GENERATE_ARRAY(1, 1000000)) b "
         "WHERE MOD(a * b, 7) = 9",
@@ -225,7 +230,7 @@ BOMBS = [
     ("SELECT REPEAT(REPEAT('x', 100000000), 100000000)", StatusError),
     ("SELECT LENGTH(REPEAT(a, 1000000000)) FROM UNNEST(['x', 'y', 'z']) a", StatusError),
     ("SELECT LPAD('x', 4000000000)", StatusError),
-    ("SELECT a, REPEAT('x', 1000) AS b FROM UNNEST(GENERATE_ARRAY(1, 100000000)) a", ResourceExhausted),
+    ("SELECT a, REPEAT('x', 1000) AS b FROM UNNEST(GENERATE_ARRAY(1, 1000000)) a", ResourceExhausted),
     ("SELECT a FROM UNNEST(GENERATE_ARRAY(1, 2000000)) a ORDER BY REPEAT(CAST(a AS STRING), 2000)", StatusError),
     ("SELECT STRING_AGG(REPEAT('x', 1000000)) FROM UNNEST(GENERATE_ARRAY(1, 100000)) a", StatusError),
     ("SELECT " + "(" * 20000 + "1" + ")" * 20000, InvalidArgument),
@@ -266,9 +271,11 @@ def test_the_check_ends_a_query(engine: LocalQueries) -> None:
             raise PermissionDenied("enough")
 
     text = "SELECT COUNT(*) FROM UNNEST(GENERATE_ARRAY(1, 1000000)) a, UNNEST(GENERATE_ARRAY(1, 1000000)) b"
-    with pytest.raises(PermissionDenied, match="enough"):
-        with engine.run(Query(f"{text} WHERE MOD(a * b, 7) = 9", "p"), check) as answer:
-            list(answer.batches)
+    with (
+        pytest.raises(PermissionDenied, match="enough"),
+        engine.run(Query(f"{text} WHERE MOD(a * b, 7) = 9", "p"), check) as answer,
+    ):
+        list(answer.batches)
 
 
 def test_who_reads_slowly_holds_little(engine: LocalQueries) -> None:

@@ -54,7 +54,7 @@ def test_every_command_of_the_page_works(home: Path) -> None:
     assert (home / "buckets" / "incoming" / "d" / f"{'/'.join(UIDS)}.dcm").exists()
     assert len((home / "names.csv").read_text().splitlines()) == 4
     assert len((home / "buckets" / "incoming" / "studies.csv").read_text().splitlines()) == 4
-    assert duckdb.sql(f"SELECT count(*) FROM '{home}/all.parquet'").fetchone() == (3,)
+    assert duckdb.sql(f"SELECT count(*) FROM '{home}/all.parquet'").fetchall() == [(3,)]
 
 
 def test_functions_that_the_page_names_are_there() -> None:

@@ -43,7 +43,7 @@ from gantry.storage.remote.place_files import NAME, PlaceFiles
 from gantry.storage.remote.store_names import CopiedStoreRecords
 from gantry.storage.store_records import LocalStoreRecords, read_records
 from gantry.system_errors import describe_os_error
-from gantry.table_wiring import open_warehouse
+from gantry.table_wiring import open_queries, open_warehouse
 
 logger = logging.getLogger(__name__)
 
@@ -333,6 +333,7 @@ def open_seams(settings: Settings, directory: DataDirectory) -> Seams:
         is_held=_make_hold(make_own_hold(directory, index), members.is_held),
         members=members,
         warehouse=open_warehouse(settings, index.generations.get().mark),
+        queries=open_queries(settings),
         buckets=buckets.list,
         kind_of=buckets.kind_of,
         publisher=open_publisher(settings),

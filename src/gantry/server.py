@@ -42,6 +42,7 @@ from gantry.metrics.collector import ServerCollector
 from gantry.operations.runner import Runner
 from gantry.pauses import keep_pauses_short
 from gantry.port_file import port_file
+from gantry.querying.runner import QueryJobs
 from gantry.seams import Seams
 from gantry.server_log import RequestLog, begin_log
 from gantry.settings.loading import Settings, find_unknown
@@ -94,6 +95,7 @@ class Gantry:
         self.seams, self.leave = seams, leave
         self.runner = Runner(seams) if settings.runner else Runner(seams, slots=0)
         self.uploads = Uploads(seams)
+        self.jobs = QueryJobs(seams, settings.max_queries, 4 * settings.query_result_megabytes)
         forms = {**_FORMS, **(emulator.forms if emulator is not None else {})}
         self.app = App(_make_context(settings, self, edge), _PAGES, forms, _INSTANT)
         if emulator is not None:
@@ -134,6 +136,7 @@ def open_server(
         finally:
             gantry.runner.stop()
             gantry.uploads.close()
+            gantry.jobs.close()
             seams.members.stop()
             REGISTRY.unregister(collector)
             for workers in (seams.pixels, seams.executor):
@@ -165,6 +168,7 @@ def _make_context(settings: Settings, gantry: Gantry, edge: Edge) -> Context:
         looks=readiness.make_looks(gantry.seams),
         is_stopping=gantry.runner.is_stopping,
         any_name=settings.emulates,
+        jobs=gantry.jobs,
     )
 
 

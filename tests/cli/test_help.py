@@ -16,7 +16,7 @@ COMMANDS = [
     *(f"operations {name}" for name in ("list", "describe", "errors", "wait", "cancel")),
     *(f"stores {name}" for name in ("list", "create", "describe", "delete")),
     *(f"datasets {name}" for name in ("list", "create", "delete")),
-    *("changes", "index copy", "migrate", "emulator", "emulator credentials", "wait-ready"),
+    *("changes", "sql", "index copy", "migrate", "emulator", "emulator credentials", "wait-ready"),
 ]
 
 

@@ -18,12 +18,13 @@ from gantry.api.body import Body
 from gantry.api.forwarded import Proxies
 from gantry.api.intake import Pace
 from gantry.api.looking import Look
-from gantry.api.news import NotYet
+from gantry.api.news import NotYet, Unfinished
 from gantry.api.origins import Origins
 from gantry.api.parameters import Pair, by_name, drop_system
-from gantry.errors import Code, NotAcceptable
+from gantry.errors import Code, NotAcceptable, Unimplemented
 from gantry.iam.policies import Principal
 from gantry.names import DatasetName, DicomStoreName, LocationName, OperationName, ResourcePath, url_path
+from gantry.querying.runner import QueryJobs
 from gantry.resources import Waiting
 from gantry.seams import Seams
 from gantry.studies.frames import FramePlaces
@@ -87,7 +88,7 @@ class Context:
     send a body; ``proxies`` are trusted to name their clients. ``accept_without_effect`` names the fields that are kept
     although nothing is done with them. Pages of ``allowed_origins`` may use the API from a browser. ``looks`` are what
     ``/readyz`` looks at, by part. Where the server ``is_stopping``, nobody waits. An emulator answers to
-    ``any_name``.
+    ``any_name``. ``jobs`` are queries and their results.
     """
 
     seams: Seams
@@ -111,6 +112,7 @@ class Context:
     looks: Mapping[str, Look] = field(default_factory=dict)
     is_stopping: Callable[[], bool] = lambda: False
     any_name: bool = False
+    jobs: QueryJobs | None = None
 
     @property
     def origins(self) -> Origins:
@@ -165,6 +167,13 @@ class Call:
     @property
     def dicom_store(self) -> DicomStoreName:
         return DicomStoreName(*self.ids[:4])
+
+    @property
+    def jobs(self) -> QueryJobs:
+        """Raises Unimplemented where there are none."""
+        if self.context.jobs is None:
+            raise Unimplemented("this server runs no queries")
+        return self.context.jobs
 
     @property
     def operation(self) -> OperationName:
@@ -228,4 +237,4 @@ def _describe(offer: Offer) -> str:
     return text
 
 
-Handler = Callable[[Call], dict[str, Any] | NotYet]
+Handler = Callable[[Call], dict[str, Any] | NotYet | Unfinished]

@@ -67,6 +67,7 @@ def parser() -> _Parser:
     _add_stores(commands)
     _add_datasets(commands)
     _add_changes(commands)
+    _add_sql(commands)
     _add_storage(commands)
     _add_buckets(commands)
     _add_check(commands)
@@ -281,6 +282,17 @@ def _add_changes(commands: _Commands[_Parser]) -> None:
     command.add_argument("--since", metavar="TOKEN", help="go on behind a token (default: the oldest that are kept)")
     command.add_argument("--now", action="store_true", help="begin with what happens from now on")
     command.add_argument("--follow", action="store_true", help="wait for more, until Ctrl-C")
+
+
+def _add_sql(commands: _Commands[_Parser]) -> None:
+    what = "ask the tables of metadata a query"
+    command = _add(commands, "sql", "client.sql:run", what, texts.SQL, json=True)
+    command.add_argument("query", metavar="QUERY", help="a SELECT in GoogleSQL; - reads it from stdin")
+    help = "how rows are printed, and written with --to (default: table)"
+    command.add_argument("--format", choices=("table", "csv", "json", "parquet"), default="table", help=help)
+    help = "write the rows to an object: of one column a filter file, without a header"
+    command.add_argument("--to", metavar="gs://BUCKET/OBJECT", help=help)
+    command.add_argument("--legacy-sql", action="store_true", help="the query is in BigQuery's legacy SQL")
 
 
 def _add_viewer(commands: _Commands[_Parser]) -> None:

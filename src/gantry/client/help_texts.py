@@ -124,6 +124,16 @@ examples:
   gantry changes radiology/main --since TOKEN
 """
 
+SQL = """\
+Tables are those of exports with bigqueryDestination that the server has in a directory (its setting bigquery), named
+`PROJECT.DATASET.TABLE`, or [PROJECT:DATASET.TABLE]. A table on the terminal has 1,000 rows at most.
+
+examples:
+  gantry sql "SELECT Modality, COUNT(*) FROM my-project.my_dataset.instances GROUP BY Modality"
+  gantry sql --format csv "SELECT * EXCEPT (OtherElements) FROM my-project.my_dataset.instances"
+  gantry sql --to gs://BUCKET/filter.csv "SELECT CONCAT('/studies/', StudyInstanceUID) FROM ..."
+"""
+
 STORAGE = """\
 A segment is a file that many instances share. A running server rewrites segments that have lost most of their
 instances; files of older versions are moved by `compact`, while no server uses the directory.

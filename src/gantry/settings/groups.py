@@ -13,7 +13,7 @@ from gantry.settings import readers
 from gantry.settings.locations import LOCATIONS
 from gantry.settings.oidc import OidcSettings
 from gantry.settings.setting import setting, table
-from gantry.storage.bigquery.places import BigQueryPlace
+from gantry.settings.table_group import TableSettings
 from gantry.storage.bucket_rules import BucketRule
 from gantry.storage.remote_buckets import RemoteBuckets
 
@@ -272,23 +272,6 @@ class StorageSettings:
         more="In the environment: `ARCHIVE=/mnt/archive,…`. See [storage-classes.md](howto/storage-classes.md).",
         absent="none",
     )
-    bigquery: Mapping[str, str] = table(
-        readers.TABLES,
-        "Directories that stand for projects or datasets of BigQuery: exports of metadata write Parquet files there.",
-        '{"my-project.my_dataset" = "/srv/tables"}',
-        more="In the environment: `my-project.my_dataset=/srv/tables,…`. It needs "
-        "`pip install 'gantry-dicom[tables]'`; see [tables.md](howto/tables.md).",
-        absent="none: such exports are refused",
-    )
-    bigquery_projects: tuple[BigQueryPlace, ...] = setting(
-        (),
-        readers.BIGQUERY_PROJECTS,
-        "Projects of BigQuery itself that exports of metadata may write to, where bigquery names no directory.",
-        '[{project = "my-project"}]',
-        more="In the environment as JSON. It needs `pip install 'gantry-dicom[bigquery]'`; see "
-        "[tables.md](howto/tables.md#bigquery-itself).",
-        absent="none",
-    )
     layout: str = setting(
         "segments",
         readers.choice("segments", "files"),
@@ -422,5 +405,5 @@ class AccessSettings:
     )
 
 
-GROUPS = (ServerSettings, EngineSettings, StorageSettings, ApiSettings, AccessSettings, OidcSettings)
+GROUPS = (ServerSettings, EngineSettings, StorageSettings, TableSettings, ApiSettings, AccessSettings, OidcSettings)
 """In the order of docs/settings.md."""

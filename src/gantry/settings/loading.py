@@ -25,6 +25,7 @@ from gantry.settings.groups import (
 from gantry.settings.oidc import OidcSettings
 from gantry.settings.own_bucket import OwnBucket, check_own_bucket, find_own_bucket
 from gantry.settings.setting import read_value, settings_of
+from gantry.settings.table_group import TableSettings
 from gantry.system_errors import describe_os_error
 
 _TOML_PLACE, _TOML_END = re.compile(r"at line (\d+), column (\d+)"), re.compile("at end of document")
@@ -32,7 +33,9 @@ _EVERYWHERE = ("0.0.0.0", "::", "")  # noqa: S104 - refused without public_url
 
 
 @dataclass(frozen=True)
-class Settings(OidcSettings, AccessSettings, ApiSettings, StorageSettings, EngineSettings, ServerSettings):
+class Settings(
+    OidcSettings, AccessSettings, ApiSettings, TableSettings, StorageSettings, EngineSettings, ServerSettings
+):
     """All settings. Each may come from a flag, from ``GANTRY_NAME``, or from ``name`` in the TOML file."""
 
     emulates: ClassVar[bool] = False

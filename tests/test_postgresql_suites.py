@@ -17,8 +17,8 @@ QUICK = {
 SLOW = {
     "all of api": "api",
     "access and console": "access iam console pages",
-    "more of dicomweb": "dicomweb/test_retrieve.py dicomweb/test_search.py dicomweb/test_search_inside.py dicomweb/test_store.py "
-    "dicomweb/test_update.py dicomweb/test_update_metadata.py dicomweb/test_statements_of_reads.py "
+    "more of dicomweb": "dicomweb/test_retrieve.py dicomweb/test_search.py dicomweb/test_search_inside.py "
+    "dicomweb/test_store.py dicomweb/test_update.py dicomweb/test_update_metadata.py dicomweb/test_statements_of_reads.py "
     "dicomweb/test_names_of_marks.py dicomweb/test_replaced_meanwhile.py",
 }
 """About ten minutes of a processor."""

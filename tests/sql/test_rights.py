@@ -78,6 +78,16 @@ def test_a_right_is_of_one_project(guarded: Guarded) -> None:
     assert ask(guarded, "both", "SELECT 1 FROM r.d.t").status_code == 404
 
 
+def test_an_extract_does_not_say_whether_a_table_of_others_exists(guarded: Guarded) -> None:
+    said = set()
+    for table in ("t", "missing"):
+        source = {"projectId": "q", "datasetId": "d", "tableId": table}
+        config = {"extract": {"sourceTable": source, "destinationUris": ["gs://b/x.csv"]}}
+        answer = guarded.request("both", "POST", "bigquery/v2/projects/p/jobs", json={"configuration": config})
+        said.add((answer.status_code, answer.json()["error"]["message"]))
+    assert len(said) == 1 and said.pop()[0] == 403
+
+
 @pytest.mark.parametrize(
     ("path", "seen_by"),
     [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from hashlib import sha256
 from typing import Any
 
 import pytest
@@ -55,3 +56,16 @@ def test_a_timestamp(micros: int, seconds: str, text: str) -> None:
     assert row == {"f": [{"v": seconds}]} and format_timestamp(micros) == f"{text} UTC"
     field = {"name": "a", "type": "TIMESTAMP", "mode": "NULLABLE"}
     assert read_row([field], {"f": [{"v": str(micros)}]}) == [text.replace(" ", "T") + "Z"]
+
+
+def test_a_page_of_a_table_whose_job_has_failed_is_read_again(server: GantryServer) -> None:
+    base = "bigquery/v2/projects/p"
+    version = server.request("GET", f"{base}/datasets/d/tables/t").json()["etag"]
+    text = "SELECT `Modality` FROM `p.d.t` LIMIT 2 OFFSET 0"
+    digest = sha256(repr(("", version, text)).encode()).hexdigest()[:32]
+    config = {"query": {**QUERY, "query": "SELECT 1 / 0"}}
+    failed = {"jobReference": {"jobId": f"rows_{digest}"}, "configuration": config}
+    assert server.request("POST", f"{base}/jobs", json=failed).status_code == 200
+    assert server.request("GET", f"{base}/queries/rows_{digest}").status_code == 400
+    rows = f"{base}/datasets/d/tables/t/data?maxResults=2&selectedFields=Modality"
+    assert len(server.request("GET", rows).json()["rows"]) == 2

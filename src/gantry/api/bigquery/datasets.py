@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from functools import partial
 from hashlib import sha256
 
@@ -139,13 +140,22 @@ def _list_table(call: Call, address: TableAddress) -> Json | Unfinished:
     names = [f"`{field.name}`" for field in _choose_fields(call, info)]
     text = f"SELECT {', '.join(names)} FROM `{str(address)[5:]}` LIMIT {most} OFFSET {first}"  # noqa: S608
     digest = sha256(repr((call.caller.name, info.version, text)).encode()).hexdigest()[:32]
-    job = make_job(call, {"query": {"query": text}}, f"rows_{digest}")
     query = Query(text, address.project, may_read=find_readable(call).__contains__)
-    try:
-        job = call.jobs.begin_query(job, query)
-    except AlreadyExists:
-        job = call.jobs.find(call.caller.name, job.project, job.id)
+    job = _begin(call, query, f"rows_{digest}")
     return answer_later(call, job, MAX_WAIT, partial(_answer_rows, call, job.id, info, first))
+
+
+def _begin(call: Call, query: Query, id: str) -> Job:
+    """A page that is asked for again is there already, unless its job has failed."""
+    config: Json = {"query": {"query": query.text}}
+    try:
+        return call.jobs.begin_query(make_job(call, config, id), query)
+    except AlreadyExists:
+        with suppress(NotFound):
+            found = call.jobs.find(call.caller.name, call.ids[0], id)
+            if found.error is None:
+                return found
+    return call.jobs.begin_query(make_job(call, config), query)
 
 
 def _read_page(call: Call, info: TableInfo) -> tuple[int, int]:

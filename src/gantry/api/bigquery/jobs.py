@@ -8,6 +8,7 @@ from typing import Any
 from gantry.api.bigquery.datasets import require_table
 from gantry.api.bigquery.queries import answer_later
 from gantry.api.bigquery.reading import (
+    GET_DATA,
     MAX_WAIT,
     find_readable,
     is_anonymous,
@@ -56,6 +57,7 @@ def _begin_extract(call: Call, job: Job, found: Json) -> Job:
         result = call.jobs.find_result(call.caller.name, address.project, key)
         require_done(result)
         return call.jobs.begin_extract(job, extract, None, result)
+    call.caller.require(GET_DATA, address.project)  # before it is said whether there is such a table
     require_table(call, address)
     text = f"SELECT * FROM `{address.project}.{address.dataset}.{address.table}`"  # noqa: S608 - a checked name
     query = Query(text, job.project, may_read=find_readable(call).__contains__)

@@ -13,7 +13,18 @@ from gantry.api.forms import read_form
 from gantry.api.inside import Inside
 from gantry.api.paths import page_path
 from gantry.api.sessions import SIGN_IN, sign_in_first
-from gantry.console import archives, datasets, exporting, importing, operations, searches, stores, studies, uploading
+from gantry.console import (
+    archives,
+    datasets,
+    exporting,
+    importing,
+    operations,
+    searches,
+    stores,
+    studies,
+    study_list,
+    uploading,
+)
 from gantry.console.page_call import BASE, PageCall
 from gantry.console.rendering import render_page
 from gantry.errors import NotFound, StatusError, Unauthenticated
@@ -44,8 +55,9 @@ PAGES: dict[str, PageHandler] = {
     f"{_STORE}/import/folders": importing.list_folders,
     f"{_STORE}/import/preview": importing.show_preview,
     f"{_STORE}/export": exporting.show_form,
+    f"{_STORE}/export/selection": exporting.show_selection,
     f"{_STORE}/upload": uploading.show_form,
-    f"{_STORE}/studies": studies.list_studies,
+    f"{_STORE}/studies": study_list.list_studies,
     _STUDY: studies.show_study,
     f"{_STUDY}/delete": studies.show_delete_form,
     f"{_STUDY}/download.zip": archives.download,

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import math
-import re
-from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlencode
 
@@ -14,101 +12,17 @@ from gantry.api.viewer import BASE as VIEWER
 from gantry.api.viewer import is_installed
 from gantry.console.deleting import require_confirmation, show_question
 from gantry.console.page_call import Crumb, PageCall, address_of, crumbs_of
-from gantry.console.searches import PARAMETERS, describe_query, list_saved
+from gantry.console.rows import Row
 from gantry.console.tags import filter_tags, list_tags
 from gantry.errors import StatusError
 from gantry.names import ResourcePath, url_path
 from gantry.resources import StoredInstance
 from gantry.whole_numbers import read_number
 
-PAGE = 50
-_DAY, _RANGE = re.compile(r"(\d{4})-(\d\d)-(\d\d)"), re.compile(r"\s*(?:to|–|-)\s*")
 _SERIES, _INSTANCES, _TAGS = 500, 200, 1000  # shown on one page
 _MAX_OFFSET = 10**8
 _MAX_SERIES = 5000  # the limit of one search
 _LEVELS = ("study", "series", "instance")
-_GROUPS = ("Alphabetic", "Ideographic", "Phonetic")
-
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    """A study, series or instance in DICOM JSON, as a search returns it."""
-
-    found: dict[str, Any]
-
-    def text(self, tag: str) -> str:
-        """The values of an attribute as text; of a name all component groups, the alphabetic one first."""
-        values = self.found.get(tag, {}).get("Value", ())
-        return ", ".join(filter(None, map(as_text, values)))
-
-    @property
-    def uid(self) -> str:
-        return next(self.text(tag) for tag in ("00080018", "0020000E", "0020000D") if tag in self.found)
-
-    @property
-    def name(self) -> str:
-        return self.text("00100010") or "(no name)"
-
-    @property
-    def born(self) -> str:
-        return as_date(self.text("00100030"))
-
-    @property
-    def date(self) -> str:
-        return as_date(self.text("00080020"))
-
-
-def as_text(value: Any) -> str:
-    if isinstance(value, dict):
-        return " · ".join(filter(None, (_as_name(value.get(group, "")) for group in _GROUPS)))
-    return "" if value is None else str(value)
-
-
-def _as_name(group: str) -> str:
-    family, _, given = group.partition("^")
-    return ", ".join(filter(None, (family.strip(), given.replace("^", " ").strip())))
-
-
-def as_date(text: str) -> str:
-    return f"{text[:4]}-{text[4:6]}-{text[6:8]}" if len(text) == 8 and text.isdigit() else text
-
-
-def find_studies(call: PageCall, query: dict[str, str], limit: int, offset: int = 0) -> list[Row]:
-    conditions = {name: value.strip() for name, value in query.items() if value.strip()}
-    for name in ("PatientName", "StudyDescription"):
-        if name in conditions and "*" not in conditions[name] and "?" not in conditions[name]:
-            conditions[name] = f"*{conditions[name]}*"
-    if "StudyDate" in conditions:
-        conditions["StudyDate"] = _RANGE.sub("-", _DAY.sub(r"\1\2\3", conditions["StudyDate"]))
-    page = {"limit": str(limit), "offset": str(offset), "includefield": "StudyDescription"}
-    return [Row(item) for item in call.api.get(f"{call.store}/dicomWeb/studies", **conditions, **page)]
-
-
-def list_studies(call: PageCall) -> Response:
-    query = {name: call.query[name] for name in PARAMETERS if call.query.get(name)}
-    offset = read_number(call.query.get("offset", ""), _MAX_OFFSET) or 0
-    rows, error = [], None
-    try:
-        rows = find_studies(call, query, PAGE + 1, offset)
-    except StatusError as problem:
-        if problem.http in (401, 403, 404):
-            raise
-        error = problem
-    return call.show(
-        "studies.html",
-        crumbs=crumbs_of(call.store),
-        name=call.store,
-        rows=rows[:PAGE],
-        query=query,
-        parameters=PARAMETERS,
-        error=error,
-        offset=offset,
-        before=f"?{urlencode(query | {'offset': max(offset - PAGE, 0)})}" if offset else "",
-        after=f"?{urlencode(query | {'offset': offset + PAGE})}" if len(rows) > PAGE else "",
-        search=urlencode(query),
-        saved=[(name, text, describe_query(text)) for name, text in list_saved(call).items()],
-        tab="studies",
-    )
 
 
 def _web(call: PageCall) -> str:

@@ -82,6 +82,32 @@ function hideBrokenThumbnails() {
   }
 }
 
+// Says how much is ticked; without anything ticked no action can be chosen.
+function countPicks(form) {
+  const boxes = [...form.querySelectorAll("input[name=study]")], all = form.querySelector("[data-pick-all]");
+  const check = () => {
+    const ticked = boxes.filter((box) => box.checked);
+    const instances = ticked.reduce((sum, box) => sum + Number(box.dataset.instances), 0);
+    form.querySelector("[data-picked-studies]").textContent = ticked.length.toLocaleString();
+    form.querySelector("[data-picked-instances]").textContent = instances.toLocaleString();
+    for (const button of form.querySelectorAll("[data-for-picked]")) button.disabled = !ticked.length;
+    all.checked = ticked.length === boxes.length;
+    all.indeterminate = ticked.length > 0 && !all.checked;
+  };
+  all.hidden = false;
+  all.addEventListener("change", () => { for (const box of boxes) box.checked = all.checked; check(); });
+  form.addEventListener("change", check);
+  addEventListener("pageshow", check); // a browser that goes back restores the ticks
+  check();
+}
+
+// A button cannot be pressed while the part of the page that it needs says that nothing is chosen.
+function checkNeeds() {
+  for (const button of document.querySelectorAll("[data-needs]")) {
+    button.disabled = "nothing" in (document.getElementById(button.dataset.needs)?.dataset ?? {});
+  }
+}
+
 document.addEventListener("click", (event) => closeMenus(event.target.closest("details.menu")));
 document.addEventListener("keydown", (event) => {
   if (event.key !== "Escape") return;
@@ -92,6 +118,7 @@ document.addEventListener("keydown", (event) => {
 document.addEventListener("htmx:afterSwap", (event) => {
   const root = event.detail.target.isConnected ? event.detail.target : document;
   showLocalTimes(root.parentElement ?? document);
+  checkNeeds();
   if (document.querySelector("[data-announce=folder]") && event.detail.target.id === "folders") {
     document.body.dispatchEvent(new Event("folder"));
   }
@@ -114,3 +141,5 @@ filterTransferSyntaxes();
 fillPath();
 readChosenFiles();
 hideBrokenThumbnails();
+for (const form of document.querySelectorAll("form[data-picks]")) countPicks(form);
+checkNeeds();

@@ -27,6 +27,7 @@ from gantry.dicom.tags import (
 )
 from gantry.dicom.vr import LONG, SHORT
 from gantry.errors import InvalidArgument
+from gantry.reasons import Reason
 
 MAX_DEPTH = 200
 """How deep sequences are told apart in DICOM JSON; what is deeper is one value of bytes there. Each level is three of
@@ -120,7 +121,9 @@ def are_fragments(tag: int, vr: str) -> bool:
 
 
 def broken(tag: int, at: int) -> InvalidArgument:
-    return InvalidArgument(f"{format_tag(tag)} at byte {at} of the dataset ends behind what it is in")
+    return InvalidArgument(
+        f"{format_tag(tag)} at byte {at} of the dataset ends behind what it is in", kind=Reason.MALFORMED
+    )
 
 
 Head = tuple[int, str, int, int]

@@ -32,6 +32,7 @@ from gantry.operations.blob_keys import batch_prefix
 from gantry.operations.bucket_use import open_bucket
 from gantry.operations.interruption import Stopping, go_on, make_stop_check
 from gantry.operations.no_match import describe_source
+from gantry.reasons import Reason
 from gantry.resources import Batch, Failure, Instance, ObjectMeta, Operation, Replacement, StoredInstance, Uids
 from gantry.seams import BlobStore, Bucket, Seams
 from gantry.storage.uris import UriPattern
@@ -100,10 +101,13 @@ def import_dicom_data(seams: Seams, operation: Operation, check: Check = go_on) 
                 )
     source.require_mounted()
     if not done:
-        raise NotFound(f"{make_printable(str(pattern))} matches no object: {describe_source(source, pattern, check)}")
+        raise NotFound(
+            f"{make_printable(str(pattern))} matches no object: {describe_source(source, pattern, check)}",
+            kind=Reason.NO_MATCH,
+        )
     counted = seams.index.operations.get_operation(operation.name).counter
     if missing := max(counted.listed, count.value) - done:
-        gone = Failure(operation.subject, Status(Code.NOT_FOUND, _describe_missing(missing)))
+        gone = Failure(operation.subject, Status(Code.NOT_FOUND, _describe_missing(missing), kind=Reason.OBJECT_GONE))
         yield Batch("", warnings=(gone,), is_end=True)
 
 
@@ -220,7 +224,12 @@ def _make_failures(item: Instance, verdict: bool | Status) -> list[Failure]:
         return []
     if verdict is False:
         message = "an instance with these UIDs exists and its content differs (checksum mismatch); it was kept"
-        return [Failure(item.resource, Status(Code.ALREADY_EXISTS, f"{message}: {item.path}"))]
+        return [
+            Failure(
+                item.resource,
+                Status(Code.ALREADY_EXISTS, f"{message}: {item.path}", kind=Reason.ALREADY_EXISTS_DIFFERENT),
+            )
+        ]
     return [Failure(item.resource, make_unknown(item.path, verdict))]
 
 

@@ -16,7 +16,7 @@ import httpx
 import pytest
 
 from gantry.console.app import FORMS, PAGES
-from gantry.console.operations import _cells, as_text
+from gantry.console.operation_errors import _cells, as_text
 from gantry.errors import Code, Status
 from gantry.log_entries import LogEntry
 from gantry.resources import Failure
@@ -286,10 +286,10 @@ def test_an_operation_and_its_errors(filled: Gantry) -> None:
     read = sum(map(len, filled.objects(filled.bucket).values()))
     assert f"<dt>Read</dt><dd>{format_size(read)}</dd>" in page and "Read unchecked" not in page
     errors = text_of(filled, f"{name}/errors")
-    assert "Import again" in errors and f"import?uri=gs%3A%2F%2F{filled.bucket}" in errors
+    assert "Not a DICOM file" in errors and "Import again" not in errors
     assert "No entry matches" in text_of(filled, f"{name}/errors?q=none-of-these")
-    assert "Import again" in text_of(filled, f"{name}/errors?q={filled.bucket.upper()}")
-    assert "No entry matches" in text_of(filled, f"{name}/errors?code=DATA_LOSS")
+    assert "Not a DICOM file" in text_of(filled, f"{name}/errors?q={filled.bucket.upper()}")
+    assert "No entry matches" in text_of(filled, f"{name}/errors?reason=DATA_LOSS")
     part = get(filled, f"{name}/progress", headers={"hx-request": "true"})
     assert part.headers["hx-trigger"] == "ended" and "<html" not in part.text and "hx-trigger=" not in part.text
 

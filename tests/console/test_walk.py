@@ -137,14 +137,14 @@ def test_errors_are_found_and_mended(page: Any, scene: Scene) -> None:
     assert "readme.txt" in errors.locator("tbody").inner_text()
     errors.get_by_label("Search objects and messages").fill("")
     errors.get_by_text("cover.pdf").wait_for()
-    page.get_by_role("link", name="Invalid argument").click()
-    errors.get_by_role("link", name="Invalid argument").wait_for()
+    page.get_by_role("link", name="Not a DICOM file").click()
+    errors.get_by_role("link", name="Not a DICOM file").wait_for()
     with page.expect_download() as loaded:
         errors.get_by_role("link", name="Download all as CSV").click()
     assert "cover.pdf" in Path(loaded.value.path()).read_text()
-    errors.get_by_role("row").filter(has_text="cover.pdf").get_by_role("link", name="Import again").click()
-    page.get_by_text("1 object matches").wait_for()
-    assert page.locator("#uri").input_value() == "gs://incoming/2024/study-1/cover.pdf"
+    page.get_by_role("button", name="Import all failed again (2)").click()
+    page.locator(".status.failed, .status.partial").first.wait_for(timeout=60_000)
+    assert "2" in page.locator("dl.tiles .bad").inner_text()
 
 
 def test_watching_and_cancelling(page: Any, scene: Scene) -> None:

@@ -27,6 +27,7 @@ from gantry.console.plurals import counted
 from gantry.errors import NotFound
 from gantry.matching import search_key
 from gantry.names import url_path
+from gantry.reasons import ABOUT
 from gantry.sizes import format_size
 
 _STATIC = Path(__file__).parent / "static"
@@ -63,7 +64,7 @@ def _environment() -> Environment:
         "counted": counted,
     }
     environment.filters |= {"size": format_size, "number": number, "when": when, "duration": duration}
-    environment.filters |= {"mark": mark, "day": day}
+    environment.filters |= {"mark": mark, "day": day, "title_of": lambda status: ABOUT[status.reason].title}
     return environment
 
 

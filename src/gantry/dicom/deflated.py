@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from io import BytesIO
 from struct import pack
 
+from gantry.dicom.faults import cut_off, malformed
 from gantry.dicom.walk import MAX_PADDING, ReadAt
 from gantry.errors import InvalidArgument
 from gantry.reasons import Reason
@@ -40,17 +41,12 @@ class _Stream:
             try:
                 chunk = self.inflater.decompress(data, INFLATE_CHUNK)
             except zlib.error:
-                raise InvalidArgument(
-                    f"the deflated dataset is damaged before byte {self.consumed}", kind=Reason.MALFORMED
-                ) from None
+                raise malformed(f"the deflated dataset is damaged before byte {self.consumed}") from None
             if chunk:
                 self.at += len(chunk)
                 return chunk
             if not data and not self.inflater.eof:
-                raise InvalidArgument(
-                    f"the object ends at byte {self.consumed}, before the end of its deflated dataset",
-                    kind=Reason.TRUNCATED,
-                )
+                raise cut_off(f"the object ends at byte {self.consumed}, before the end of its deflated dataset")
         return b""
 
 
@@ -122,7 +118,4 @@ class Inflated:
         rest = self._deflated(end, MAX_PADDING + 1)
         after = rest[8:] if rest.startswith(pack("<II", crc, total)) else rest
         if len(rest) > MAX_PADDING or any(after):
-            raise InvalidArgument(
-                f"{self._object_size - end} unknown bytes follow the deflated dataset at byte {end}",
-                kind=Reason.MALFORMED,
-            )
+            raise malformed(f"{self._object_size - end} unknown bytes follow the deflated dataset at byte {end}")

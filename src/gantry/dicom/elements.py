@@ -15,6 +15,7 @@ from typing import NamedTuple
 from gantry.dicom import forms
 from gantry.dicom.buffers import Buffer
 from gantry.dicom.dictionary import vr_of
+from gantry.dicom.faults import malformed
 from gantry.dicom.tags import (
     ITEM,
     ITEM_END,
@@ -27,7 +28,6 @@ from gantry.dicom.tags import (
 )
 from gantry.dicom.vr import LONG, SHORT
 from gantry.errors import InvalidArgument
-from gantry.reasons import Reason
 
 MAX_DEPTH = 200
 """How deep sequences are told apart in DICOM JSON; what is deeper is one value of bytes there. Each level is three of
@@ -121,9 +121,7 @@ def are_fragments(tag: int, vr: str) -> bool:
 
 
 def broken(tag: int, at: int) -> InvalidArgument:
-    return InvalidArgument(
-        f"{format_tag(tag)} at byte {at} of the dataset ends behind what it is in", kind=Reason.MALFORMED
-    )
+    return malformed(f"{format_tag(tag)} at byte {at} of the dataset ends behind what it is in")
 
 
 Head = tuple[int, str, int, int]

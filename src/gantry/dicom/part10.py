@@ -36,6 +36,7 @@ from typing import Literal
 from gantry.dicom.buffers import Readable
 from gantry.dicom.deflated import Inflated
 from gantry.dicom.elements import Encoding, choose_encoding, encoding_of
+from gantry.dicom.faults import malformed
 from gantry.dicom.foreign import describe_foreign
 from gantry.dicom.forms import DEFLATED_LE
 from gantry.dicom.header_bytes import HeaderBytes
@@ -255,7 +256,7 @@ def _read_meta(walk: Walk) -> str:
             walk.note(tag, header, length)
         walk.skip(tag, header, length)
     else:
-        raise InvalidArgument(f"the file meta group has more than {MAX_META_ELEMENTS} elements", kind=Reason.MALFORMED)
+        raise malformed(f"the file meta group has more than {MAX_META_ELEMENTS} elements")
     if walk.found.get(MEDIA_CLASS, b"").rstrip(b"\0 ") == _DICOMDIR_CLASS.encode():
         raise InvalidArgument(
             "this is a DICOMDIR (a media directory), which lists instances but is none itself", kind=Reason.DICOMDIR

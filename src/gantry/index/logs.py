@@ -143,6 +143,13 @@ class Logs(Part):
             rows = connection.execute(query).all()
         return {(Code(row.code), find_reason(row.reason, Code(row.code).name)) for row in rows}
 
+    def list_failed_resources(self, name: OperationName, reason: Reason | None, after: str, limit: int) -> list[str]:
+        wanted = [failure.c.operation_id == name.id, failure.c.severity == Severity.ERROR, failure.c.resource > after]
+        wanted += [] if reason is None else [_has_reason(reason)]
+        query = select(failure.c.resource).where(*wanted).distinct().order_by(failure.c.resource).limit(limit)
+        with self.database.read() as connection:
+            return list(connection.execute(query).scalars())
+
     def get_first_failure(self, name: OperationName) -> Failure:
         with self.database.read() as connection:
             return select_errors(connection, [name.id], 1)[name.id][0]

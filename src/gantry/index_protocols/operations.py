@@ -157,6 +157,10 @@ class LogIndex(Protocol):
         """The different codes and reasons of an operation's failures."""
         ...
 
+    def list_failed_resources(self, name: OperationName, reason: Reason | None, after: str, limit: int) -> list[str]:
+        """The different objects with an error, of ``reason`` if given, sorted by their bytes, behind ``after``."""
+        ...
+
     def get_first_failure(self, name: OperationName) -> Failure:
         """The first entry that is an error; there must be one."""
         ...

@@ -107,7 +107,7 @@ def test_exporting_as_the_how_to_tells(page: Any, scene: Scene) -> None:
 
 def test_exporting_studies_that_were_picked(page: Any, scene: Scene) -> None:
     page.goto(f"/console/{scene.store}/studies")
-    page.get_by_label("Patient name").fill("o")
+    page.get_by_label("Patient name").fill("*o*")
     page.get_by_role("button", name="Search").click()
     page.get_by_label("Pick the study of Okafor, Chidi").check()
     page.get_by_label("Pick the study of Moreau, Camille").check()
@@ -132,10 +132,10 @@ def test_errors_are_found_and_mended(page: Any, scene: Scene) -> None:
     errors = page.locator("#errors")
     errors.get_by_text("cover.pdf").wait_for()
     assert errors.locator("tbody tr").count() == 2
-    errors.get_by_label("Search objects and messages").fill("README")
+    errors.get_by_label("Search objects, messages and reasons").fill("README")
     errors.locator("tbody tr").nth(1).wait_for(state="detached")
     assert "readme.txt" in errors.locator("tbody").inner_text()
-    errors.get_by_label("Search objects and messages").fill("")
+    errors.get_by_label("Search objects, messages and reasons").fill("")
     errors.get_by_text("cover.pdf").wait_for()
     page.get_by_role("link", name="Not a DICOM file").click()
     errors.get_by_role("link", name="Not a DICOM file").wait_for()

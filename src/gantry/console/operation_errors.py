@@ -23,7 +23,7 @@ from gantry.reasons import ABOUT, About, Reason
 from gantry.resources import Method, Operation
 from gantry.whole_numbers import read_number
 
-_ENTRIES = 100
+_ENTRIES, _SHOWN = 100, 25  # of one page; shown unfolded, so that a telephone's page has an end
 _CHUNK = 1000
 _KEPT = re.compile(r"studies/[^/\s]+/series/[^/\s]+/instances/[^/\s]+\Z")
 _OF_KEPT = (Reason.ALREADY_EXISTS_DIFFERENT, Reason.STORED_BYTES_DAMAGED)
@@ -53,6 +53,7 @@ def list_errors(call: PageCall) -> Response:
         reason=reason.value if reason else "",
         about=ABOUT[reason] if reason else None,
         is_first=not after,
+        shown=_SHOWN,
     )
 
 

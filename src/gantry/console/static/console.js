@@ -91,6 +91,7 @@ function countPicks(form) {
     form.querySelector("[data-picked-studies]").textContent = ticked.length.toLocaleString();
     form.querySelector("[data-picked-instances]").textContent = instances.toLocaleString();
     for (const button of form.querySelectorAll("[data-for-picked]")) button.disabled = !ticked.length;
+    form.querySelector(".bulk").classList.toggle("active", ticked.length > 0);
     all.checked = ticked.length === boxes.length;
     all.indeterminate = ticked.length > 0 && !all.checked;
   };

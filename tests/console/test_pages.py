@@ -84,7 +84,7 @@ def addresses(gantry: Gantry, operation: str) -> list[str]:
 def test_every_page(filled: Gantry) -> None:
     operation = filled.import_("in/*")
     for address in addresses(filled, operation["name"]):
-        response = get(filled, f"{address}?bucket={filled.bucket}&uri=gs://{filled.bucket}/**&modify=on")
+        response = get(filled, f"{address}?bucket={filled.bucket}&uri=gs://{filled.bucket}/**&modify=on&study={A[0]}")
         assert response.status_code == 200, (address, response.text[:500])
         if response.headers["content-type"].startswith("text/html"):
             policy = response.headers["content-security-policy"]
@@ -584,5 +584,5 @@ def test_the_first_page_is_small(gantry: Gantry) -> None:
 
 
 def test_every_form_has_its_page() -> None:
-    of_other_pages = ("/cancel", "/save", "/forget")
+    of_other_pages = ("/cancel", "/save", "/forget", "/again", "/import-failed")
     assert {path for path in FORMS if not path.endswith(of_other_pages)} <= PAGES.keys()

@@ -191,9 +191,9 @@ def test_making_and_deleting_with_the_name_typed(page: Any, scene: Scene) -> Non
     page.get_by_role("link", name="Delete this store").click()
     button = page.get_by_role("button", name="Delete DICOM store")
     assert button.is_disabled()
-    page.get_by_label("Type mri to confirm").fill("mr")
+    page.get_by_label("Type delete to confirm").fill("mr")
     assert button.is_disabled()
-    page.get_by_label("Type mri to confirm").fill("mri")
+    page.get_by_label("Type delete to confirm").fill("Delete")
     button.click()
     page.get_by_text("No data store yet").wait_for()
 
@@ -303,9 +303,13 @@ def test_a_study_is_deleted(page: Any, scene: Scene) -> None:
     study = uids(7)[0]
     page.goto(f"/console/{scene.dataset}/dicomStores/short/studies/{study}")
     page.get_by_role("link", name="Delete").click()
-    page.get_by_label(f"Type {study} to confirm").fill(study)
+    page.get_by_label("Type delete to confirm").fill("schmidt, jonas")
     page.get_by_role("button", name="Delete study").click()
     page.get_by_text("No studies yet").wait_for()
+    assert "Deleted: study Schmidt, Jonas (4 instances" in page.get_by_role("status").inner_text()
+    page.reload()
+    page.get_by_text("No studies yet").wait_for()
+    assert page.get_by_role("status").count() == 0
 
 
 def test_times_are_those_of_the_reader(browser: Any, scene: Scene) -> None:

@@ -8,7 +8,7 @@ from zoneinfo import available_timezones
 from starlette.responses import Response
 
 from gantry.api.methods import LIST_DATASETS
-from gantry.console.deleting import require_confirmation, show_question
+from gantry.console.deleting import describe_deleted, require_confirmation, show_question
 from gantry.console.page_call import Crumb, PageCall, address_of, crumbs_of
 from gantry.errors import StatusError
 from gantry.names import DatasetName, DicomStoreName, check_segments
@@ -117,16 +117,20 @@ def edit(call: PageCall) -> Response:
 
 def show_delete_form(call: PageCall, error: StatusError | None = None) -> Response:
     name = call.dataset
-    call.api.get(str(name))
-    sizes = call.context.seams.index.metrics.list_store_sizes(name).values()
-    held = sum(count for count, _ in sizes), sum(size for _, size in sizes)
-    return show_question(call, "dataset", name.dataset, address_of(name), crumbs_of(name), held, error)
+    return show_question(call, "dataset", name.dataset, address_of(name), crumbs_of(name), _count_held(call), error)
+
+
+def _count_held(call: PageCall) -> tuple[int, int]:
+    call.api.get(str(call.dataset))
+    sizes = call.context.seams.index.metrics.list_store_sizes(call.dataset).values()
+    return sum(count for count, _ in sizes), sum(size for _, size in sizes)
 
 
 def delete(call: PageCall) -> Response:
     try:
         require_confirmation(call, call.dataset.dataset)
+        held = _count_held(call)
         call.api.send("DELETE", str(call.dataset))
     except StatusError as error:
         return show_delete_form(call, error)
-    return call.go("")
+    return call.go("", describe_deleted(f"dataset {call.dataset.dataset}", held))

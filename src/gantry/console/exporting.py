@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import secrets
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any
 
 from starlette.responses import Response
 
-from gantry.calls_that_hang import giving_up
 from gantry.console import picking
+from gantry.console.filter_files import list_buckets, name_studies, read_destination, write_filter
 from gantry.console.finding import PARAMETERS
 from gantry.console.operations import go_to_operation
 from gantry.console.page_call import Crumb, PageCall, address_of, crumbs_of
@@ -18,8 +16,6 @@ from gantry.console.searches import describe_query, list_saved
 from gantry.dicom.forms import AS_STORED, DICOM, JPEG, OCTETS, PNG, SYNTAXES, parse_form
 from gantry.errors import InvalidArgument, StatusError
 from gantry.queries import StudyTotals
-from gantry.seams import BucketUse
-from gantry.storage.uris import address_of_bucket, name_of_bucket, parse_prefix
 
 _SYNTAXES = (
     ("*", "As stored"),
@@ -46,8 +42,6 @@ _SYNTAXES = (
 _NO_FILTER = "the filter names no study: nothing would be exported"
 PERMISSION = "dicomStores.export"
 FILE_TYPES = ((DICOM, "DICOM file (.dcm)"), (OCTETS, "octet-stream"), (JPEG, "Image (.jpg)"), (PNG, "Image (.png)"))
-_MAX_FILTER = 8 << 20  # bytes of a typed filter, which a form holds in memory
-_WRITE_SECONDS = 20.0  # for a bucket to take them
 
 
 def show_form(call: PageCall, error: StatusError | None = None) -> Response:
@@ -73,7 +67,7 @@ def show_form(call: PageCall, error: StatusError | None = None) -> Response:
         crumbs=(*crumbs_of(call.store), Crumb("Export", "")),
         name=call.store,
         here=f"{address_of(call.store)}/export",
-        buckets=[name_of_bucket(each) for each in call.context.seams.buckets(str(call.dataset), "write")],
+        buckets=list_buckets(call, "write"),
         file_types=FILE_TYPES,
         syntaxes=[(uid, name, _kinds(uid)) for uid, name in _SYNTAXES],
         parameters=PARAMETERS,
@@ -149,10 +143,7 @@ def _kinds(syntax: str) -> list[str]:
 def start(call: PageCall) -> Response:
     given = call.form
     try:
-        if not given.get("bucket"):
-            raise InvalidArgument("choose a bucket in the list Location")
-        bucket = address_of_bucket(given["bucket"])
-        destination = str(parse_prefix(f"{bucket}/{given.get('prefix', '').lstrip('/')}"))
+        destination = read_destination(given)
         mime_type = _mime_type(given)
         parse_form(mime_type)  # before anything is written
         body: dict[str, Any] = {"gcsDestination": {"uriPrefix": destination, "mimeType": mime_type}}
@@ -183,22 +174,7 @@ def _filter_uri(call: PageCall, destination: str) -> str | None:
     if kind == "lines":
         lines = [line for line in given.get("lines", "").splitlines() if line.strip()]
     else:
-        lines = [f"/studies/{uid}" for uid in picking.list_uids(call, _read_chosen(given))]
+        lines = name_studies(picking.list_uids(call, _read_chosen(given)))
     if not lines:
         raise InvalidArgument(_NO_FILTER)
-    data = ("\n".join(lines) + "\n").encode()
-    if len(data) > _MAX_FILTER:
-        raise InvalidArgument(f"a filter of more than {_MAX_FILTER >> 20} MB must be a file in a bucket: give its path")
-    return _write_filter(call, destination, data)
-
-
-def _write_filter(call: PageCall, destination: str, data: bytes) -> str:
-    call.api.caller.require(f"healthcare.{PERMISSION}", call.store)
-    place = parse_prefix(destination)
-    name = f"filter-{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{secrets.token_hex(3)}.txt"
-    use = BucketUse(place.bucket, "write", place.key + name, str(call.dataset), "console")
-    with giving_up(_WRITE_SECONDS, f"bucket {place.bucket}"):
-        bucket = call.context.seams.bucket(use)
-        bucket.put(place.key + name, [data])
-        bucket.flush()
-    return f"{place.bucket}/{place.key}{name}"
+    return write_filter(call, PERMISSION, destination, lines)

@@ -9,7 +9,7 @@ from starlette.responses import Response
 from gantry.api.effects import list_without_effect
 from gantry.api.viewer import is_installed
 from gantry.console.charts import Point, draw_line_chart
-from gantry.console.deleting import require_confirmation, show_question
+from gantry.console.deleting import describe_deleted, require_confirmation, show_question
 from gantry.console.page_call import Crumb, PageCall, address_of, crumbs_of
 from gantry.errors import InvalidArgument, StatusError
 from gantry.resources import Growth
@@ -115,15 +115,19 @@ def edit(call: PageCall) -> Response:
 
 def show_delete_form(call: PageCall, error: StatusError | None = None) -> Response:
     name = call.store
-    metrics: dict[str, Any] = call.api.get(f"{name}:getDICOMStoreMetrics")
-    held = int(metrics.get("instanceCount", 0)), int(metrics.get("blobStorageSizeBytes", 0))
-    return show_question(call, "DICOM store", name.store, address_of(name), crumbs_of(name), held, error)
+    return show_question(call, "DICOM store", name.store, address_of(name), crumbs_of(name), _count_held(call), error)
+
+
+def _count_held(call: PageCall) -> tuple[int, int]:
+    metrics: dict[str, Any] = call.api.get(f"{call.store}:getDICOMStoreMetrics")
+    return int(metrics.get("instanceCount", 0)), int(metrics.get("blobStorageSizeBytes", 0))
 
 
 def delete(call: PageCall) -> Response:
     try:
         require_confirmation(call, call.store.store)
+        held = _count_held(call)
         call.api.send("DELETE", str(call.store))
     except StatusError as error:
         return show_delete_form(call, error)
-    return call.go(address_of(call.dataset))
+    return call.go(address_of(call.dataset), describe_deleted(f"DICOM store {call.store.store}", held))

@@ -10,7 +10,7 @@ from starlette.responses import Response
 
 from gantry.api.viewer import BASE as VIEWER
 from gantry.api.viewer import is_installed
-from gantry.console.deleting import require_confirmation, show_question
+from gantry.console.deleting import describe_deleted, require_confirmation, show_question
 from gantry.console.page_call import Crumb, PageCall, address_of, crumbs_of
 from gantry.console.rows import Row
 from gantry.console.tags import filter_tags, list_tags
@@ -46,7 +46,7 @@ def show_study(call: PageCall) -> Response:
     metrics = call.api.get(f"{_web(call)}:getStudyMetrics")
     return call.show(
         "study.html",
-        crumbs=_crumbs(call)[:-1],
+        crumbs=crumbs_of_path(call)[:-1],
         store=call.store,
         study=row,
         uid=uid,
@@ -54,6 +54,7 @@ def show_study(call: PageCall) -> Response:
         web=f"/v1/{url_path(_web(call))}",
         series=series[offset : offset + _SERIES],
         bytes=int(metrics.get("blobStorageSizeBytes", 0)),
+        classes=call.context.seams.index.metrics.list_classes(call.store, call.path),
         viewer=_viewer(call),
         **_neighbours(offset, _SERIES, len(series)),
     )
@@ -75,13 +76,16 @@ def show_series(call: PageCall) -> Response:
         rows = sorted(call.context.seams.index.instances.list_below(call.store, path), key=_place)
     return call.show(
         "series.html",
-        crumbs=_crumbs(call)[:-1],
+        crumbs=crumbs_of_path(call)[:-1],
         store=call.store,
         uid=path.series,
         series=Row(found[0] if found else {}),
         here=_here(call),
         web=f"/v1/{url_path(_web(call))}",
         rows=rows[offset : offset + _INSTANCES],
+        count=len(rows),
+        bytes=sum(row.size for row in rows),
+        classes=call.context.seams.index.metrics.list_classes(call.store, path),
         viewer=_viewer(call),
         **_neighbours(offset, _INSTANCES, len(rows)),
     )
@@ -110,7 +114,7 @@ def show_instance(call: PageCall) -> Response:
     info = call.api.get(f"{_web(call)}:getStorageInfo")
     return call.show(
         "instance_tags.html" if call.is_part else "instance.html",
-        crumbs=_crumbs(call)[:-1],
+        crumbs=crumbs_of_path(call)[:-1],
         store=call.store,
         path=path,
         here=_here(call),
@@ -165,7 +169,7 @@ def _rate(row: Row) -> float:
     return 12.0
 
 
-def _crumbs(call: PageCall) -> tuple[Crumb, ...]:
+def crumbs_of_path(call: PageCall) -> tuple[Crumb, ...]:
     here = address_of(call.store)
     names = ("Study", "Series", "Instance")
     crumbs = [*crumbs_of(call.store), Crumb("Studies", f"{here}/studies")]
@@ -179,10 +183,17 @@ def _crumbs(call: PageCall) -> tuple[Crumb, ...]:
 def show_delete_form(call: PageCall, error: StatusError | None = None) -> Response:
     """The form to delete a study, series or instance."""
     kind = _LEVELS[len(call.ids) - 5]
-    return show_question(call, kind, call.ids[-1], _here(call), _crumbs(call), _held(call), error)
+    patient = find_patient(call)
+    return show_question(call, kind, call.ids[-1], _here(call), crumbs_of_path(call), count_held(call), error, patient)
 
 
-def _held(call: PageCall) -> tuple[int, int]:
+def find_patient(call: PageCall) -> str:
+    """The name of the patient of the study, as it is shown; "" without one."""
+    found = call.api.get(f"{call.store}/dicomWeb/studies", StudyInstanceUID=call.path.study)
+    return Row(found[0]).patient if found else ""
+
+
+def count_held(call: PageCall) -> tuple[int, int]:
     """The number of instances and bytes that would be deleted."""
     level = _LEVELS[len(call.ids) - 5]
     if level == "instance":
@@ -194,13 +205,15 @@ def _held(call: PageCall) -> tuple[int, int]:
 def delete(call: PageCall) -> Response:
     """Delete, then show the parent, if it still exists."""
     try:
-        require_confirmation(call, call.ids[-1])
+        patient, held = find_patient(call), count_held(call)
+        require_confirmation(call, call.ids[-1], patient)
         call.api.send("DELETE", _web(call))
     except StatusError as error:
         return show_delete_form(call, error)
+    said = describe_deleted(f"{_LEVELS[len(call.ids) - 5]} {patient or call.ids[-1]}", held)
     *above, _ = filter(None, call.path)
     path = ResourcePath(*above) if above else None
     index = call.context.seams.index
     if path is None or not index.instances.count_below(index.resources.get_dicom_store(call.store).id, path):
-        return call.go(f"{address_of(call.store)}/studies")
-    return call.go(address_of(f"{call.store}/{path}"))
+        return call.go(f"{address_of(call.store)}/studies", said)
+    return call.go(address_of(f"{call.store}/{path}"), said)

@@ -65,6 +65,10 @@ class MetricsIndex(Protocol):
         """Store id → (instances, bytes), for the stores of a dataset that ever held an instance."""
         ...
 
+    def list_classes(self, store: DicomStoreName, path: ResourcePath) -> list[tuple[str, int, int]]:
+        """(storage class, instances, bytes) of a study or series, the most instances first. Raises NotFound."""
+        ...
+
     def list_modalities(self, store: DicomStoreName) -> list[tuple[str, int, int, int]]:
         """(modality, series, instances, bytes) of a store, the most instances first. Raises NotFound."""
         ...

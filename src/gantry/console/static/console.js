@@ -20,7 +20,8 @@ function closeMenus(but) {
 function requireConfirmations(root) {
   for (const input of root.querySelectorAll("input[data-expected]")) {
     const button = input.form.querySelector("button");
-    const check = () => { button.disabled = input.value.trim() !== input.dataset.expected; };
+    const expected = JSON.parse(input.dataset.expected).map((text) => text.trim().toLowerCase());
+    const check = () => { button.disabled = !expected.includes(input.value.trim().toLowerCase()); };
     input.addEventListener("input", check);
     check();
   }

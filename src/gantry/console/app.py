@@ -16,6 +16,7 @@ from gantry.api.sessions import SIGN_IN, sign_in_first
 from gantry.console import (
     archives,
     datasets,
+    everything,
     exporting,
     importing,
     operation_errors,
@@ -43,6 +44,8 @@ _STUDY = f"{_STORE}/studies/*"
 PAGES: dict[str, PageHandler] = {
     "": datasets.list_datasets,
     "create": datasets.show_create_form,
+    "find": everything.find,
+    "running": operations.show_running,
     _DATASET: datasets.list_stores,
     f"{_DATASET}/operations": operations.list_operations,
     f"{_DATASET}/create": stores.show_create_form,

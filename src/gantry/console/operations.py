@@ -6,16 +6,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
+from urllib.parse import urlencode
 
 from starlette.responses import Response
 
+from gantry.console.frame import make_frame
+from gantry.console.operation_search import STATES, search
 from gantry.console.page_call import PageCall, address_of, crumbs_of
 from gantry.errors import Code
 from gantry.names import OperationName, ResourcePath
 from gantry.operation_state import State, state_of
 from gantry.resources import Method, Operation, Waiting
 
-PAGE = 50
+PAGE, _STORES = 50, 200
 _RECENT = 30.0  # seconds over which the rate is averaged, as on the command line
 TITLES = {
     Method.IMPORT_DICOM_DATA: "Import",
@@ -135,23 +138,38 @@ def subject_of(value: Operation) -> str:
 
 
 def list_operations(call: PageCall) -> Response:
-    """The tab *Operations* of a dataset, the newest first."""
-    query = {"pageSize": str(PAGE)} | ({"pageToken": call.query["page"]} if call.query.get("page") else {})
-    listing = call.api.get(f"{call.dataset}/operations", **query)
-    index = call.context.seams.index
-    texts = [item["name"].rpartition("/")[2] for item in listing.get("operations", ())]
-    ids = [OperationName.parse(call.dataset, text).id for text in texts]
-    found = index.operations.get_operations(call.dataset, ids)
-    rows = [row_of(each, waiting=call.context.waiting(each.name.id)) for each in found]
+    """The tab *Operations* of a dataset, the newest first: all, or those of a store, kind, state, or of some days."""
+    call.api.get(f"{call.dataset}/operations", pageSize="1")  # raises what keeps the caller from seeing them
+    found = search(call, PAGE)
+    rows = [row_of(each, waiting=call.context.waiting(each.name.id)) for each in found.operations]
     return call.show(
         "operations.html",
         crumbs=crumbs_of(call.dataset),
         name=call.dataset,
         rows=rows,
-        more=listing.get("nextPageToken", ""),
+        more=found.after,
+        wanted=found.wanted,
+        query=urlencode(found.wanted),
+        error=found.error,
+        kinds={method.name: title for method, title in TITLES.items()},
+        states=STATES,
+        stores=_list_stores(call),
         running=any(not row.value.done for row in rows),
         tab="operations",
     )
+
+
+def _list_stores(call: PageCall) -> list[str]:
+    if not call.may("dicomStores.list", call.dataset):
+        return []
+    listed = call.api.get(f"{call.dataset}/dicomStores", pageSize=str(_STORES))
+    return [item["name"].rpartition("/")[2] for item in listed.get("dicomStores", ())]
+
+
+def show_running(call: PageCall) -> Response:
+    """The part of the head that says what is running."""
+    place = call.query.get("at", "").split("/")
+    return call.show("running.html", frame=make_frame(call.context, call.api, place))
 
 
 # One of them ----------------------------------------------------------------------------------------------------------

@@ -10,6 +10,8 @@ from starlette.responses import RedirectResponse, Response
 
 from gantry.api.call import Context
 from gantry.api.inside import Inside
+from gantry.api.paths import page_path
+from gantry.console.frame import make_frame
 from gantry.console.rendering import render_page
 from gantry.console.said import forget_said, say_next, take_said
 from gantry.names import DatasetName, DicomStoreName, ResourcePath, url_path
@@ -62,7 +64,8 @@ class PageCall:
         who = self.api.caller.name.partition(":")[2]
         here = (Crumb("Datasets", f"{BASE}/"), *crumbs)
         said = "" if self.is_part else take_said(self.request)
-        page = render_page(template, status, base=BASE, who=who, crumbs=here, said=said, **values)
+        frame = values.pop("frame", None) or make_frame(self.context, self.api, page_path(self.request.scope))
+        page = render_page(template, status, base=BASE, who=who, crumbs=here, said=said, frame=frame, **values)
         if said:
             forget_said(page)
         return page

@@ -117,6 +117,13 @@ document.addEventListener("keydown", (event) => {
   closeMenus(null);
   open?.querySelector("summary").focus();
 });
+// "/" leads to the search field, unless something is being typed.
+document.addEventListener("keydown", (event) => {
+  if (event.key !== "/" || event.ctrlKey || event.metaKey || event.altKey) return;
+  if (event.target.closest("input, textarea, select, [contenteditable]")) return;
+  event.preventDefault();
+  document.getElementById("find")?.focus();
+});
 document.addEventListener("htmx:afterSwap", (event) => {
   const root = event.detail.target.isConnected ? event.detail.target : document;
   showLocalTimes(root.parentElement ?? document);

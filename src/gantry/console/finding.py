@@ -120,9 +120,13 @@ def _match(field: str, operator: Operator, *values: str) -> Match:
 
 
 def _read_id(field: str) -> Callable[[str], Iterator[Match]]:
-    """What begins with the text; IDs are kept as they are written, mostly in capital letters."""
+    """What begins with the text, or is the text in quotation marks; IDs are kept as they are written, mostly in capital
+    letters."""
 
     def read(text: str) -> Iterator[Match]:
+        if len(text) > 2 and text[0] == text[-1] == '"':
+            yield _match(field, Operator.EQUALS, text[1:-1])
+            return
         start = text.removesuffix("*")
         if {"*", "?"} & set(start) or not start:
             yield _match(field, Operator.WILDCARD, pattern_key(text))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import urlencode
 
 from starlette.responses import Response
@@ -11,6 +11,7 @@ from starlette.responses import Response
 from gantry.api.viewer import BASE as VIEWER
 from gantry.api.viewer import is_installed
 from gantry.console.deleting import describe_deleted, require_confirmation, show_question
+from gantry.console.finding import find_studies
 from gantry.console.page_call import Crumb, PageCall, address_of, crumbs_of
 from gantry.console.rows import Row
 from gantry.console.tags import filter_tags, list_tags
@@ -20,6 +21,7 @@ from gantry.resources import StoredInstance
 from gantry.whole_numbers import read_number
 
 _SERIES, _INSTANCES, _TAGS = 500, 200, 1000  # shown on one page
+_OTHERS = 200  # studies of a patient that are looked at
 _MAX_OFFSET = 10**8
 _MAX_SERIES = 5000  # the limit of one search
 _LEVELS = ("study", "series", "instance")
@@ -56,8 +58,30 @@ def show_study(call: PageCall) -> Response:
         bytes=int(metrics.get("blobStorageSizeBytes", 0)),
         classes=call.context.seams.index.metrics.list_classes(call.store, call.path),
         viewer=_viewer(call),
+        others=_find_others(call, row),
         **_neighbours(offset, _SERIES, len(series)),
     )
+
+
+class Others(NamedTuple):
+    """The other studies of a patient. ``older`` and ``newer``: UIDs of the next ones by date, empty without one;
+    ``query`` finds all ``studies`` in the list of studies."""
+
+    studies: int = 1
+    older: str = ""
+    newer: str = ""
+    query: str = ""
+
+
+def _find_others(call: PageCall, study: Row) -> Others:
+    patient = study.text("00100020")
+    if not patient or '"' in patient:
+        return Others()
+    query = {"PatientID": f'"{patient}"'}
+    uids = [row.uid for row in find_studies(call, query, _OTHERS)]
+    at = uids.index(call.path.study) if call.path.study in uids else len(uids)
+    older, newer = uids[at + 1 : at + 2], uids[max(at - 1, 0) : at]
+    return Others(len(uids), "".join(older), "".join(newer), urlencode(query))
 
 
 def _viewer(call: PageCall) -> str:

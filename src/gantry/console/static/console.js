@@ -1,7 +1,7 @@
 // Times in the reader's locale, menus that close, forms that show the fields of the chosen option.
 "use strict";
 
-const format = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "medium" });
+const format = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "long" });
 
 function showLocalTimes(root) {
   for (const time of root.querySelectorAll("time[datetime]")) {

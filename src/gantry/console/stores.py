@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, date, datetime, timedelta
+from functools import partial
 from itertools import accumulate
 from typing import Any, NamedTuple
 
@@ -10,6 +11,7 @@ from markupsafe import Markup
 from starlette.responses import Response
 
 from gantry.api.effects import list_without_effect
+from gantry.api.stream_configs import covers_table
 from gantry.api.viewer import is_installed
 from gantry.console.charts import Point, draw_line_chart
 from gantry.console.deleting import describe_deleted, require_confirmation, show_question
@@ -24,7 +26,7 @@ _SHOWN, _SHOWN_DAYS = 20, 60  # modalities shown unfolded, days in the table
 
 def show_store(call: PageCall) -> Response:
     """The tab *Overview*: metrics and growth."""
-    name = call.store
+    name, seams = call.store, call.context.seams
     store = call.api.get(str(name))
     metrics = call.api.get(f"{name}:getDICOMStoreMetrics")
     grown = call.context.seams.index.metrics.list_growth(name)
@@ -41,7 +43,7 @@ def show_store(call: PageCall) -> Response:
         days=days[::-1][:_SHOWN_DAYS],
         shown=_SHOWN,
         tab="overview",
-        kept=list_without_effect(store, call.context.seams.publisher.covers),
+        kept=list_without_effect(store, seams.publisher.covers, partial(covers_table, seams)),
         with_viewer=is_installed(call.context.viewer),
     )
 

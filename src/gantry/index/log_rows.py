@@ -47,7 +47,7 @@ def to_log_entry(row: Row[Any]) -> LogEntry:
 
 
 def make_status(code: int, message: str, reason: str) -> Status:
-    """As it was written; ``reason`` is empty in rows of versions before 0021."""
+    """As it was written; ``reason`` is empty in rows of versions before schema 0022."""
     known = find_reason(reason, Code(code).name)
     return Status(Code(code), message, kind=None if known.value == Code(code).name else known)
 

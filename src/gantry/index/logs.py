@@ -65,7 +65,7 @@ _TEXTS = ("resource", "message", "reason")
 
 
 def _has_reason(reason: Reason) -> ColumnElement[bool]:
-    """Entries of versions before 0021 have a code alone."""
+    """Entries of versions before schema 0022 have a code alone."""
     found = failure.c.reason == reason.value
     if reason.value in Code.__members__:
         found = or_(found, and_(failure.c.reason == "", failure.c.code == int(Code[reason.value])))

@@ -15,7 +15,7 @@ from gantry.reasons import Reason
 from gantry.resources import Failure, StoredInstance
 from gantry.seams import BlobStore, Seams
 from gantry.stored_bytes import open_stored
-from gantry.table_schema import Columns
+from gantry.table_schema import Columns, TableRow
 from gantry.table_seams import ExportTable
 from gantry.tables.rows import RowForm, RowWriter
 
@@ -57,7 +57,7 @@ def stage_rows(
     beat(CALL_SECONDS)
     writer, failures = RowWriter(form), dict[int, Failure]()
 
-    def make_rows() -> Iterator[str]:
+    def make_rows() -> Iterator[TableRow]:
         for place, header in _read_headers(instances, packs, blobs):
             instance = instances[place]
             try:
@@ -87,7 +87,7 @@ def _read_headers(
         entries = _unpack(packs.get(number, b""))
         for place in sorted(those, key=lambda place: instances[place].pack_number or 0):
             try:
-                yield place, _find_header(instances[place], entries) or _read_live(instances[place], blobs)
+                yield place, _find_header(instances[place], entries) or read_live_header(instances[place], blobs)
             except StatusError as error:
                 yield place, error
 
@@ -110,7 +110,7 @@ def _find_header(instance: StoredInstance, entries: list[bytes]) -> HeaderBytes 
         return None
 
 
-def _read_live(instance: StoredInstance, blobs: BlobStore) -> HeaderBytes:
+def read_live_header(instance: StoredInstance, blobs: BlobStore) -> HeaderBytes:
     """A header that the index does not hold. Raises NotFound where the blob is gone or was moved."""
     beat_for(instance.size)
     key, size = instance.blob_key, instance.size

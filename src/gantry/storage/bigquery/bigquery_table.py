@@ -16,7 +16,6 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import IO, Any, cast
 
-import zstandard
 from google.api_core.exceptions import NotFound
 from google.cloud import bigquery
 
@@ -28,9 +27,16 @@ from gantry.storage.bigquery.errors import translated
 from gantry.storage.bigquery.places import BigQueryPlace
 from gantry.storage.bigquery.schema import join_fields, make_fields, read_fields
 from gantry.storage.disks import Disk
-from gantry.storage.warehouse.stages import accept_stages, cut_files, list_stages, remove_uncommitted, write_stages
+from gantry.storage.warehouse.stages import (
+    accept_stages,
+    cut_files,
+    list_stages,
+    read_lines,
+    remove_uncommitted,
+    write_stages,
+)
 from gantry.table_address import TableAddress
-from gantry.table_schema import Columns, dump_columns, load_columns, merge_columns
+from gantry.table_schema import Columns, TableRow, dump_columns, load_columns, merge_columns
 from gantry.table_seams import TableFile, TablePlan, TableVersion
 
 _COLUMNS, OWNER = "columns.json", "owner"
@@ -99,7 +105,7 @@ class BigQueryTable:
             with suppress(FileNotFoundError):
                 self._columns = load_columns((self._own / _COLUMNS).read_text(encoding="utf-8"))
 
-    def stage(self, name: str, rows: Iterable[str]) -> Sequence[str]:
+    def stage(self, name: str, rows: Iterable[TableRow]) -> Sequence[str]:
         with self._disk():
             return write_stages(self._own, name, rows)
 
@@ -141,7 +147,7 @@ class BigQueryTable:
             location = find_location(client, self._dataset)
 
             def submit(name: str) -> Any:
-                with _BeatingFile(path) as lines:
+                with open_lines(path) as lines:
                     return client.load_table_from_file(
                         lines, table.reference, size=None, job_id=name, job_config=config, num_retries=2,
                         project=client.project, location=location, timeout=60.0,
@@ -164,9 +170,8 @@ class BigQueryTable:
         target = self._own / f"{self._name(plan)}.{file.number}.json"
         with open(target, "wb") if self.where.is_emulator else gzip.open(target, "wb", compresslevel=1) as out:
             for stage in file.stages:
-                with open(self._own / stage, "rb") as source:
-                    beat(SYNC_SECONDS)
-                    zstandard.ZstdDecompressor().copy_stream(source, cast(IO[bytes], out))
+                beat(SYNC_SECONDS)
+                out.writelines(read_lines(self._own, stage))
         return target
 
     def publish(self, plan: TablePlan) -> bool:
@@ -258,6 +263,11 @@ def _choose(plan: TablePlan) -> str:
     if plan.links:
         return "WRITE_APPEND"
     return "WRITE_EMPTY" if plan.before is None else "WRITE_TRUNCATE"
+
+
+def open_lines(path: Path) -> IO[bytes]:
+    """Of a file that ``_join`` has made."""
+    return cast(IO[bytes], _BeatingFile(path))
 
 
 class _BeatingFile(io.FileIO):

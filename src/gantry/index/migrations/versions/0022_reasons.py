@@ -6,8 +6,8 @@ from alembic import op
 
 from gantry.index.dialect import TEXT
 
-revision = "0021"
-down_revision = "0020"
+revision = "0022"
+down_revision = "0021"
 
 
 def upgrade() -> None:

@@ -51,12 +51,12 @@ LAYERS = {
             "pauses",
             "request_times",
         ),
-        *("durable_files", "system_errors", "table_seams"),
+        *("durable_files", "query_seams", "system_errors", "table_seams"),
     ),
     "dicom": ("dicom.", "tables."),
     "services": (
         *("ingest", "containment", "describing", "stored_bytes", "healing"),
-        *("operations.", "studies.", "checking."),
+        *("operations.", "studies.", "checking.", "querying."),
     ),
     "storage": ("storage.",),
     "index": ("index.",),
@@ -90,6 +90,11 @@ LAYERS = {
         "table_wiring",
         "client.",
         "settings.",
+        "emulator.",
+        "greeting",
+        "port_file",
+        "server_log",
+        "pytest_plugin",
     ),
 }
 # Layer → layers that it may import, besides itself. Entry points may import all.
@@ -136,6 +141,7 @@ NEED_EXTRAS = {
     *(f"engines.dask_{part}" for part in ("link", "worker")),
     "engines.ray_client",
     *(f"storage.warehouse.{name}" for name in ("parquet", "views")),
+    *(f"storage.sql.{name}" for name in ("lowering", "meanings", "parsing", "running")),
     *(f"storage.bigquery.{name}" for name in ("bigquery_stream", "bigquery_table", "clients", "errors", "schema")),
     *("index.postgresql", "index.postgresql_locks", "index.postgresql_reading"),
 }
@@ -144,6 +150,7 @@ EXTRAS = (
     "distributed",
     "ray",
     "duckdb",
+    "sqlglot",
     "psycopg",
     "obstore",
     "boto3",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,15 +10,19 @@ from pathlib import Path
 from gantry.durable_files import make_directory
 from gantry.errors import FailedPrecondition
 from gantry.libraries import is_installed
+from gantry.query_seams import NO_QUERIES, QueryEngine
 from gantry.settings.directories import check_tables
 from gantry.settings.loading import Settings
 from gantry.storage.bigquery.warehouse import BigQueryWarehouse
+from gantry.storage.sql.engine import LocalQueries
+from gantry.storage.sql.limits import QueryLimits
 from gantry.storage.warehouse.directories import LocalWarehouse
 from gantry.system_errors import describe_os_error
 from gantry.table_address import TableAddress
 from gantry.table_seams import NO_WAREHOUSE, ExportTable, StreamTable, Warehouse
 
-_STAGING = "bigquery"
+_STAGING, _SPILLS = "bigquery", "queries"
+_THREADS = 4  # of one query: others want to run, too
 
 
 def require_tables(settings: Settings) -> None:
@@ -26,7 +31,7 @@ def require_tables(settings: Settings) -> None:
     _require_bigquery(settings)
     if not settings.bigquery:
         return
-    if not is_installed("duckdb"):
+    if not (is_installed("duckdb") and is_installed("sqlglot")):
         raise FailedPrecondition(
             "bigquery: needs a library that is not installed: `pip install 'gantry-dicom[tables]'`"
         )
@@ -60,6 +65,20 @@ def open_warehouse(settings: Settings, mark: str) -> Warehouse:
         return local
     staging = Path(settings.data).absolute() / _STAGING
     return _Warehouses(local, settings.bigquery, BigQueryWarehouse(settings.bigquery_projects, staging))
+
+
+def open_queries(settings: Settings) -> QueryEngine:
+    """SQL over the tables that have a directory."""
+    if not settings.bigquery:
+        return NO_QUERIES
+    limits = QueryLimits(
+        settings.query_seconds,
+        settings.query_megabytes,
+        settings.query_result_megabytes,
+        threads=min(os.cpu_count() or 1, _THREADS),
+    )
+    roots = {name: os.path.abspath(root) for name, root in settings.bigquery.items()}
+    return LocalQueries(roots, Path(settings.data).absolute() / _SPILLS, limits)
 
 
 @dataclass(frozen=True)

@@ -175,4 +175,4 @@ def resource_of(path: str, ids: Sequence[str]) -> Resource:
     """What a method's permission is checked on; ``path`` is that of the method table."""
     if "/dicomStores/*" in path:
         return DicomStoreName(*ids[:4])
-    return DatasetName(*ids[:3]) if "/datasets/*" in path else ids[0]
+    return DatasetName(*ids[:3]) if "/locations/*/datasets/*" in path else ids[0]

@@ -18,6 +18,8 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from gantry.api import logging as cloud_logging
 from gantry.api import methods
 from gantry.api.answer_headers import with_headers
+from gantry.api.bigquery import methods as bigquery
+from gantry.api.bigquery.errors import write_error
 from gantry.api.body import MAX_BODY_BYTES, MAX_FORM_BYTES, Body
 from gantry.api.call import Call, Context, Handler
 from gantry.api.cross_origin import CrossOrigin
@@ -26,7 +28,7 @@ from gantry.api.hosts import require_host
 from gantry.api.intake import Intake
 from gantry.api.lanes import SHORT, Lane, Lanes
 from gantry.api.method import ApiMethod, list_allowed
-from gantry.api.news import Lookout, NotYet
+from gantry.api.news import Lookout, NotYet, Unfinished
 from gantry.api.paths import segments_of
 from gantry.api.preconditions import apply_conditions, require_unconditional
 from gantry.api.responses import error_response, json_response
@@ -44,6 +46,9 @@ PageHandler = Callable[[Context, Request], ASGIApp]
 FormHandler = Callable[[Context, Request, bytes], ASGIApp]
 MAX_QUERY_BYTES = 1 << 20
 """Of a query that is sent in the body: above what servers usually take in an address (8 to 64 KiB)."""
+
+_HEALTH = ("healthz", "readyz")
+"""Who looks after a server in a container comes by any name, and learns nothing of what is stored."""
 
 _SIGN_IN = ("sign-in", "token")
 """Pages that may wait for an issuer of tokens."""
@@ -71,7 +76,10 @@ class App:
         self._origins = context.origins if context.access is None else None
         self._cross_origin = CrossOrigin(context.allowed_origins)
         route = partial(methods.route, strict=context.strict_search)
-        self._routers = dict.fromkeys(API_VERSIONS, route) | {cloud_logging.VERSION: cloud_logging.route}
+        self._routers = dict.fromkeys(API_VERSIONS, route) | {
+            cloud_logging.VERSION: cloud_logging.route,
+            bigquery.VERSION: bigquery.route,
+        }
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -81,12 +89,12 @@ class App:
         try:
             response = await self._respond(request)
         except StatusError as error:
-            response = error_response(error)
+            response = _write_error(request, error)
         except ClientDisconnect:
             return
         except Exception:
             logger.exception("%s %s failed", request.method, request.url.path)
-            response = error_response(Internal("internal error; the server's log has the details"))
+            response = _write_error(request, Internal("internal error; the server's log has the details"))
         await response(scope, receive, send)
 
     def _respond(self, request: Request) -> Awaitable[ASGIApp]:
@@ -94,7 +102,7 @@ class App:
         if request.method == "OPTIONS" and request.scope["path"] == "*":
             return _describe_server()
         segments = segments_of(request.scope)
-        if self._origins is not None:
+        if self._origins is not None and segments[0] not in _HEALTH:
             self._origins.require_local(request.method, request.headers)
         if segments[0] in self._routers:
             return self._call(request, segments[0], segments[1:])
@@ -172,7 +180,8 @@ class App:
         async with AsyncExitStack() as stack:
             data = await self._intake.read(request, MAX_BODY_BYTES, caller, stack)
             call = replace(call, content=Body.of_bytes(data, request.headers))
-            return await self._lanes.run(Lane.WRITE, visit.run, _answer_json, handler, call)
+            answer = await self._lanes.run(Lane.WRITE, visit.run, _answer_json, handler, call)
+            return await self._finish(visit, Lane.WRITE, answer)
 
     async def _before_body(self, visit: Visit, work: Callable[[], Made]) -> Made:
         """In a thread where it reads the index or writes the audit log; the event loop waits for no disk."""
@@ -185,19 +194,26 @@ class App:
         handler, lane = visit.method.handler, _lane_of(visit.method)
         async with watch_client(visit.request):
             if not isinstance(handler, WebHandler):
-                work = self._lanes.run(lane, visit.run, _begin_json, visit.method, make_call)
-                answer: Response | NotYet = await work
-                while isinstance(answer, NotYet):
-                    await self._lookout.wait(self._lanes, answer)
-                    answer = await self._lanes.run(lane, visit.run, answer.again)
-                return answer
+                begun_json = await self._lanes.run(lane, visit.run, _begin_json, visit.method, make_call)
+                return await self._finish(visit, lane, begun_json)
             begun = await self._lanes.run(lane, visit.run, _begin, handler, make_call)
             if isinstance(begun, Later):
                 begun = await self._lanes.run(begun.lane, visit.run, _begin_later, begun, visit.request.headers)
             return _response(*begun)
 
+    async def _finish(self, visit: Visit, lane: Lane, answer: Response | NotYet | Unfinished) -> Response:
+        while not isinstance(answer, Response):
+            await self._lookout.wait(self._lanes, answer)
+            answer = await self._lanes.run(lane, visit.run, answer.again)
+        return answer
+
     def _client(self, request: Request) -> str:
         return self._context.proxies.client(request.scope)
+
+
+def _write_error(request: Request, error: StatusError) -> Response:
+    is_bigquery = request.scope["path"].startswith(f"/{bigquery.VERSION}/")
+    return write_error(error) if is_bigquery else error_response(error)
 
 
 async def _describe_server() -> ASGIApp:
@@ -217,7 +233,7 @@ def _show(page: PageHandler, context: Context, request: Request) -> ASGIApp:
     return page(context, request)
 
 
-def _begin_json(method: ApiMethod, make_call: Callable[[], Call]) -> Response | NotYet:
+def _begin_json(method: ApiMethod, make_call: Callable[[], Call]) -> Response | NotYet | Unfinished:
     require_client()
     call, handler = make_call(), method.handler
     if handler is None or isinstance(handler, WebHandler):
@@ -225,15 +241,15 @@ def _begin_json(method: ApiMethod, make_call: Callable[[], Call]) -> Response | 
     return _answer_json(handler, call)
 
 
-def _answer_json(handler: Handler, call: Call) -> Response | NotYet:
+def _answer_json(handler: Handler, call: Call) -> Response | NotYet | Unfinished:
     return _write_json(call, partial(handler, call))
 
 
-def _write_json(call: Call, make: Callable[[], dict[str, Any] | NotYet]) -> Response | NotYet:
+def _write_json(call: Call, make: Callable[[], dict[str, Any] | NotYet | Unfinished]) -> Response | NotYet | Unfinished:
     """``fields`` and ``prettyPrint`` say how much of the answer, and how it is laid out (spec 1.3)."""
     wanted = parse_fields(call.query.get("fields", ""))  # what is wrong is refused before anything is done
     value = make()
-    if isinstance(value, NotYet):
+    if isinstance(value, NotYet | Unfinished):
         return value._replace(again=partial(_write_json, call, value.again))
     is_pretty = call.query.get("prettyPrint", "").lower() not in ("false", "0")
     return json_response(select(value, wanted), pretty=is_pretty)

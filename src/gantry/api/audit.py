@@ -25,6 +25,7 @@ from gantry.system_errors import describe_os_error
 
 _ADMIN = ("create", "patch", "delete", "setIamPolicy")
 _TYPE = "type.googleapis.com/google.cloud.audit.AuditLog"
+_BIGQUERY, _BIGQUERY_NAMES = "bigquery.googleapis.com", "google.cloud.bigquery."
 _PRODUCER = "healthcare.googleapis.com"
 """Of LogEntry.operation, which joins the lines of one call (first, last)."""
 _MAX_AGENT = 200
@@ -110,7 +111,7 @@ def _entry(
     granted = code not in (Code.PERMISSION_DENIED, Code.UNAUTHENTICATED)
     payload: Json = {
         "@type": _TYPE,
-        "serviceName": _PRODUCER,
+        "serviceName": _BIGQUERY if method.id.startswith(_BIGQUERY_NAMES) else _PRODUCER,
         "methodName": _method_name(version, method),
         "resourceName": name,
         "authenticationInfo": {"principalEmail": who.name.partition(":")[2]} if who.name else {},
@@ -136,7 +137,7 @@ def _method_name(version: str, method: MethodInfo) -> str:
     """What Google has no method for, such as signing in here, has a name of ours that begins with ``gantry.``."""
     return (
         method.id
-        if method.id.startswith("gantry.")
+        if method.id.startswith(("gantry.", _BIGQUERY_NAMES))
         else f"google.cloud.healthcare.{version}.projects.locations.{method.id}"
     )
 

@@ -1,4 +1,4 @@
-"""Requests that wait for changes of a DICOM store. They hold no thread meanwhile."""
+"""Requests that wait for changes of a DICOM store, or for the end of a job. They hold no thread meanwhile."""
 
 from __future__ import annotations
 
@@ -28,6 +28,17 @@ class NotYet(NamedTuple):
     again: Callable[[], Any]
 
 
+class Unfinished(NamedTuple):
+    """In the place of an answer: ``again`` makes it once ``is_over``, or once ``until`` has come."""
+
+    is_over: Callable[[], bool]
+    until: float
+    again: Callable[[], Any]
+
+
+_FIRST_PAUSE, _LONGER = 0.01, 1.3
+
+
 class Lookout:
     """``find`` is ``FeedIndex.find_news``. All who wait for the same store share a look."""
 
@@ -35,13 +46,24 @@ class Lookout:
         self._find, self._is_stopping = find, is_stopping
         self._seen: dict[int, tuple[float, News]] = {}
 
-    async def wait(self, lanes: Lanes, wanted: NotYet) -> None:
+    async def wait(self, lanes: Lanes, wanted: NotYet | Unfinished) -> None:
         """Return when the answer is to be made; at once where the server stops."""
+        if isinstance(wanted, Unfinished):
+            await self._wait_for_end(lanes, wanted)
+            return
         while not self._is_stopping() and (left := wanted.until - time.monotonic()) > 0:
             await asyncio.sleep(min(PAUSE_SECONDS, left))
             with suppress(StatusError):  # the index is away: whoever waits is told nothing of it before the end
                 if await self._look(lanes, wanted.store_id) != wanted.news:
                     return
+
+    async def _wait_for_end(self, lanes: Lanes, wanted: Unfinished) -> None:
+        pause = _FIRST_PAUSE
+        while not self._is_stopping() and (left := wanted.until - time.monotonic()) > 0:
+            if await lanes.run(Lane.READ, wanted.is_over):
+                return
+            await asyncio.sleep(min(pause, left))
+            pause = min(pause * _LONGER, PAUSE_SECONDS)
 
     async def _look(self, lanes: Lanes, store_id: int) -> News:
         moment, news = self._seen.get(store_id, (0.0, (0, 0)))

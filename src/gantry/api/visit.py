@@ -12,14 +12,14 @@ from starlette.responses import Response
 from gantry.api.access import ANYBODY, Caller, caller_of, resource_of
 from gantry.api.call import Call, Context
 from gantry.api.method import ApiMethod
-from gantry.api.news import NotYet
+from gantry.api.news import NotYet, Unfinished
 from gantry.api.parameters import parse_pairs
 from gantry.api.web import Begun, Later
 from gantry.errors import Code, InvalidArgument, StatusError
 from gantry.names import is_path_segment
 
 _MAX_ID = 64  # characters of a UID (PS3.5 §9.1)
-Made = TypeVar("Made", bound=Response | Begun | Later | NotYet | Call | None)
+Made = TypeVar("Made", bound=Response | Begun | Later | NotYet | Unfinished | Call | None)
 
 
 class Visit:
@@ -121,11 +121,11 @@ def _read_ids(query: str, names: tuple[str, ...]) -> tuple[str, ...]:
     return found if all(value and len(value) <= _MAX_ID and is_path_segment(value) for value in found) else ()
 
 
-def _status_of(made: Response | Begun | Later | NotYet | Call | None) -> int:
+def _status_of(made: Response | Begun | Later | NotYet | Unfinished | Call | None) -> int:
     """0 for what is not an answer yet."""
     if isinstance(made, Response):
         return made.status_code
-    return 0 if made is None or isinstance(made, Later | NotYet | Call) else made[0].status
+    return 0 if made is None or isinstance(made, Later | NotYet | Unfinished | Call) else made[0].status
 
 
 def caller_of_request(context: Context, request: Request) -> Caller:

@@ -41,6 +41,10 @@ class Api:
     def delete(self, name: str) -> Json:
         return self._call("DELETE", f"/v1/{name}", {})
 
+    def call(self, verb: str, path: str, query: dict[str, str], body: Json | None = None) -> Json:
+        """A method of another API that the server has, by its whole path."""
+        return self._call(verb, path, query, body)
+
     def list(self, collection: str) -> Iterator[Json]:
         """Every resource of a collection, page after page."""
         return self._pages(f"/v1/{collection}", collection.rpartition("/")[2])

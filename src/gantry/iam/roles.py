@@ -16,6 +16,8 @@ _LOCATIONS = ("healthcare.locations.get", "healthcare.locations.list")
 _PROJECT = ("resourcemanager.projects.get", "resourcemanager.projects.list")
 _PROJECT_POLICIES = ("resourcemanager.projects.getIamPolicy", "resourcemanager.projects.setIamPolicy")
 _LOGS = "logging.logEntries.list"
+_BIGQUERY_METADATA = ("bigquery.datasets.get", "bigquery.tables.get", "bigquery.tables.list")
+_JOBS, _GET_DATA = "bigquery.jobs.create", "bigquery.tables.getData"
 
 
 def _of(kind: str, names: Iterable[str]) -> tuple[str, ...]:
@@ -28,6 +30,7 @@ PERMISSIONS = frozenset(
         *_of("dicomStores", _STORES),
         *_of("operations", _OPERATIONS),
         *(*_LOCATIONS, *_PROJECT, *_PROJECT_POLICIES, _LOGS),
+        *(*_BIGQUERY_METADATA, _JOBS, _GET_DATA),
     )
 )
 """Every permission that a method requires."""
@@ -45,6 +48,9 @@ PREDEFINED: Mapping[str, frozenset[str]] = {
     "roles/viewer": _VIEWER,
     "roles/editor": PERMISSIONS.difference(_SETTING_POLICIES),
     "roles/owner": PERMISSIONS,
+    "roles/bigquery.jobUser": frozenset((*_PROJECT, _JOBS)),
+    "roles/bigquery.dataViewer": frozenset((*_PROJECT, *_BIGQUERY_METADATA, _GET_DATA)),
+    "roles/bigquery.user": frozenset((*_PROJECT, *_BIGQUERY_METADATA, _JOBS)),
     "roles/healthcare.datasetViewer": _role("get list", "", "get"),
     "roles/healthcare.datasetAdmin": _role(" ".join(_DATASETS), "", "cancel get list"),
     "roles/healthcare.dicomStoreViewer": _role("get list", "get list", "get"),

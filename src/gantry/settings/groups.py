@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from gantry.notifications.topics import TopicRule
 from gantry.settings import readers
 from gantry.settings.locations import LOCATIONS
+from gantry.settings.oidc import OidcSettings
 from gantry.settings.setting import setting, table
-from gantry.storage.bigquery.places import BigQueryPlace
+from gantry.settings.table_group import TableSettings
 from gantry.storage.bucket_rules import BucketRule
 from gantry.storage.remote_buckets import RemoteBuckets
 
@@ -31,7 +32,15 @@ class ServerSettings:
         '"192.168.0.10"',
         flag=True,
     )
-    port: int = setting(8080, readers.number(0, 65_535), "Port to listen on.", "9000", flag=True)
+    port: int = setting(8080, readers.number(0, 65_535), "Port to listen on. 0: any that is free.", "9000", flag=True)
+    port_file: str = setting(
+        "",
+        readers.FILE,
+        "File to which the port is written once the server is ready; removed when it ends.",
+        '"/run/gantry/port"',
+        absent="none",
+        flag=True,
+    )
     public_url: str = setting(
         "",
         readers.BASE_URL,
@@ -111,9 +120,24 @@ class ServerSettings:
     log_json: bool = setting(
         False,
         readers.TRUTH,
-        "Write each object that fails as a line of JSON to stdout.",
+        "Write each object that fails as a line of JSON to stdout, and the server's own log as JSON to stderr.",
         "true",
         more="See [logs.md](howto/logs.md).",
+        flag=True,
+    )
+    log_level: str = setting(
+        "info",
+        readers.choice("debug", "info", "warning", "error"),
+        "The least severe lines of the server's own log.",
+        '"warning"',
+        flag=True,
+    )
+    log_requests: bool = setting(
+        False,
+        readers.TRUTH,
+        "Write a line to the server's own log for each request.",
+        "true",
+        more="Without its query, which may name patients. See [logs.md](howto/logs.md#the-servers-own-log).",
         flag=True,
     )
 
@@ -246,23 +270,6 @@ class StorageSettings:
         "Directories of storage classes. Instances of the other classes are stored in data.",
         '{ARCHIVE = "/mnt/archive"}',
         more="In the environment: `ARCHIVE=/mnt/archive,…`. See [storage-classes.md](howto/storage-classes.md).",
-        absent="none",
-    )
-    bigquery: Mapping[str, str] = table(
-        readers.TABLES,
-        "Directories that stand for projects or datasets of BigQuery: exports of metadata write Parquet files there.",
-        '{"my-project.my_dataset" = "/srv/tables"}',
-        more="In the environment: `my-project.my_dataset=/srv/tables,…`. It needs "
-        "`pip install 'gantry-dicom[tables]'`; see [tables.md](howto/tables.md).",
-        absent="none: such exports are refused",
-    )
-    bigquery_projects: tuple[BigQueryPlace, ...] = setting(
-        (),
-        readers.BIGQUERY_PROJECTS,
-        "Projects of BigQuery itself that exports of metadata may write to, where bigquery names no directory.",
-        '[{project = "my-project"}]',
-        more="In the environment as JSON. It needs `pip install 'gantry-dicom[bigquery]'`; see "
-        "[tables.md](howto/tables.md#bigquery-itself).",
         absent="none",
     )
     layout: str = setting(
@@ -398,51 +405,5 @@ class AccessSettings:
     )
 
 
-@dataclass(frozen=True)
-class OidcSettings:
-    """OpenID Connect"""
-
-    oidc_issuer: str = setting(
-        "",
-        readers.ISSUER,
-        "OpenID Connect issuer whose tokens are accepted, besides those of this server.",
-        '"https://login.example.org/realms/hospital"',
-        more="See [access.md](howto/access.md#openid-connect).",
-        absent="none",
-        flag=True,
-    )
-    oidc_audience: str = setting(
-        "",
-        readers.TEXT,
-        "Audience that the issuer's tokens must have. Needed with oidc_issuer.",
-        '"gantry"',
-        absent="none",
-        flag=True,
-    )
-    oidc_email_claim: str = setting("email", readers.CLAIM, "Claim with the caller's e-mail address.", '"upn"')
-    oidc_groups_claim: str = setting("groups", readers.CLAIM, "Claim with the caller's groups.", '"roles"')
-    oidc_require_email_verified: bool = setting(
-        False, readers.TRUTH, "Refuse tokens without the claim email_verified.", "true"
-    )
-    oidc_jwks_uri: str = setting(
-        "",
-        readers.SAFE_URL,
-        "Address of the issuer's keys.",
-        '"https://login.example.org/keys"',
-        absent="from the issuer's discovery document",
-    )
-    oidc_client_id: str = setting(
-        "",
-        readers.TEXT,
-        "Client id with which browsers sign in at the issuer.",
-        '"gantry-console"',
-        more="See [access.md](howto/access.md#browsers).",
-        absent="none: browsers sign in with a token",
-    )
-    oidc_client_secret: str = setting(
-        "", readers.TEXT, "Client secret, if the client has one.", '"…"', absent="none", secret=True
-    )
-
-
-GROUPS = (ServerSettings, EngineSettings, StorageSettings, ApiSettings, AccessSettings, OidcSettings)
+GROUPS = (ServerSettings, EngineSettings, StorageSettings, TableSettings, ApiSettings, AccessSettings, OidcSettings)
 """In the order of docs/settings.md."""

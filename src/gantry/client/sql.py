@@ -1,0 +1,180 @@
+"""``sql``: asks the server a query of the tables of metadata, and prints the rows, or has them written to a bucket."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import sys
+import tempfile
+import time
+from argparse import Namespace
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import closing, suppress
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from gantry.client.api import Api, Json
+from gantry.client.connection import Connection
+from gantry.client.sql_rows import parquet_type, read_object, read_row, write_cell
+from gantry.client.terminal import note, say_json, table
+from gantry.errors import FailedPrecondition, InvalidArgument, StatusError
+from gantry.libraries import is_installed
+from gantry.names import check_segments
+
+_WAIT_MS = "20000"  # of one request: less than proxies and the client itself wait
+_SHOWN = 1000
+"""Rows of a table on the terminal: what is longer is for a file."""
+
+_PAUSE_SECONDS = 0.1  # between two looks at an extract
+_TOO_SHORT = "a filter file has one column: the paths"
+
+
+def run(args: Namespace) -> int:
+    """Exit code 0, also without a row."""
+    text = sys.stdin.read() if args.query == "-" else args.query
+    form = "json" if args.json else args.format
+    if form == "parquet":
+        _require_parquet(bool(args.to))
+    query = _Query(Connection.of(args), text, args.legacy_sql)
+    if args.to:
+        return _write_to(query, args.to, form, args.json)
+    _PRINT[form](query)
+    return 0
+
+
+class _Query:
+    """A query that has run."""
+
+    def __init__(self, connection: Connection, text: str, is_legacy: bool) -> None:
+        """Raises what the server answers."""
+        self.api: Api = connection.api
+        self.project = connection.location.project
+        check_segments(self.project)
+        body = {"query": text, "useLegacySql": is_legacy, "timeoutMs": _WAIT_MS, "maxResults": "0"}
+        answer = self._call("POST", "queries", body)
+        self.id: str = answer["jobReference"]["jobId"]
+        self._answer = self._wait(answer)
+        self.fields: Sequence[Json] = self._answer["schema"].get("fields", [])
+        self.count = int(self._answer["totalRows"])
+
+    def _wait(self, answer: Json) -> Json:
+        try:
+            while not answer["jobComplete"]:
+                answer = self._call("GET", f"queries/{self.id}", timeoutMs=_WAIT_MS, maxResults="0")
+        except KeyboardInterrupt:
+            with suppress(StatusError):
+                self._call("POST", f"jobs/{self.id}/cancel", {})
+            raise
+        return answer
+
+    def rows(self) -> Iterator[Json]:
+        """Page after page."""
+        query = {"formatOptions.useInt64Timestamp": "true", "timeoutMs": _WAIT_MS}
+        while True:
+            page = self._call("GET", f"queries/{self.id}", None, **query)
+            yield from page.get("rows", ())
+            if not page.get("pageToken"):
+                return
+            query["pageToken"] = page["pageToken"]
+
+    def extract(self, uri: str, form: str) -> Json:
+        """Have the rows written to a bucket. A single column is a filter file, which has no header."""
+        table = self._call("GET", f"jobs/{self.id}")["configuration"]["query"]["destinationTable"]
+        config = {
+            "sourceTable": table,
+            "destinationUris": [uri],
+            "destinationFormat": "NEWLINE_DELIMITED_JSON" if form == "json" else "CSV",
+            "printHeader": len(self.fields) != 1,
+        }
+        job = self._call("POST", "jobs", {"configuration": {"extract": config}})
+        while job["status"]["state"] != "DONE":
+            time.sleep(_PAUSE_SECONDS)
+            job = self._call("GET", f"jobs/{job['jobReference']['jobId']}")
+        if error := job["status"].get("errorResult"):
+            raise FailedPrecondition(str(error["message"]))
+        return job
+
+    def _call(self, verb: str, path: str, body: Json | None = None, **query: str) -> Json:
+        return self.api.call(verb, f"/bigquery/v2/projects/{self.project}/{path}", query, body)
+
+
+def _write_to(query: _Query, uri: str, form: str, as_json: bool) -> int:
+    query.extract(uri, form)
+    if as_json:
+        say_json({"uri": uri, "rows": query.count, "columns": [field["name"] for field in query.fields]})
+    else:
+        note(f"wrote {query.count:,} rows to {uri}")
+    if len(query.fields) != 1:
+        note(f"it has {len(query.fields)} columns, with their names in the first line; {_TOO_SHORT}")
+    return 0
+
+
+def _print_table(query: _Query) -> None:
+    rows = [list(map(write_cell, read_row(query.fields, row))) for row in islice(query.rows(), _SHOWN)]
+    numbers = [field["name"] for field in query.fields if field["type"] in ("INTEGER", "FLOAT", "NUMERIC")]
+    table([field["name"] for field in query.fields], rows, numbers)
+    if query.count > len(rows):
+        note(f"{query.count:,} rows, of which {len(rows):,} are shown; give --format csv for all")
+
+
+def _print_csv(query: _Query) -> None:
+    writer = csv.writer(sys.stdout, lineterminator="\n")
+    writer.writerow([field["name"] for field in query.fields])
+    for row in query.rows():
+        writer.writerow(map(write_cell, read_row(query.fields, row)))
+
+
+def _print_json(query: _Query) -> None:
+    """A list, with a line for each row."""
+    separator = "["
+    for row in query.rows():
+        print(separator)
+        print(f"  {_dump(read_object(query.fields, row))}", end="")
+        separator = ","
+    print("[]" if separator == "[" else "\n]")
+
+
+def _dump(value: Any) -> str:
+    utf8 = (sys.stdout.encoding or "").lower().replace("-", "") == "utf8"
+    return json.dumps(value, ensure_ascii=not utf8)
+
+
+def _require_parquet(is_remote: bool) -> None:
+    if is_remote:
+        raise InvalidArgument("--to: writes CSV or JSON; leave --to out and redirect the output for Parquet")
+    if sys.stdout.isatty():
+        raise InvalidArgument("--format parquet: redirect the output to a file")
+    if not is_installed("duckdb"):
+        raise FailedPrecondition(
+            "--format parquet: needs a library that is not installed: `pip install 'gantry-dicom[tables]'`"
+        )
+
+
+def _print_parquet(query: _Query) -> None:
+    from gantry.storage.warehouse import parquet
+
+    with tempfile.TemporaryDirectory() as home:
+        source, target = Path(home, "rows.json"), Path(home, "rows.parquet")
+        _write_lines(source, (read_object(query.fields, row) for row in query.rows()))
+        types = (
+            f"{parquet.quote_text(field['name'])}: {parquet.quote_text(parquet_type(field))}" for field in query.fields
+        )
+        options = f"columns={{{', '.join(types)}}}, format='newline_delimited', maximum_object_size={200 << 20}"
+        read = f"FROM read_json({parquet.quote_text(str(source))}, {options})"
+        with closing(parquet.connect(Path(home))) as connection:
+            parquet.run(connection, f"COPY ({read}) TO {parquet.quote_text(str(target))} (FORMAT parquet)")
+        sys.stdout.flush()
+        with target.open("rb") as file:
+            while piece := file.read(1 << 20):
+                os.write(sys.stdout.fileno(), piece)
+
+
+def _write_lines(path: Path, rows: Iterable[Json]) -> None:
+    with path.open("w", encoding="utf-8") as file:
+        for row in rows:
+            file.write(json.dumps(row, ensure_ascii=False) + "\n")
+
+
+_PRINT = {"table": _print_table, "csv": _print_csv, "json": _print_json, "parquet": _print_parquet}

@@ -1,0 +1,223 @@
+"""Jobs and results in a directory that all servers share which have the same tables.
+
+    JOB/about     the job, as JSON
+    JOB/rows      batches of the result, one on each line
+    JOB/index     for each batch: its first row, and where it begins in ``rows``
+    JOB/cancel    whether somebody wants it to end
+    .server-ID    a server that runs jobs: touched while it does
+
+``JOB`` is made of project and id. Nothing here needs to outlive a crash of the machine, so nothing is synced.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import json
+import os
+import shutil
+import struct
+import time
+from bisect import bisect_right
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from gantry.errors import AlreadyExists, DiskAway, NotFound, ResourceExhausted
+from gantry.query_seams import Batch
+from gantry.querying.jobs import Job, dump, load
+from gantry.system_errors import describe_os_error
+
+KEPT_SECONDS, MAX_KEPT = 86_400, 1000
+"""Of results: a day, as those without a table of their own have in BigQuery; and how many."""
+
+SILENT_SECONDS = 60.0
+"""After the last sign of a server until what it ran is taken for lost."""
+
+_ENTRY = struct.Struct("<QQ")
+_FULL = (errno.ENOSPC, errno.EDQUOT)
+
+
+def key_of(project: str, id: str) -> str:
+    """The name of a job's directory, and of the table that its result is shown as."""
+    return hashlib.sha256(f"{project}\0{id}".encode()).hexdigest()[:40]
+
+
+@dataclass(frozen=True)
+class JobFiles:
+    """``most_bytes`` of all results together. Raises ResourceExhausted where the disk is full, DiskAway."""
+
+    root: Path
+    most_bytes: int
+
+    def create(self, job: Job) -> None:
+        """Raises AlreadyExists."""
+        try:
+            with _told():
+                self.root.mkdir(mode=0o700, exist_ok=True)
+                self._directory(job).mkdir(mode=0o700)
+        except FileExistsError:
+            raise AlreadyExists(f"Already Exists: Job {job.project}:{job.location}.{job.id[:200]}") from None
+        except FileNotFoundError:
+            raise DiskAway("the directory of tables, where results of queries are kept, is not there") from None
+        self.save(job)
+
+    def save(self, job: Job) -> None:
+        directory = self._directory(job)
+        with _told():
+            (directory / "about.new").write_bytes(dump(job))
+            os.replace(directory / "about.new", directory / "about")
+
+    def read(self, project: str, id: str) -> Job:
+        """Raises NotFound."""
+        return self.read_key(key_of(project, id), f"Not found: Job {project}:{id[:200]}")
+
+    def read_key(self, key: str, otherwise: str) -> Job:
+        """By the name of its directory. Raises NotFound that says ``otherwise``."""
+        try:
+            with _told():
+                return load((self.root / key / "about").read_bytes())
+        except FileNotFoundError:
+            raise NotFound(otherwise) from None
+
+    def request_cancel(self, job: Job) -> None:
+        with _told(), suppress(FileNotFoundError):
+            (self._directory(job) / "cancel").touch()
+
+    def is_cancelled(self, job: Job) -> bool:
+        return (self._directory(job) / "cancel").exists()
+
+    @contextmanager
+    def write_rows(self, job: Job) -> Iterator[RowsWriter]:
+        directory = self._directory(job)
+        with _told(), (directory / "rows").open("wb") as rows, (directory / "index").open("wb") as index:
+            yield RowsWriter(rows, index)
+
+    def list_batches(self, job: Job) -> Iterator[Batch]:
+        """All rows. Raises NotFound where they are not kept any more."""
+        for count, text in self._open_at(job, 0):
+            yield Batch(count, text)
+
+    def read_rows(self, job: Job, first: int, most: int, most_bytes: int) -> list[list[Any]]:
+        """Rows from ``first`` on, at most so many, and those of about so many bytes: at least one, if there is one.
+        Raises NotFound where they are not kept any more."""
+        found: list[list[Any]] = []
+        size, skipped = 0, first - self._find_start(job, first)[0]
+        for _, text in self._open_at(job, first) if most and first < job.rows else ():
+            rows: list[list[Any]] = json.loads(text)
+            for row in rows[skipped:]:
+                found.append(row)
+                size += len(text) // len(rows)
+                if len(found) == most or size >= most_bytes:
+                    return found
+            skipped = 0
+        return found
+
+    def _open_at(self, job: Job, first: int) -> Iterator[tuple[int, bytes]]:
+        offset = self._find_start(job, first)[1]
+        try:
+            with _told(), (self._directory(job) / "rows").open("rb") as file:
+                file.seek(offset)
+                for line in file:
+                    count, _, text = line.partition(b" ")
+                    yield int(count), text
+        except FileNotFoundError:
+            raise NotFound(f"the result of job {job.id[:200]} is not kept any more", advice="run it again") from None
+
+    def _find_start(self, job: Job, first: int) -> tuple[int, int]:
+        """The first row of the batch with this one, and where it begins."""
+        try:
+            with _told():
+                entries = list(_ENTRY.iter_unpack((self._directory(job) / "index").read_bytes()))
+        except FileNotFoundError:
+            raise NotFound(f"the result of job {job.id[:200]} is not kept any more", advice="run it again") from None
+        at = bisect_right(entries, first, key=lambda entry: entry[0]) - 1
+        return entries[at] if at >= 0 else (0, 0)
+
+    def touch_server(self, server: str) -> None:
+        with suppress(OSError):
+            (self.root / f".server-{server}").touch()
+
+    def forget_server(self, server: str) -> None:
+        with suppress(OSError):
+            (self.root / f".server-{server}").unlink()
+
+    def is_silent(self, server: str) -> bool:
+        """Whether a server has given no sign for a while."""
+        try:
+            return time.time() - (self.root / f".server-{server}").stat().st_mtime > SILENT_SECONDS
+        except OSError:
+            return True
+
+    def list_kept(self) -> list[Job]:
+        """All that are kept, the oldest first."""
+        found = []
+        with suppress(OSError):
+            for name in os.listdir(self.root):
+                if not name.startswith("."):
+                    with suppress(NotFound, DiskAway, ValueError):
+                        found.append(self.read_key(name, name))
+        return sorted(found, key=lambda job: job.created)
+
+    def sweep(self) -> None:
+        """Remove results that are old, and the oldest where there are too many, or too large ones; also what is left of
+        servers that were killed."""
+        now = time.time()
+        jobs = [job for job in self.list_kept() if job.ended or self.is_silent(job.server)]
+        size, count = sum(job.size for job in jobs), len(jobs)
+        for job in jobs:
+            if now - job.created < KEPT_SECONDS and size <= self.most_bytes and count <= MAX_KEPT:
+                break
+            size, count = size - job.size, count - 1
+            self.remove(job)
+        for path in self._list_left(now):
+            shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink(missing_ok=True)
+
+    def _list_left(self, now: float) -> list[Path]:
+        """What has no job, and signs of servers, after a day."""
+        with suppress(OSError):
+            return [
+                path
+                for path in self.root.iterdir()
+                if now - path.lstat().st_mtime > KEPT_SECONDS and not (path / "about").exists()
+            ]
+        return []
+
+    def drop_rows(self, job: Job) -> None:
+        """Of a job that has failed."""
+        for name in ("rows", "index"):
+            with suppress(OSError):
+                (self._directory(job) / name).unlink()
+
+    def remove(self, job: Job) -> None:
+        shutil.rmtree(self._directory(job), ignore_errors=True)
+
+    def _directory(self, job: Job) -> Path:
+        return self.root / key_of(job.project, job.id)
+
+
+class RowsWriter:
+    def __init__(self, rows: BinaryIO, index: BinaryIO) -> None:
+        self.count = self.size = 0
+        self._rows, self._index = rows, index
+
+    def write(self, batch: Batch) -> None:
+        self._index.write(_ENTRY.pack(self.count, self.size))
+        self.size += self._rows.write(b"%d " % batch.count + batch.text + b"\n")
+        self.count += batch.count
+
+
+@contextmanager
+def _told() -> Iterator[None]:
+    """FileNotFoundError and FileExistsError stay as they are."""
+    try:
+        yield
+    except (FileNotFoundError, FileExistsError):
+        raise
+    except OSError as error:
+        if error.errno in _FULL:
+            raise ResourceExhausted("the disk has no room for results of queries", advice="try again later") from None
+        reason = describe_os_error(error)
+        raise DiskAway(f"results of queries cannot be kept or read now: {reason}") from None

@@ -343,7 +343,7 @@ class TestOperation:
         (sample,) = detail["sampleErrors"]
         assert sample.keys() == {"resource", "error"}
         assert sample["resource"] == uri
-        assert sample["error"].keys() == {"code", "message"}
+        assert sample["error"].keys() == {"code", "message", "details"}
         assert operation["metadata"]["counter"] == {"success": "1", "failure": "1"}
 
     def test_at_most_ten_samples_while_the_log_has_all(self, gantry: Gantry) -> None:

@@ -1,4 +1,4 @@
-"""The columns of a table of metadata, as values: names, types and modes as BigQuery has them."""
+"""The columns of a table of metadata, as values: names, types and modes as BigQuery has them; and its rows."""
 
 from __future__ import annotations
 
@@ -29,6 +29,20 @@ class Column(NamedTuple):
 
 
 Columns = tuple[Column, ...]
+
+
+class TableRow(NamedTuple):
+    """A row as JSON: its ``own`` members, an object; and those that other rows have too, each with a comma in front.
+
+    Rows of a series are much alike: what is ``common`` to them is one text, so it is written and read once for all.
+    """
+
+    own: str
+    common: str = ""
+
+    def line(self) -> str:
+        """The whole row."""
+        return f"{self.own[:-1]}{self.common}}}" if self.common else self.own
 
 
 def merge_columns(one: Iterable[Column], other: Iterable[Column]) -> Columns:

@@ -11,7 +11,7 @@ from typing import NamedTuple, Protocol
 
 from gantry.errors import FailedPrecondition
 from gantry.table_address import TableAddress
-from gantry.table_schema import Columns
+from gantry.table_schema import Columns, TableRow
 
 
 class TableVersion(NamedTuple):
@@ -71,8 +71,8 @@ class ExportTable(Protocol):
         may run any more, and if one does, it writes nothing."""
         ...
 
-    def stage(self, name: str, rows: Iterable[str]) -> Sequence[str]:
-        """Write rows, each a line of JSON, to stages whose names begin with ``name``, which no other call has. They do
+    def stage(self, name: str, rows: Iterable[TableRow]) -> Sequence[str]:
+        """Write rows to stages whose names begin with ``name``, which no other call has. They do
         not count before ``keep`` gets the names that this returns."""
         ...
 

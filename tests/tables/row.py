@@ -50,9 +50,9 @@ def make_row(*elements: bytes, form: RowForm = FLATTENED) -> dict[str, Any]:
 def make(found: HeaderBytes, form: RowForm = FLATTENED) -> tuple[dict[str, Any], tuple[Column, ...]]:
     """The row and its columns. The third in a row, which is compared with two before it, is the same."""
     writer = RowWriter(form)
-    rows = {writer.write(INSTANCE, found) for _ in range(3)}
-    assert len(rows) == 1
-    row = json.loads(rows.pop())
+    rows = [json.loads(writer.write(INSTANCE, found).line()) for _ in range(3)]
+    row = rows[0]
+    assert rows == [row] * 3
     require_columns(row, writer.list_columns())
     return row, writer.list_columns()
 

@@ -18,7 +18,7 @@ import pytest
 from gantry.storage.bigquery.places import BigQueryPlace
 from gantry.storage.bigquery.warehouse import BigQueryWarehouse
 from gantry.table_address import TableAddress
-from gantry.table_schema import Column
+from gantry.table_schema import Column, TableRow
 from gantry.table_seams import ExportTable
 from tests.support.answers import refused
 from tests.support.dicom import make_instance
@@ -155,7 +155,7 @@ def test_an_export_that_dies_once_its_rows_are_shown_shows_them_no_second_time(
     first = open_table(emulator, uri, tmp_path, 1)
     assert first.look() is None
     first.begin("")
-    first.keep(first.stage("a-1.0-1", ['{"SOPInstanceUID": "1.2"}']), columns)
+    first.keep(first.stage("a-1.0-1", [TableRow('{"SOPInstanceUID": "1.2"}')]), columns)
     plan = first.plan(columns, appends=True)
     for file in plan.files:
         first.write_file(plan, file)

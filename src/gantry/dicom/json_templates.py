@@ -8,14 +8,16 @@ what differs is read and written (see ``json_drafts``).
 
 from __future__ import annotations
 
+from struct import Struct
 from typing import NamedTuple
 
 from gantry.dicom.buffers import Buffer
-from gantry.dicom.elements import DataSet, Element, Item
+from gantry.dicom.elements import DataSet, Element, Encoding, Item
 from gantry.dicom.json_values import BULK_MEMBER, CONTEXT_TAGS, Context, depends_on_later
 from gantry.dicom.vr import LONG, SHORT
 from gantry.errors import InvalidArgument
 
+_WORDS = {order: Struct(f"{order}H") for order in "<>"}
 _ITEM_END = {"<": b"\xfe\xff\x0d\xe0\0\0\0\0", ">": b"\xff\xfe\xe0\x0d\0\0\0\0"}
 
 
@@ -69,7 +71,9 @@ class Slot(NamedTuple):
     """An element that differs: what has to stand there again, and what its text depends on.
 
     ``address`` is that below the data set; ``length`` in bytes, or -1 where any will do. ``letters`` are those of its
-    VR, which an unknown VR before it may depend on; empty in implicit VR.
+    VR, which an unknown VR before it may depend on; empty in implicit VR. ``head`` are the bytes of tag and letters;
+    from ``at_length`` on stands the length, as ``form`` unpacks it, and from ``at_value`` on the value. Without a
+    ``form``, for letters that nobody knows, that is open.
     """
 
     tag: int
@@ -77,6 +81,10 @@ class Slot(NamedTuple):
     address: str
     length: int
     letters: bytes
+    head: bytes
+    form: Struct | None
+    at_length: int
+    at_value: int
 
 
 Step = tuple[bytes, str, Slot | None]
@@ -147,6 +155,44 @@ class Template:
             found.append((text, slot, element))
         return found, at
 
+    @property
+    def text(self) -> str:
+        """What there is between the slots."""
+        return "".join(text for _, text, _ in self._steps)
+
+    @property
+    def slots(self) -> list[Slot]:
+        return [slot for _, _, slot in self._steps if slot is not None]
+
+    def locate(self, data_set: DataSet) -> list[tuple[int, int]] | None:
+        """Where the element of each slot begins and ends, None for a data set that is not as expected.
+
+        They are not read, which is far sooner done: one with the same bytes as another in the same slot is the same.
+        """
+        data, cuts, at, found = data_set.data, data_set.cuts, 0, list[tuple[int, int]]()
+        size = len(data)
+        for raw, _, slot in self._steps:
+            start = at + len(raw)
+            if data[at:start] != raw:
+                return None
+            if slot is None:
+                return found if start == size else None
+            _, _, _, fixed, _, head, form, at_length, at_value = slot
+            at = -1
+            if form is not None and data[start : start + len(head)] == head and start not in cuts:
+                value = start + at_value
+                if value <= size:
+                    at = value + form.unpack_from(data, start + at_length)[0]
+            if not 0 < at <= size:
+                element = _read_slot(data_set, start, size, slot)
+                if element is None:
+                    return None
+                at = element.end
+            elif fixed not in (-1, at - start):
+                return None
+            found.append((start, at))
+        return None
+
     def compare_item(self, data_set: DataSet, item: Item, limit: int) -> list[Filled] | None:
         """As ``compare``, of an item: None too where it does not end there."""
         found = self.compare(data_set, item.start, limit if item.is_open else item.stop)
@@ -184,4 +230,15 @@ def _make_slot(data: Buffer, draft: Draft, leaf: Leaf) -> Slot | None:
     if tag in CONTEXT_TAGS or depends_on_later(tag, vr, context):
         return None
     length = end - start if is_fixed else -1
-    return Slot(tag, context, context.bulk_uri[len(draft.address) :], length, letters)
+    form, at_length, at_value = _find_length(letters, context.encoding)
+    address, head = context.bulk_uri[len(draft.address) :], bytes(data[start : start + 4]) + letters
+    return Slot(tag, context, address, length, letters, head, form, at_length, at_value)
+
+
+def _find_length(letters: bytes, encoding: Encoding) -> tuple[Struct | None, int, int]:
+    """How the length of an element is written, where, and where its value begins (PS3.5 §7.1)."""
+    if letters in SHORT:
+        return _WORDS[encoding.order], 6, 8
+    if letters and letters not in LONG:
+        return None, 0, 0
+    return encoding.length, *((8, 12) if letters else (4, 8))

@@ -29,7 +29,7 @@ from gantry.tables.rows import RowForm
 from gantry.worker_calls import Check, WorkerDied, end_calls, wait_for_result
 
 Out = TypeVar("Out")
-MAX_BYTES = 1 << 40  # of the instances in a batch: only their headers are read
+MAX_ITEMS, MAX_BYTES = 2048, 1 << 40  # of the instances in a batch: only their headers are read, 0.1 ms each
 EMPTY, TRUNCATE, APPEND = "WRITE_EMPTY", "WRITE_TRUNCATE", "WRITE_APPEND"
 MISSING = "MISSING"
 """What ``force = false`` asks for: unlike with WRITE_EMPTY the table may not even exist."""
@@ -69,7 +69,7 @@ def _stage(seams: Seams, operation: Operation, table: ExportTable) -> Work[Stage
             table.keep([stage for stages in found for stage in stages], reduce(merge_columns, found.values()))
         return Batch("", success=len(staged), blob_prefix=name(number))
 
-    return Work[Staged]("made its row", submit, to_batch, limits={"max_bytes": MAX_BYTES})
+    return Work[Staged]("made its row", submit, to_batch, limits={"max_items": MAX_ITEMS, "max_bytes": MAX_BYTES})
 
 
 def read_form(operation: Operation) -> RowForm:

@@ -14,7 +14,7 @@ from gantry.header_packs import unpack
 from gantry.resources import Failure, StoredInstance
 from gantry.seams import BlobStore, Seams
 from gantry.stored_bytes import open_stored
-from gantry.table_schema import Columns
+from gantry.table_schema import Columns, TableRow
 from gantry.table_seams import ExportTable
 from gantry.tables.rows import RowForm, RowWriter
 
@@ -56,7 +56,7 @@ def stage_rows(
     beat(CALL_SECONDS)
     writer, failures = RowWriter(form), dict[int, Failure]()
 
-    def make_rows() -> Iterator[str]:
+    def make_rows() -> Iterator[TableRow]:
         for place, header in _read_headers(instances, packs, blobs):
             instance = instances[place]
             try:

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from gantry.dicom.elements import IMPLICIT_LE, DataSet, Element, Encoding, Item, is_sequence
 from gantry.dicom.json_drafts import is_in_order, put_in_order, update_context
+from gantry.dicom.json_templates import Slot
 from gantry.dicom.json_values import CONTEXT_TAGS, Context, depends_on_later
 from gantry.dicom.tags import META_VERSION, PIXEL_TAGS, TRAILING_PADDING, is_group_length
 from gantry.dicom.vr import OCTETS
@@ -38,7 +39,37 @@ class Member(NamedTuple):
 
 NOTHING = Member()
 _EMPTY = "{}"  # an item
+_MOST_KNOWN = 1024  # members of one slot
 _Key = bytes | tuple[int, bytes]
+
+
+class SlotWriter:
+    """The element in one slot of a template, at the top level. One that is short, and needs nothing but its own bytes,
+    is not read as an element."""
+
+    def __init__(self, writer: ElementWriter, slot: Slot, tree: Tree) -> None:
+        self._writer, self._slot, self._tree = writer, slot, tree
+        self._vr = slot.letters.decode("ascii", "replace")
+        is_plain = slot.form is not None and self._vr not in _PERHAPS_SEQUENCES | OCTETS and slot.tag not in _LEFT_OUT
+        self._column = find_column(slot.tag) if is_plain and not is_group_length(slot.tag) else None
+        if self._column is not None and self._column.vr == "SQ":
+            self._column = None
+        self._known: dict[bytes, Member] = {}
+
+    def write(self, data_set: DataSet, start: int, end: int) -> Member:
+        """Raises InvalidArgument for what is no element."""
+        raw = bytes(data_set.data[start:end])
+        found = self._known.get(raw)
+        if found is not None:
+            return found
+        slot, column = self._slot, self._column
+        if column is None or len(raw) >= _LONGEST_KEY or start in data_set.cuts:
+            element = data_set.read_element(start, len(data_set.data), slot.context.encoding)
+            return self._writer.write(data_set, element, len(data_set.data), slot.context, self._tree)
+        found = write_value(raw[slot.at_value :], self._vr, column, slot.context.encoding, slot.context)
+        if len(self._known) < _MOST_KNOWN:
+            self._known[raw] = found
+        return found
 
 
 class ElementWriter:
@@ -47,6 +78,14 @@ class ElementWriter:
     def __init__(self) -> None:
         self._known: dict[tuple[object, ...], dict[_Key, Member]] = {}
         self._held = 0
+        self._slots: dict[Slot, SlotWriter] = {}
+
+    def find_slot_writer(self, slot: Slot, tree: Tree) -> SlotWriter:
+        """Templates of several series have the same slots."""
+        found = self._slots.get(slot)
+        if found is None:
+            found = self._slots[slot] = SlotWriter(self, slot, tree)
+        return found
 
     def write(self, data_set: DataSet, element: Element, end: int, context: Context, tree: Tree) -> Member:
         """An element of a data set or item that reaches to ``end``; ``tree`` gets what occurs."""
@@ -59,14 +98,14 @@ class ElementWriter:
             return self._make(data_set, element, end, context, below)
         data = bytes(data_set.data[start:stop])
         key = (id(below), data) if vr in _PERHAPS_SEQUENCES else data  # elsewhere its columns are other ones
-        known = self._find_known(context)
+        known = self._known_of(context)
         found = known.get(key)
         if found is None:
             found = known[key] = self._make(data_set, element, end, context, below)
             self._count(stop - start + len(found.text))
         return found
 
-    def _find_known(self, context: Context) -> dict[_Key, Member]:
+    def _known_of(self, context: Context) -> dict[_Key, Member]:
         key = (context.encoding, context.character_set, context.signed)
         found = self._known.get(key)
         if found is None:
@@ -95,7 +134,8 @@ class ElementWriter:
             return Member(dropped=(name_tag(tag),)) if element.stop > element.value else NOTHING
         if has_items:
             return self._write_sequence(data_set, element, column.name, context, below)
-        return _write_value(data_set, element, vr, column, context)
+        value = bytes(data_set.data[element.value : element.stop])
+        return write_value(value, vr, column, _encoding_of(element, context), context)
 
     def _write_sequence(self, data_set: DataSet, element: Element, name: str, context: Context, below: Tree) -> Member:
         """Dropped where it is too deep, and where nobody can tell its items apart."""
@@ -129,12 +169,12 @@ class ElementWriter:
         return f"{{{''.join(texts)[1:]}}}"
 
 
-def _write_value(data_set: DataSet, element: Element, vr: str, column: ElementColumn, context: Context) -> Member:
-    if element.stop == element.value:
+def write_value(value: bytes, vr: str, column: ElementColumn, encoding: Encoding, context: Context) -> Member:
+    """The value of an element that has this column, by the VR that is written there."""
+    if not value:
         return NOTHING
     if column.vr == "PN" and context.depth + _NAME_LEVELS > MAX_LEVELS:
         return Member(dropped=(column.name,))
-    value, encoding = bytes(data_set.data[element.value : element.stop]), _encoding_of(element, context)
     try:
         text = write_values(value, vr, column.vr, column.repeated, encoding, context.character_set)
     except Unfit:

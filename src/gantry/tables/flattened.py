@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import NamedTuple
+
 from gantry.dicom.elements import DataSet, Element, Encoding
 from gantry.dicom.header_bytes import HeaderBytes
 from gantry.dicom.json_drafts import is_in_order, put_in_order, update_context
-from gantry.dicom.json_templates import Draft, Filled, Place, Template
+from gantry.dicom.json_templates import Draft, Place, Template
 from gantry.dicom.json_values import CONTEXT_TAGS, Context
 from gantry.dicom.tags import SERIES, SOP_INSTANCE, STUDY
+from gantry.errors import InvalidArgument
 from gantry.table_schema import Columns
-from gantry.tables.columns import OTHER_ELEMENTS, Tree, list_columns, name_tag
+from gantry.tables.columns import Tree, list_columns, name_tag
 from gantry.tables.elements import ElementWriter, Member
-from gantry.tables.values import write_string
+from gantry.tables.values import write_dropped, write_others
 
 MAX_ROW = 16 << 20
 """Characters of the elements of a row: the longest are dropped first. A line has to fit into memory several times."""
+
+_GROWTH = 16  # characters made of a byte at most, names of columns included
 
 _UIDS = frozenset((STUDY, SERIES, SOP_INSTANCE))  # the row of the index says them
 _OTHER, _DROPPED = "\1", "\2"
@@ -24,6 +30,18 @@ _OTHER, _DROPPED = "\1", "\2"
 _ADDRESS = "-"  # templates are only made of what has one; nothing is written below it
 
 
+class _Common(NamedTuple):
+    """What data sets that are alike have in common: one object for all of them."""
+
+    text: str = ""
+    others: tuple[str, ...] = ()
+    dropped: tuple[str, ...] = ()
+
+
+Parts = tuple[_Common, Sequence[Member]]
+"""What a data set has in common with others, and what is its own."""
+
+
 class FlattenedBody:
     """Members of rows; see ``rows.Body``. Headers are compared with those before them (``json_templates``)."""
 
@@ -31,21 +49,53 @@ class FlattenedBody:
         self._tree: Tree = {}
         writer = ElementWriter()
         self._meta, self._body = _AlikeWriter(writer, self._tree), _AlikeWriter(writer, self._tree)
+        self._last = (_Common(), _Common())
+        self._texts = _join(*self._last)
 
-    def write(self, header: HeaderBytes) -> tuple[str, list[str]]:
+    def write(self, header: HeaderBytes) -> tuple[str, str]:
         """Raises InvalidArgument."""
-        text = self._meta.write(header.meta_elements()) + self._body.write(header.data_set())
-        dropped = list[str]()
-        if _DROPPED in text:
-            parts = text.split(_DROPPED)
-            text, dropped = "".join(parts[::2]), parts[1::2]
-        if _OTHER in text:
-            parts = text.split(_OTHER)
-            text = f'{"".join(parts[::2])},"{OTHER_ELEMENTS}":[{",".join(parts[1::2])}]'
-        return text, dropped
+        meta, of_meta = self._meta.write(header.meta_elements())
+        body, of_body = self._body.write(header.data_set())
+        if meta is not self._last[0] or body is not self._last[1]:
+            self._last, self._texts = (meta, body), _join(meta, body)
+        own, plain = [*of_meta, *of_body], self._texts[1]
+        text = "".join([member.text for member in own])
+        others = [member.other for member in own if member.other]
+        dropped = [name for member in own for name in member.dropped]
+        if not (others or dropped):
+            return text, self._texts[0]
+        return text + write_others((*meta.others, *body.others, *others)) + write_dropped(
+            (*meta.dropped, *body.dropped, *dropped)
+        ), plain
 
     def list_columns(self) -> Columns:
         return list_columns(self._tree)
+
+
+def _join(meta: _Common, body: _Common) -> tuple[str, str]:
+    """Members with ``OtherElements`` and ``DroppedTags``, and without them, for rows that have some of their own."""
+    plain = meta.text + body.text
+    ends = write_others((*meta.others, *body.others)) + write_dropped((*meta.dropped, *body.dropped))
+    return plain + ends, plain
+
+
+class _Pattern:
+    """A template, what all have in common who are like it, and a writer for each of its slots; UIDs have none."""
+
+    def __init__(self, template: Template, writer: ElementWriter, tree: Tree) -> None:
+        self._template, self.common = template, _read_parts(template.text)
+        self._writers = [None if slot.tag in _UIDS else writer.find_slot_writer(slot, tree) for slot in template.slots]
+
+    def write(self, data_set: DataSet) -> list[Member] | None:
+        """None where it is not like it."""
+        places = self._template.locate(data_set)
+        if places is None:
+            return None
+        found = zip(self._writers, places, strict=True)
+        try:
+            return [writer.write(data_set, *place) for writer, place in found if writer is not None]
+        except InvalidArgument:
+            return None  # something else stands there: all is read, which says what it is
 
 
 class _AlikeWriter:
@@ -54,36 +104,34 @@ class _AlikeWriter:
     def __init__(self, writer: ElementWriter, tree: Tree) -> None:
         self._writer, self._tree = writer, tree
         self._last: tuple[bytes, Draft] | None = None
-        self._template: Template | None = None
+        self._pattern: _Pattern | None = None
         self._encoding: Encoding | None = None
 
-    def write(self, data_set: DataSet) -> str:
+    def write(self, data_set: DataSet) -> Parts:
         """Raises InvalidArgument."""
-        text = self._write(data_set)
-        return text if len(text) <= MAX_ROW else _shorten(self._draft(data_set))
+        common, own = self._write(data_set)
+        if len(data_set.data) * _GROWTH <= MAX_ROW:
+            return common, own
+        size = len(common.text) + sum(len(member.text) + len(member.other) for member in own)
+        if size + sum(map(len, common.others)) <= MAX_ROW:
+            return common, own
+        return _read_parts(_shorten(self._draft(data_set))), ()
 
-    def _write(self, data_set: DataSet) -> str:
-        if self._template is not None and data_set.encoding is self._encoding:
-            size = len(data_set.data)
-            found = self._template.compare(data_set, 0, size)
-            if found is not None and found[1] == size:
-                return self._fill(data_set, found[0], size)
-        return self._write_in_full(data_set)
+    def _write(self, data_set: DataSet) -> Parts:
+        if self._pattern is not None and data_set.encoding is self._encoding:
+            own = self._pattern.write(data_set)
+            if own is not None:
+                return self._pattern.common, own
+        return self._write_in_full(data_set), ()
 
-    def _fill(self, data_set: DataSet, filled: list[Filled], size: int) -> str:
-        texts = list[str]()
-        for text, slot, element in filled:
-            texts.append(text)
-            if slot is not None and element is not None:
-                texts.append(self._write_leaf(data_set, element, size, slot.context))
-        return "".join(texts)
-
-    def _write_in_full(self, data_set: DataSet) -> str:
+    def _write_in_full(self, data_set: DataSet) -> _Common:
         draft = self._draft(data_set)
-        is_alike = self._last is not None and data_set.encoding is self._encoding
-        self._template = Template.of(*self._last, data_set.data, draft) if is_alike and self._last else None
+        template = None
+        if self._last is not None and data_set.encoding is self._encoding:
+            template = Template.of(*self._last, data_set.data, draft)
+        self._pattern = _Pattern(template, self._writer, self._tree) if template is not None else None
         self._last, self._encoding = (bytes(data_set.data), draft), data_set.encoding
-        return draft.text()
+        return _read_parts(draft.text())
 
     def _draft(self, data_set: DataSet) -> Draft:
         """Every element is a leaf, sequences too."""
@@ -112,15 +160,26 @@ def _shorten(draft: Draft) -> str:
         if size <= MAX_ROW:
             break
         size -= len(parts[part])
-        parts[part] = _name_dropped((name_tag(element.tag),))
+        parts[part] = _to_text(Member(dropped=(name_tag(element.tag),)))
     return draft.text()
 
 
 def _to_text(member: Member) -> str:
     if member.other:
         return f"{_OTHER}{member.other}{_OTHER}"
-    return member.text + _name_dropped(member.dropped) if member.dropped else member.text
+    return member.text + "".join(f"{_DROPPED}{name}{_DROPPED}" for name in member.dropped)
 
 
-def _name_dropped(names: tuple[str, ...]) -> str:
-    return f"{_DROPPED}{','.join(map(write_string, names))}{_DROPPED}"
+def _read_parts(text: str) -> _Common:
+    """What ``_to_text`` wrote, of many elements."""
+    plain, *others = _split(text, _OTHER)
+    plain, *dropped = _split(plain, _DROPPED)
+    return _Common(plain, tuple(others), tuple(dropped))
+
+
+def _split(text: str, mark: str) -> list[str]:
+    """What stands outside of marks, and each that stands between two."""
+    if mark not in text:
+        return [text]
+    parts = text.split(mark)
+    return ["".join(parts[::2]), *parts[1::2]]

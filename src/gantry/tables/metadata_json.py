@@ -9,7 +9,7 @@ from gantry.dicom.json_values import BULK_MEMBER
 from gantry.dicom.vr import OCTETS
 from gantry.table_schema import Columns
 from gantry.tables.columns import METADATA, name_tag
-from gantry.tables.values import write_string
+from gantry.tables.values import write_dropped
 
 _ADDRESS = "-"  # of bulk data, which is left out
 _HEAD = len('"GGGGEEEE":{"vr":"VR",')  # of a member, up to its address
@@ -23,14 +23,14 @@ class JsonBody:
     def __init__(self) -> None:
         self._writer = JsonWriter()
 
-    def write(self, header: HeaderBytes) -> tuple[str, list[str]]:
+    def write(self, header: HeaderBytes) -> tuple[str, str]:
         """Raises InvalidArgument."""
         text = self._writer.write(header, _ADDRESS)
         if BULK_MEMBER in text:
             text = _drop_bulk(text)
         if _NUL in text:
             text = text.replace(_NUL, "\\ufffd")
-        return f',"{METADATA}":{text}', _name_cut(header)
+        return f',"{METADATA}":{text}{write_dropped(_name_cut(header))}', ""
 
     def list_columns(self) -> Columns:
         return ()
@@ -59,4 +59,4 @@ def _name_cut(header: HeaderBytes) -> list[str]:
     data_set = header.data_set()
     found = (data_set.read_element(place, len(header.body), header.encoding) for place in places)
     names = (name_tag(each.tag) for each in found if resolve_vr(each.tag, each.vr, 0) not in OCTETS)
-    return [write_string(name) for name in names]
+    return list(names)

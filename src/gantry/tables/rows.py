@@ -10,8 +10,8 @@ from typing import NamedTuple, Protocol
 
 from gantry.dicom.header_bytes import HeaderBytes
 from gantry.resources import StoredInstance
-from gantry.table_schema import Columns, merge_columns
-from gantry.tables.columns import DROPPED_TAGS, list_fixed_columns
+from gantry.table_schema import Columns, TableRow, merge_columns
+from gantry.tables.columns import list_fixed_columns
 from gantry.tables.flattened import FlattenedBody
 from gantry.tables.metadata_json import JsonBody
 from gantry.tables.values import write_moment, write_string
@@ -23,8 +23,9 @@ INSERT = "INSERT"
 class Body(Protocol):
     """What a schema makes of headers."""
 
-    def write(self, header: HeaderBytes) -> tuple[str, list[str]]:
-        """Members, each with a comma in front, and the names of what was dropped as JSON. Raises InvalidArgument."""
+    def write(self, header: HeaderBytes) -> tuple[str, str]:
+        """Members of this row alone, and those in common with others (``TableRow``), each with a comma in front.
+        Raises InvalidArgument."""
         ...
 
     def list_columns(self) -> Columns:
@@ -49,23 +50,19 @@ class RowWriter:
         self._body: Body = JsonBody() if form.as_json else FlattenedBody()
         self._source = f',"SourceDicomStore":{write_string(form.source)}' if form.source else ""
 
-    def write(self, instance: StoredInstance, header: HeaderBytes, kind: str = INSERT) -> str:
+    def write(self, instance: StoredInstance, header: HeaderBytes, kind: str = INSERT) -> TableRow:
         """The row, without a line break. Raises InvalidArgument for a header that cannot be read."""
-        members, dropped = self._body.write(header)
+        members, common = self._body.write(header)
         study, series, sop_instance = map(write_string, instance.uids)
         size = len(header.meta) + len(header.body)
-        return (
+        return TableRow(
             f'{{"StudyInstanceUID":{study},"SeriesInstanceUID":{series},"SOPInstanceUID":{sop_instance}{self._source}'
             f"{members},"
             f'"StructuredStorageSize":{size},"StorageClass":"{instance.storage_class}","BlobStorageSize":{instance.size},'
-            f'"LastUpdated":{write_moment(instance.create_time)},"Type":"{kind}"'
-            f"{_write_dropped(dropped)}}}"
+            f'"LastUpdated":{write_moment(instance.create_time)},"Type":"{kind}"}}',
+            common,
         )
 
     def list_columns(self) -> Columns:
         """The columns of all rows so far."""
         return merge_columns(list_fixed_columns(self._form.as_json, bool(self._form.source)), self._body.list_columns())
-
-
-def _write_dropped(dropped: list[str]) -> str:
-    return f',"{DROPPED_TAGS}":[{",".join(dropped)}]' if dropped else ""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from calendar import monthrange
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import datetime, timedelta
 from functools import lru_cache
 from json.encoder import encode_basestring
@@ -18,7 +18,7 @@ from gantry.dicom.elements import Encoding
 from gantry.dicom.text import decoders, split_names, split_values
 from gantry.dicom.vr import NUMBERS, ONE_TEXT, TEXT
 from gantry.matching import NAME_GROUPS
-from gantry.tables.columns import NAME_PARTS, TYPES
+from gantry.tables.columns import DROPPED_TAGS, NAME_PARTS, OTHER_ELEMENTS, TYPES
 
 MOST_INTEGER = (1 << 63) - 1
 
@@ -38,6 +38,19 @@ class Unfit(ValueError):
 
 def write_string(text: str) -> str:
     return encode_basestring(text.replace("\0", "\ufffd") if "\0" in text else text)
+
+
+def write_dropped(names: Iterable[str]) -> str:
+    """The member that names what was dropped, with a comma in front; "" for nothing."""
+    texts = ",".join(map(write_string, sorted(names)))
+    return f',"{DROPPED_TAGS}":[{texts}]' if texts else ""
+
+
+def write_others(others: Iterable[str]) -> str:
+    """The member ``OtherElements``, with a comma in front; "" for none. They begin with their tags, so that they are
+    in their order."""
+    texts = ",".join(sorted(others))
+    return f',"{OTHER_ELEMENTS}":[{texts}]' if texts else ""
 
 
 def write_values(value: bytes, vr: str, of_column: str, repeated: bool, encoding: Encoding, character_set: str) -> str:

@@ -14,9 +14,8 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import IO, Any, cast
+from typing import Any
 
-import zstandard
 from google.api_core.exceptions import NotFound
 from google.cloud import bigquery
 
@@ -28,9 +27,16 @@ from gantry.storage.bigquery.errors import translated
 from gantry.storage.bigquery.places import BigQueryPlace
 from gantry.storage.bigquery.schema import join_fields, make_fields, read_fields
 from gantry.storage.disks import Disk
-from gantry.storage.warehouse.stages import accept_stages, cut_files, list_stages, remove_uncommitted, write_stages
+from gantry.storage.warehouse.stages import (
+    accept_stages,
+    cut_files,
+    list_stages,
+    read_lines,
+    remove_uncommitted,
+    write_stages,
+)
 from gantry.table_address import TableAddress
-from gantry.table_schema import Columns, dump_columns, load_columns, merge_columns
+from gantry.table_schema import Columns, TableRow, dump_columns, load_columns, merge_columns
 from gantry.table_seams import TableFile, TablePlan, TableVersion
 
 _COLUMNS, OWNER = "columns.json", "owner"
@@ -99,7 +105,7 @@ class BigQueryTable:
             with suppress(FileNotFoundError):
                 self._columns = load_columns((self._own / _COLUMNS).read_text(encoding="utf-8"))
 
-    def stage(self, name: str, rows: Iterable[str]) -> Sequence[str]:
+    def stage(self, name: str, rows: Iterable[TableRow]) -> Sequence[str]:
         with self._disk():
             return write_stages(self._own, name, rows)
 
@@ -164,9 +170,8 @@ class BigQueryTable:
         target = self._own / f"{self._name(plan)}.{file.number}.json"
         with open(target, "wb") if self.where.is_emulator else gzip.open(target, "wb", compresslevel=1) as out:
             for stage in file.stages:
-                with open(self._own / stage, "rb") as source:
-                    beat(SYNC_SECONDS)
-                    zstandard.ZstdDecompressor().copy_stream(source, cast(IO[bytes], out))
+                beat(SYNC_SECONDS)
+                out.writelines(read_lines(self._own, stage))
         return target
 
     def publish(self, plan: TablePlan) -> bool:

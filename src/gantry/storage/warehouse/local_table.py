@@ -26,7 +26,7 @@ from gantry.storage.warehouse.stages import (
     remove_uncommitted,
     write_stages,
 )
-from gantry.table_schema import Columns, dump_columns, load_columns, merge_columns
+from gantry.table_schema import Columns, TableRow, dump_columns, load_columns, merge_columns
 from gantry.table_seams import TableFile, TablePlan, TableVersion
 
 _FILES, _COLUMNS, _SPILLS = "files", "columns.json", "spills"
@@ -97,7 +97,7 @@ class LocalTable:
         os.replace(made, self._own)
 
     @_translated
-    def stage(self, name: str, rows: Iterable[str]) -> Sequence[str]:
+    def stage(self, name: str, rows: Iterable[TableRow]) -> Sequence[str]:
         return write_stages(self._own, name, rows)
 
     @_translated

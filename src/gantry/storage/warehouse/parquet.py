@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
 import re
 from collections.abc import Sequence
@@ -14,6 +15,7 @@ import duckdb
 
 from gantry.durable_files import sync_file
 from gantry.errors import Internal
+from gantry.storage.warehouse.stages import COMMON, common_of, read_raw_lines
 from gantry.table_schema import Column, Columns
 
 _TYPES = {
@@ -25,6 +27,7 @@ _TYPES = {
     "TIMESTAMP": "TIMESTAMPTZ",
     "JSON": "JSON",
 }
+_COMMON_COLUMN = Column(0, COMMON, "STRING")
 _ORDER = "ORDER BY StudyInstanceUID, SeriesInstanceUID, SOPInstanceUID"
 _GROUP = 8192
 """Rows in a group: the writer holds one group of each file, and a query skips whole groups."""
@@ -42,6 +45,8 @@ _CONFIG: dict[str, str | int | float | list[str]] = {
     "memory_limit": _MEMORY,
     "autoinstall_known_extensions": False,
     "autoload_known_extensions": False,
+    # Either would let the longer side of a join stream, which need not be the one that is sorted.
+    "disabled_optimizers": "join_order,build_side_probe_side",
 }
 
 
@@ -51,13 +56,61 @@ def write_rows(stages: Sequence[Path], columns: Columns, longest: int, target: P
     """
     if not stages:
         return _copy(f"SELECT {', '.join(_select(each, 'NULL') for each in columns)} WHERE false", target, spills)
+    common = [path for path in map(_common_of, stages) if path.exists()]
+    if not common:
+        return _copy(f"FROM {_read_json(stages, columns, longest)} {_ORDER}", target, spills)
+    return _copy(_join(stages, common, columns, longest), target, spills)
+
+
+def _common_of(stage: Path) -> Path:
+    return stage.with_name(common_of(stage.name))
+
+
+def _join(stages: Sequence[Path], common: Sequence[Path], columns: Columns, longest: int) -> str:
+    """The rows, each with what it has in common with others. They are sorted before they get it, as they are far
+    shorter then; ``_CONFIG`` keeps them in their order. Raises Internal where something that rows have in common is
+    gone."""
+    known, keys = _read_members(common)
+    own, wanted = _read_members(stages)
+    if not wanted <= keys:
+        raise Internal("what rows of the table have in common is gone from the directory")
+    rows = f"(FROM {_read_json(stages, _among(columns, own), longest)} {_ORDER})"
+    shared = _read_json(common, _among(columns, known), longest)
+    selected = ", ".join(_choose(each, own, known) for each in columns)
+    return f"FROM {rows} AS r LEFT JOIN {shared} AS c ON r.{COMMON} = c.{COMMON} SELECT {selected}"
+
+
+def _read_members(files: Sequence[Path]) -> tuple[set[str], set[str]]:
+    """The names of all members in these files, and all values of ``COMMON``."""
+    names, keys = {COMMON}, set[str]()
+    for path in files:
+        for line in read_raw_lines(path):
+            found = json.loads(line)
+            names.update(found)
+            if COMMON in found:
+                keys.add(found[COMMON])
+    return names, keys
+
+
+def _among(columns: Columns, names: set[str]) -> Columns:
+    return (_COMMON_COLUMN, *(column for column in columns if column.name in names))
+
+
+def _choose(column: Column, own: set[str], common: set[str]) -> str:
+    name, sides = quote_name(column.name), [side for side, names in (("r", own), ("c", common)) if column.name in names]
+    if not sides:
+        return _select(column, "NULL")
+    values = [f"{side}.{name}" for side in sides]
+    return values[0] if len(values) == 1 else f"coalesce({', '.join(values)}) AS {name}"
+
+
+def _read_json(files: Sequence[Path], columns: Columns, longest: int) -> str:
     types = ", ".join(f"{quote_text(column.name)}: {quote_text(type_of(column))}" for column in columns)
     size = f", maximum_object_size={longest + 1024}" if longest > _LONG_LINE else ""
-    source = (
-        f"read_json([{', '.join(quote_text(str(stage)) for stage in stages)}], columns={{{types}}}, "
+    return (
+        f"read_json([{', '.join(quote_text(str(file)) for file in files)}], columns={{{types}}}, "
         f"format='newline_delimited', compression='zstd'{size})"
     )
-    return _copy(f"FROM {source} {_ORDER}", target, spills)
 
 
 def rewrite_file(source: Path, before: Columns, columns: Columns, target: Path, spills: Path) -> int:

@@ -2,24 +2,31 @@
 
 from __future__ import annotations
 
+import io
 import os
 from collections.abc import Iterable, Iterator
+from contextlib import closing, suppress
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import zstandard
 
 from gantry.beats import CALL_SECONDS, beat
+from gantry.table_schema import TableRow
 from gantry.table_seams import TableFile
 
 _NEW = ".new"
 _END = "json.zst"
+_COMMON_END = "common.zst"
+COMMON = "_common"
+"""The member of a row that names what it has in common with others, and of that itself. No element is called so."""
+
 _LEVEL = 1  # of Zstandard: rows of a series are so alike that more gains little
 MAX_ROWS, MAX_BYTES = 16_384, 56 << 20
 """Rows, and bytes of their lines, in one Parquet file at most: the writer holds them all to sort them, and needs four
 times as much memory."""
 
-_PIECE_BYTES = 8 << 20
+_PIECE_BYTES, _READ_BYTES = 16 << 20, 1 << 20
 
 
 class Stage(NamedTuple):
@@ -48,7 +55,7 @@ class Stage(NamedTuple):
         return self.name.partition(".")[0]
 
 
-def write_stages(directory: Path, name: str, rows: Iterable[str]) -> list[str]:
+def write_stages(directory: Path, name: str, rows: Iterable[TableRow]) -> list[str]:
     """Write rows; they are on the disk, but do not count yet. The names of their files, several where rows are long.
     Raises OSError."""
     coming, files = iter(rows), list[str]()
@@ -57,24 +64,78 @@ def write_stages(directory: Path, name: str, rows: Iterable[str]) -> list[str]:
     return files
 
 
-def _write_piece(directory: Path, name: str, rows: Iterator[str]) -> str:
+def _write_piece(directory: Path, name: str, rows: Iterator[TableRow]) -> str:
     """The name of the file, "" when there are no more rows."""
-    count = size = longest = 0
-    path = directory / f"{name}{_NEW}"
+    path, common = directory / f"{name}{_NEW}", directory / f"{name}.common{_NEW}"
     try:
-        with open(path, "wb") as file, zstandard.ZstdCompressor(level=_LEVEL).stream_writer(file, closefd=False) as out:
+        with closing(_Piece(path, common, name)) as piece:
             for row in rows:
-                line = row.encode("utf-8", "replace") + b"\n"
-                out.write(line)
-                count, size, longest = count + 1, size + len(line), max(longest, len(line))
-                if size >= _PIECE_BYTES:
+                if piece.add(row) >= _PIECE_BYTES:
                     break
-        written = Stage(name, count, size, longest).file if count else ""
+        written = Stage(name, piece.rows, piece.size, piece.longest).file if piece.rows else ""
+        if written and piece.has_common:
+            _finish(common, directory / f"{common_of(written)}{_NEW}")
         if written:
             _finish(path, directory / f"{written}{_NEW}")
     finally:
         path.unlink(missing_ok=True)
+        common.unlink(missing_ok=True)
     return written
+
+
+class _Piece:
+    """Rows on their way to a file, and to another one what they have in common, once for all that have it."""
+
+    def __init__(self, path: Path, common: Path, name: str) -> None:
+        self.rows = self.size = self.longest = 0
+        self._name, self._common = name, common
+        self._own = _Lines(path)
+        self._shared: _Lines | None = None
+        self._keys: dict[str, tuple[str, int]] = {}
+
+    @property
+    def has_common(self) -> bool:
+        return bool(self._keys)
+
+    def add(self, row: TableRow) -> int:
+        """The bytes of all rows so far, as if each had a line of its own."""
+        line, shared = row.own, 0
+        if row.common:
+            key, shared = self._keys.get(row.common) or self._share(row.common)
+            line = f'{line[:-1]},"{COMMON}":"{key}"}}'
+        size = self._own.write(line) + shared
+        self.rows, self.size, self.longest = self.rows + 1, self.size + size, max(self.longest, size)
+        return self.size
+
+    def _share(self, common: str) -> tuple[str, int]:
+        """Its key, which no other stage has, and its bytes."""
+        key = f"{self._name}/{len(self._keys)}"
+        self._shared = self._shared or _Lines(self._common)
+        found = self._keys[common] = key, self._shared.write(f'{{"{COMMON}":"{key}"{common}}}')
+        return found
+
+    def close(self) -> None:
+        with closing(self._own):
+            if self._shared is not None:
+                self._shared.close()
+
+
+class _Lines:
+    """A new file of compressed lines."""
+
+    def __init__(self, path: Path) -> None:
+        self._file = open(path, "wb")  # noqa: SIM115 closed by close()
+        self._out: Any = zstandard.ZstdCompressor(level=_LEVEL).stream_writer(self._file, closefd=False)
+
+    def write(self, line: str) -> int:
+        """The bytes of the line."""
+        data = line.encode("utf-8", "replace") + b"\n"
+        self._out.write(data)
+        return len(data)
+
+    def close(self) -> None:
+        with self._file:
+            self._out.close()
 
 
 def _finish(path: Path, target: Path) -> None:
@@ -84,9 +145,35 @@ def _finish(path: Path, target: Path) -> None:
     os.replace(path, target)
 
 
+def common_of(file: str) -> str:
+    """The file of what the rows in a stage have in common; it is there only if they have something."""
+    return f"{file.removesuffix(_END)}{_COMMON_END}"
+
+
+def read_lines(directory: Path, file: str) -> Iterator[bytes]:
+    """The rows of a stage, each as a whole line. Raises OSError."""
+    shared = dict[bytes, bytes]()
+    with suppress(FileNotFoundError):
+        for line in read_raw_lines(directory / common_of(file)):
+            _, _, _, key, rest = line.split(b'"', 4)
+            shared[key] = rest[:-2]
+    mark = f',"{COMMON}":"'.encode()
+    for line in read_raw_lines(directory / file):
+        own, found, key = line.rpartition(mark)
+        yield b"%s%s}\n" % (own, shared[key[:-3]]) if found else line
+
+
+def read_raw_lines(path: Path) -> Iterator[bytes]:
+    """The lines of a file as it was written. Raises OSError."""
+    with open(path, "rb") as source, zstandard.ZstdDecompressor().stream_reader(source) as lines:
+        yield from io.BufferedReader(lines, _READ_BYTES)
+
+
 def accept_stages(directory: Path, files: Iterable[str]) -> None:
     """What was written counts from now on; durable once the directory is. Raises OSError."""
     for name in files:
+        with suppress(FileNotFoundError):
+            os.replace(directory / f"{common_of(name)}{_NEW}", directory / common_of(name))
         os.replace(directory / f"{name}{_NEW}", directory / name)
 
 
@@ -98,7 +185,7 @@ def list_stages(directory: Path) -> list[Stage]:
 def remove_uncommitted(directory: Path, kept: str) -> None:
     """Remove what does not count, and what counts but was not committed: its batch sorts behind ``kept``."""
     for entry in os.scandir(directory):
-        stage = Stage.parse(entry.name)
+        stage = Stage.parse(entry.name.replace(_COMMON_END, _END))
         if entry.name.endswith(_NEW) or (stage is not None and stage.batch > kept):
             os.unlink(entry.path)
 

@@ -13,8 +13,23 @@ from gantry.api.forms import read_form
 from gantry.api.inside import Inside
 from gantry.api.paths import page_path
 from gantry.api.sessions import SIGN_IN, sign_in_first
-from gantry.console import archives, datasets, exporting, importing, operations, searches, stores, studies, uploading
+from gantry.console import (
+    archives,
+    datasets,
+    exporting,
+    importing,
+    operations,
+    searches,
+    storage_class,
+    stores,
+    studies,
+    uploading,
+)
 from gantry.console.page_call import BASE, PageCall
+from gantry.console.query import downloads as query_downloads
+from gantry.console.query import filters as query_filters
+from gantry.console.query import page as query_page
+from gantry.console.query import tables as query_tables
 from gantry.console.rendering import render_page
 from gantry.errors import NotFound, StatusError, Unauthenticated
 
@@ -23,6 +38,7 @@ _DATASET = "projects/*/locations/*/datasets/*"
 _STORE = f"{_DATASET}/dicomStores/*"
 _OPERATION = f"{_DATASET}/operations/*"
 _STUDY = f"{_STORE}/studies/*"
+_QUERY = f"{_STORE}/query"
 
 PAGES: dict[str, PageHandler] = {
     "": datasets.list_datasets,
@@ -44,7 +60,15 @@ PAGES: dict[str, PageHandler] = {
     f"{_STORE}/import/folders": importing.list_folders,
     f"{_STORE}/import/preview": importing.show_preview,
     f"{_STORE}/export": exporting.show_form,
+    f"{_STORE}/storage-class": storage_class.show_form,
     f"{_STORE}/upload": uploading.show_form,
+    _QUERY: query_page.show_editor,
+    f"{_QUERY}/columns": query_tables.show_columns,
+    f"{_QUERY}/*": query_page.show_job,
+    f"{_QUERY}/*/progress": query_page.show_progress,
+    f"{_QUERY}/*/rows.csv": query_downloads.download_csv,
+    f"{_QUERY}/*/rows.ndjson": query_downloads.download_ndjson,
+    f"{_QUERY}/*/rows.parquet": query_downloads.download_parquet,
     f"{_STORE}/studies": studies.list_studies,
     _STUDY: studies.show_study,
     f"{_STUDY}/delete": studies.show_delete_form,
@@ -65,6 +89,10 @@ FORMS: dict[str, PageHandler] = {
     f"{_STORE}/delete": stores.delete,
     f"{_STORE}/import": importing.start,
     f"{_STORE}/export": exporting.start,
+    f"{_STORE}/storage-class": storage_class.start,
+    _QUERY: query_page.run,
+    f"{_QUERY}/*/cancel": query_page.cancel,
+    f"{_QUERY}/*/filter": query_filters.write,
     f"{_STORE}/searches/save": searches.save,
     f"{_STORE}/searches/forget": searches.forget,
     f"{_STUDY}/delete": studies.delete,
@@ -107,7 +135,7 @@ def _answer(context: Context, request: Request, table: dict[str, PageHandler], f
 
 def _is_for_a_program(request: Request) -> bool:
     """Whether a program requests a file: it gets errors as JSON, as from the API."""
-    is_file = "".join(page_path(request.scope)[-1:]).endswith((".zip", ".csv", ".ndjson"))
+    is_file = "".join(page_path(request.scope)[-1:]).endswith((".zip", ".csv", ".ndjson", ".parquet"))
     return is_file and "text/html" not in request.headers.get("accept", "")
 
 

@@ -9,6 +9,7 @@ from typing import Any
 from starlette.responses import Response
 
 from gantry.calls_that_hang import giving_up
+from gantry.console import table_export
 from gantry.console.operations import go_to_operation
 from gantry.console.page_call import Crumb, PageCall, address_of, crumbs_of
 from gantry.console.searches import PARAMETERS, describe_query, list_saved
@@ -63,6 +64,7 @@ def show_form(call: PageCall, error: StatusError | None = None) -> Response:
             "lines": "",
         }
         | search
+        | table_export.read_given(call)
         | call.form
     )
     return call.show(
@@ -75,6 +77,7 @@ def show_form(call: PageCall, error: StatusError | None = None) -> Response:
         file_types=FILE_TYPES,
         syntaxes=[(uid, name, _kinds(uid)) for uid, name in _SYNTAXES],
         parameters=PARAMETERS,
+        dispositions=table_export.DISPOSITIONS,
         saved=[(name, text, describe_query(text)) for name, text in list_saved(call).items()],
         given=values,
         error=error,
@@ -89,6 +92,8 @@ def _kinds(syntax: str) -> list[str]:
 def start(call: PageCall) -> Response:
     given = call.form
     try:
+        if given.get("destination") == table_export.BIGQUERY:
+            return go_to_operation(call, table_export.start(call))
         if not given.get("bucket"):
             raise InvalidArgument("choose a bucket in the list Location")
         bucket = address_of_bucket(given["bucket"])

@@ -17,6 +17,9 @@ from gantry.query_seams import Field, TableInfo
 from gantry.table_address import TableAddress
 
 _MOST_TABLES, _MOST_COLUMNS = 50, 1000
+_TYPES = {"INTEGER": "INT64", "FLOAT": "FLOAT64", "BOOLEAN": "BOOL", "RECORD": "STRUCT"}
+"""Names of types as queries have them."""
+
 _PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _RESERVED = frozenset({"rows"})
 """Keywords of DICOM that GoogleSQL reserves."""
@@ -85,8 +88,8 @@ def list_columns(info: TableInfo) -> list[Column]:
 
 
 def _describe(field: Field) -> Column:
-    kind = f"{field.type}, repeated" if field.mode == "REPEATED" else field.type
-    return Column(field.name, kind, quote(field.name))
+    kind = _TYPES.get(field.type, field.type)
+    return Column(field.name, f"ARRAY<{kind}>" if field.mode == "REPEATED" else kind, quote(field.name))
 
 
 def quote(name: str) -> str:

@@ -102,6 +102,11 @@ class Service:
         body = {"bigqueryDestination": {"tableUri": uri, "writeDisposition": "WRITE_TRUNCATE", **schema}}
         return str(self._call("POST", f"/v1/{_DATASET}/dicomStores/{store}:export", body)["name"])
 
+    def query(self, text: str) -> Json:
+        """The answer of BigQuery's jobs.query, with its first page."""
+        body = {"query": text, "useLegacySql": False, "timeoutMs": 60_000}
+        return self._call("POST", "/bigquery/v2/projects/bench/queries?prettyPrint=false", body)
+
     def wait(self, name: str) -> Json:
         """The operation when it is done. It is asked for often while young, every 0.5 s when old (5 % of its age)."""
         start = moved = time.monotonic()

@@ -46,6 +46,7 @@ LAYERS = {
             "calls_that_hang",
             "index_protocols.",
             "notices",
+            "followed",
             "pauses",
             "request_times",
         ),
@@ -135,7 +136,7 @@ NEED_EXTRAS = {
     "engines.ray_client",
     *(f"storage.warehouse.{name}" for name in ("parquet", "views")),
     *(f"storage.sql.{name}" for name in ("lowering", "meanings", "packing", "parsing", "running")),
-    *(f"storage.bigquery.{name}" for name in ("bigquery_table", "clients", "errors", "schema")),
+    *(f"storage.bigquery.{name}" for name in ("bigquery_stream", "bigquery_table", "clients", "errors", "schema")),
     *("index.postgresql", "index.postgresql_locks", "index.postgresql_reading"),
 }
 EXTRAS = (

@@ -1,9 +1,8 @@
-"""Messages about instances, the port of what publishes them, and what became of them."""
+"""Messages about instances, and the port of what publishes them."""
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import NamedTuple, Protocol
 
@@ -45,37 +44,6 @@ class Publisher(Protocol):
         Some of the others may have arrived too. Raises what ``require`` does, and InvalidArgument for a message that
         is refused, where the first one has not arrived."""
         ...
-
-
-class Notified:
-    """What became of messages, for ``/metrics``. Safe to use from many threads."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._counts = {"published": 0, "failed": 0, "given_up": 0}
-        self._waiting: dict[tuple[int, str], datetime] = {}
-
-    def count(self, outcome: str, count: int) -> None:
-        with self._lock:
-            self._counts[outcome] += count
-
-    def wait(self, key: tuple[int, str], since: datetime | None) -> None:
-        """When the oldest change was that a topic of a store has not been told of; None where it knows all."""
-        with self._lock:
-            if since is None:
-                self._waiting.pop(key, None)
-            else:
-                self._waiting[key] = since
-
-    def keep(self, keys: Collection[tuple[int, str]]) -> None:
-        """No others have topics any more."""
-        with self._lock:
-            self._waiting = {key: since for key, since in self._waiting.items() if key in keys}
-
-    def read(self) -> tuple[dict[str, int], datetime | None]:
-        """The counts by outcome, and the oldest change of all."""
-        with self._lock:
-            return dict(self._counts), min(self._waiting.values(), default=None)
 
 
 class NoPublisher:

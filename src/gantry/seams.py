@@ -10,10 +10,11 @@ from typing import Literal, NamedTuple, Protocol, Self
 
 from gantry.backoff import Backoff
 from gantry.errors import StatusError, Unavailable
+from gantry.followed import Followed
 from gantry.index_protocols import Index
 from gantry.log_entries import LogEntry
 from gantry.membership import Membership
-from gantry.notices import NoPublisher, Notified, Publisher
+from gantry.notices import NoPublisher, Publisher
 from gantry.query_seams import NO_QUERIES, QueryEngine
 from gantry.resources import ObjectMeta, Operation, Uids
 from gantry.storage.extents import Entry
@@ -330,7 +331,8 @@ class Seams:
     ``undeletable`` are garbage and deleted stores that could not be removed from the disk. ``left_lots`` are lots of
     uploads, and the numbers of their stores, that nobody uses any more and that could not be ended: they are swept.
     ``members`` are the servers that share the index. ``publisher`` sends messages about instances, ``notified`` counts
-    them. ``warehouse`` has the tables of metadata, ``queries`` runs SQL over them.
+    them. ``warehouse`` has the tables of metadata, ``streamed`` counts the rows of those that follow stores,
+    ``queries`` runs SQL over them.
     ``late_places`` are those where a write may come that was given up (``late_writes``): buckets of a provider, or all.
     """
 
@@ -355,7 +357,8 @@ class Seams:
     warehouse: Warehouse = NO_WAREHOUSE
     queries: QueryEngine = NO_QUERIES
     publisher: Publisher = field(default_factory=NoPublisher)
-    notified: Notified = field(default_factory=Notified)
+    notified: Followed = field(default_factory=lambda: Followed("published", "failed", "given_up"))
+    streamed: Followed = field(default_factory=lambda: Followed("written", "without_header", "too_long", "given_up"))
 
     def place_of(self, storage_class: str) -> str:
         """The place for new bytes of a storage class."""

@@ -1,7 +1,7 @@
 """The port of tables: what an export of metadata needs of the place where its rows go to. Adapters implement it.
 
-A directory of Parquet files is one such place (``storage.warehouse``). Of BigQuery a stage would be a file of lines of
-JSON, a file a load job into a table of the export's own, and ``publish`` the copy of that table.
+A directory of Parquet files is one such place (``storage.warehouse``). Of BigQuery a stage is a file of lines of JSON,
+a file a load job into a table of the export's own, and ``publish`` the copy of that table.
 """
 
 from __future__ import annotations
@@ -24,13 +24,15 @@ class TableVersion(NamedTuple):
 
 
 class TableFile(NamedTuple):
-    """A piece of a table that is made in one call: of rows in ``stages``, or of what ``older`` has already."""
+    """A piece of a table that is made in one call: of rows in ``stages``, or of what ``older`` has already, or of what
+    all of the files ``joined`` have."""
 
     number: int
     rows: int
     stages: tuple[str, ...] = ()
     longest: int = 0
     older: str = ""
+    joined: tuple[str, ...] = ()
 
 
 class TablePlan(NamedTuple):
@@ -102,8 +104,37 @@ class ExportTable(Protocol):
         ...
 
 
+class StreamTable(ExportTable, Protocol):
+    """A table that rows are added to, again and again: ``key`` names those that are added at once. Of these calls it
+    is the first that shows them: ``write_file`` where ``is_service``, else ``publish``."""
+
+    @property
+    def is_limited(self) -> bool:
+        """Rows may be added about once a minute, not more often."""
+        ...
+
+    is_service: bool
+    """It is not on a disk of the server: ``write_file`` may wait for it, so no worker is to make the call."""
+
+    def require_writable(self, columns: Columns) -> None:
+        """Raises StatusError where rows could not be added now. May make the table with these columns."""
+        ...
+
+    def is_added(self) -> bool:
+        """Whether the rows of this key are in the table, or were."""
+        ...
+
+
 class Warehouse(Protocol):
     """The tables that the settings give a place."""
+
+    def covers(self, address: TableAddress) -> bool:
+        """Whether the settings give a table a place. Asks nobody."""
+        ...
+
+    def open_stream(self, address: TableAddress, key: str, owner: str) -> StreamTable:
+        """The table for rows of the stream ``owner`` that are added as ``key``. Raises FailedPrecondition, DiskAway."""
+        ...
 
     def require(self, address: TableAddress) -> None:
         """Raises FailedPrecondition where the settings give a table no place."""
@@ -121,6 +152,14 @@ class Warehouse(Protocol):
 
 class NoWarehouse:
     """Where no setting gives tables a place."""
+
+    def covers(self, address: TableAddress) -> bool:
+        return False
+
+    def open_stream(self, address: TableAddress, key: str, owner: str) -> StreamTable:
+        """Raises FailedPrecondition."""
+        self.require(address)
+        raise AssertionError("unreachable")
 
     def require(self, address: TableAddress) -> None:
         """Raises FailedPrecondition."""

@@ -19,7 +19,7 @@ from gantry.storage.sql.limits import QueryLimits
 from gantry.storage.warehouse.directories import LocalWarehouse
 from gantry.system_errors import describe_os_error
 from gantry.table_address import TableAddress
-from gantry.table_seams import NO_WAREHOUSE, ExportTable, Warehouse
+from gantry.table_seams import NO_WAREHOUSE, ExportTable, StreamTable, Warehouse
 
 _STAGING, _SPILLS = "bigquery", "queries"
 _THREADS = 4  # of one query: others want to run, too
@@ -88,6 +88,12 @@ class _Warehouses:
     local: Warehouse
     roots: Collection[str]
     bigquery: BigQueryWarehouse
+
+    def covers(self, address: TableAddress) -> bool:
+        return self._find(address).covers(address)
+
+    def open_stream(self, address: TableAddress, key: str, owner: str) -> StreamTable:
+        return self._find(address).open_stream(address, key, owner)
 
     def require(self, address: TableAddress) -> None:
         self._find(address).require(address)

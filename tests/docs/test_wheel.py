@@ -46,7 +46,9 @@ NEED_PSYCOPG = {f"gantry.index.postgresql{part}" for part in ("", "_locks", "_re
 _OTHERS = ("jwt", "cryptography", "botocore", "obstore", "google.auth", "urllib3", "psycopg", "dask", "ray")
 NEED_RAY = {"gantry.engines.ray_client"}
 NEED_DUCKDB = {f"gantry.storage.warehouse.{name}" for name in ("parquet", "views")}
-NEED_BIGQUERY = {f"gantry.storage.bigquery.{name}" for name in ("bigquery_table", "clients", "errors", "schema")}
+NEED_BIGQUERY = {
+    f"gantry.storage.bigquery.{name}" for name in ("bigquery_stream", "bigquery_table", "clients", "errors", "schema")
+}
 NEED_DASK = {f"gantry.engines.dask_{name}" for name in ("link", "worker")}
 NO_CODECS = "transcoding and rendering need codecs that are not installed: `pip install 'gantry-dicom[pixels]'`"
 _IMPORT_ALL = """

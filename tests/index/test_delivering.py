@@ -14,9 +14,12 @@ from typing import Any
 import pytest
 
 from gantry.errors import Unavailable
+from gantry.followed import Followed
 from gantry.index.sql import SqlIndex
-from gantry.notices import Message, Notified
+from gantry.membership import Membership
+from gantry.notices import Message
 from gantry.operations import notifying
+from gantry.operations.following import Following
 from gantry.operations.notifying import Notifying
 from gantry.resources import DicomStore
 from tests.index.values import STORE, item
@@ -53,9 +56,10 @@ class Publisher:
 class Delivering:
     def __init__(self, index: SqlIndex, publisher: Publisher) -> None:
         self.stopping = threading.Event()
-        seams: Any = SimpleNamespace(index=index, publisher=publisher, notified=Notified())
-        self.notifying = Notifying(seams, self.stopping)
-        self.notified, self.publisher = seams.notified, publisher
+        self.notified, self.members = Followed("published", "failed", "given_up"), Membership()
+        seams: Any = SimpleNamespace(index=index, publisher=publisher, notified=self.notified, members=self.members)
+        self.notifying = Following(seams, Notifying(seams, self.stopping), self.stopping)
+        self.publisher = publisher
 
     def run_until(self, is_done: Callable[[], bool]) -> None:
         """Look again and again, as each second."""
@@ -66,7 +70,7 @@ class Delivering:
             time.sleep(0.02)
 
     def count_failures(self) -> int:
-        return int(self.notified.read()[0]["failed"])
+        return int(self.notified.read().counts["failed"])
 
 
 @pytest.fixture
@@ -150,7 +154,7 @@ def test_what_another_server_leaves_is_sent(
         (delivery,) = index.deliveries.list_deliveries()
         if not delivery.position.number:
             other = index.feed.read(store.id, delivery.position, 2).position
-            assert index.deliveries.move(store.id, topic, delivery.position, other)
+            assert index.deliveries.move(delivery, other, delivery.era)
 
     delivering = deliver(Publisher(most=3, then=interfere))
     delivering.run_until(lambda: len({*delivering.publisher.data}) == 6)
@@ -175,3 +179,93 @@ def test_news_of_many_stores(index: SqlIndex, store: DicomStore) -> None:
     found = index.feed.find_news({store.id, *others})
     assert found.pop(store.id) == (1, 0)
     assert found == dict.fromkeys(others, (0, 0))
+
+
+def test_receivers_are_read_where_they_are_others_than_before(
+    index: SqlIndex,
+    store: DicomStore,
+    deliver: Callable[[Publisher], Delivering],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """There may be ten thousand, and they are looked at each second."""
+    calls, read = [0], index.deliveries.list_deliveries
+
+    def count() -> Any:
+        calls[0] += 1
+        return read()
+
+    monkeypatch.setattr(index.deliveries, "list_deliveries", count)
+    set_topics(index, GOOD)
+    delivering = deliver(Publisher())
+    for number in range(1, 4):
+        index.uploads.store_instances(store.id, [item(number)])
+        delivering.run_until(lambda number=number: delivering.publisher.arrived[GOOD] == number)
+    assert calls == [1]
+    other = GOOD.replace("good", "other")
+    set_topics(index, GOOD, other)
+    index.uploads.store_instances(store.id, [item(9)])
+    delivering.run_until(lambda: delivering.publisher.arrived[other] == 1)
+    assert calls == [2]
+    set_topics(index, other)
+    index.uploads.store_instances(store.id, [item(10)])
+    delivering.run_until(lambda: delivering.publisher.arrived[other] == 2)
+    assert delivering.publisher.arrived[GOOD] == 4
+
+
+def test_a_former_keeper_knows_no_lag(
+    index: SqlIndex, store: DicomStore, deliver: Callable[[Publisher], Delivering]
+) -> None:
+    """Another server has sent what this one could not."""
+    set_topics(index, "projects/p/topics/hung")
+    index.uploads.store_instances(store.id, [item(1)])
+    delivering = deliver(Publisher())
+    delivering.publisher.released.set()
+    delivering.run_until(lambda: delivering.count_failures() > 0)
+    assert delivering.notified.read().oldest is not None and delivering.notified.read().behind == 1
+    delivering.members.is_keeper = False
+    delivering.notifying.run()
+    assert delivering.notified.read().oldest is None and delivering.notified.read().behind == 0
+    (delivery,) = index.deliveries.list_deliveries()
+    assert index.deliveries.move(delivery, index.feed.find_end(store.id), delivery.era)
+    delivering.members.is_keeper = True
+    delivering.notifying.run()
+    assert delivering.notified.read().behind == 0
+
+
+@pytest.mark.parametrize("before", [0, 1])
+def test_what_happened_while_the_feed_was_off_is_said(
+    index: SqlIndex,
+    store: DicomStore,
+    deliver: Callable[[Publisher], Delivering],
+    caplog: pytest.LogCaptureFixture,
+    before: int,
+) -> None:
+    """Nobody knows of it: that is no silent success. What comes after it is sent."""
+    set_topics(index, GOOD)
+    delivering = deliver(Publisher())
+    for number in range(before):
+        index.uploads.store_instances(store.id, [item(number)])
+    delivering.run_until(lambda: delivering.publisher.arrived[GOOD] == before)
+    while not index.feed.expire(LATER):
+        pass
+    index.feed.begin(False)
+    index.uploads.store_instances(store.id, [item(10)])
+    index.feed.begin(True)
+    delivering.run_until(lambda: delivering.notified.read().counts["given_up"] == 1)
+    assert "the change feed was off since" in caplog.text
+    index.uploads.store_instances(store.id, [item(11)])
+    delivering.run_until(lambda: delivering.publisher.arrived[GOOD] == before + 1)
+    assert delivering.publisher.data[-1] == "9.11"
+    assert delivering.notified.read().counts["given_up"] == 1
+
+
+def test_a_topic_that_was_set_while_the_feed_was_off_begins_with_it(
+    index: SqlIndex, store: DicomStore, deliver: Callable[[Publisher], Delivering]
+) -> None:
+    index.feed.begin(False)
+    set_topics(index, GOOD)
+    index.feed.begin(True)
+    index.uploads.store_instances(store.id, [item(1)])
+    delivering = deliver(Publisher())
+    delivering.run_until(lambda: delivering.publisher.arrived[GOOD] == 1)
+    assert delivering.notified.read().counts["given_up"] == 0

@@ -22,4 +22,4 @@ def test_a_topic_that_was_kept_begins_with_the_feed(tmp_path: Path) -> None:
         older.commit()
     with closing(SqlIndex(path)) as index:
         found = index.deliveries.list_deliveries()
-    assert [(each.topic, each.position) for each in found] == [(TOPIC["pubsub_topic"], Position())]
+    assert [(each.receiver, each.position) for each in found] == [(TOPIC["pubsub_topic"], Position())]

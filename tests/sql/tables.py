@@ -9,7 +9,7 @@ from typing import Any
 
 from gantry.storage.warehouse.directories import LocalWarehouse
 from gantry.table_address import TableAddress
-from gantry.table_schema import Column
+from gantry.table_schema import Column, TableRow
 
 _UIDS = tuple(
     Column(n, name, "STRING") for n, name in enumerate(("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID"))
@@ -69,7 +69,7 @@ def write_table(
     address = TableAddress(*name.split("."))
     table = LocalWarehouse({address.project: str(root)}, "index").open(address, key, "owner", 1)
     table.begin("")
-    lines = [json.dumps(row) for row in (map(make_row, range(6)) if rows is None else rows)]
+    lines = [TableRow(json.dumps(row)) for row in (map(make_row, range(6)) if rows is None else rows)]
     table.keep(table.stage("0", lines), tuple(columns))
     plan = table.plan((), False)
     for file in plan.files:

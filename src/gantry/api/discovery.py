@@ -8,6 +8,7 @@ from functools import cache
 from starlette.requests import Request
 from starlette.responses import Response
 
+from gantry.api.bigquery import discovery as bigquery
 from gantry.api.call import Context
 from gantry.api.messages import Json
 from gantry.api.method import ApiMethod
@@ -60,13 +61,17 @@ _SUBJECTS = {
 
 
 def rest(context: Context, request: Request) -> Response:
-    """``/$discovery/rest?version=V`` and ``/discovery/v1/apis/healthcare/V/rest``. Raises NotFound."""
+    """``/$discovery/rest?version=V`` and ``/discovery/v1/apis/healthcare/V/rest``; V ``v2`` is BigQuery. Raises
+    NotFound."""
     parts = page_path(request.scope)
     version = ""
     if parts == ["rest"]:
         version = request.query_params.get("version") or "v1"
     elif parts[:3] == ["v1", "apis", "healthcare"] and parts[4:] == ["rest"]:
         version = parts[3]
+    is_bigquery = parts == ["rest"] or parts[:3] == ["v1", "apis", "bigquery"]
+    if is_bigquery and bigquery.VERSION in (version, *parts[3:4]):
+        return json_response(bigquery.build_document(context.public_url))
     if version not in API_VERSIONS:
         raise NotFound(f"no such discovery document; use /$discovery/rest?version={'|'.join(API_VERSIONS)}")
     return json_response(

@@ -10,22 +10,27 @@ from gantry.errors import InvalidArgument
 WITHOUT_EFFECT = {
     "notificationConfig": "no notifications would be sent, because the setting topics does not name the topic",
     "notificationConfigs": "no notifications would be sent, because the setting topics does not name the topic",
-    "streamConfigs": "no metadata would be streamed to BigQuery",
+    "streamConfigs": "no metadata would be streamed to BigQuery or a directory, because the settings bigquery and "
+    "bigquery_projects name no place for the table",
     "encryptionSpec": "nothing would be encrypted with this key",
     "auditConfigs": "it would not change what the audit log holds",
 }
 """The names that the setting ``accept_without_effect`` may have, each with what would not happen."""
 
 
-def list_without_effect(store: Mapping[str, Any], covers: Callable[[str], bool]) -> list[tuple[str, str]]:
+def list_without_effect(
+    store: Mapping[str, Any], covers: Callable[[str], bool], covers_table: Callable[[str], bool]
+) -> list[tuple[str, str]]:
     """The settings of a DICOM store, as the API shows it, that have no effect, each with what does not happen.
-    ``covers`` says of a topic that messages are sent to it."""
+    ``covers`` says of a topic that messages are sent to it, ``covers_table`` of the address of a table that it has a
+    place."""
     topics = {
         "notificationConfigs": [each.get("pubsubTopic") for each in store.get("notificationConfigs") or ()],
         "notificationConfig": [(store.get("notificationConfig") or {}).get("pubsubTopic")],
     }
     kept = {name: not all(covers(each) for each in several if each) for name, several in topics.items()}
-    kept["streamConfigs"] = bool(store.get("streamConfigs"))
+    streams = [each.get("bigqueryDestination") or {} for each in store.get("streamConfigs") or ()]
+    kept["streamConfigs"] = not all(covers_table(each.get("tableUri", "")) for each in streams)
     return [(name, reason) for name, reason in WITHOUT_EFFECT.items() if kept.get(name)]
 
 

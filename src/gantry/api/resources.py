@@ -16,7 +16,7 @@ from gantry.api.filters import parse_label_filter, parse_terms
 from gantry.api.masks import apply_mask
 from gantry.api.messages import Json, read, read_request, require_same
 from gantry.api.paging import read_page
-from gantry.api.stream_configs import check_notifications, check_streams
+from gantry.api.stream_configs import check_notifications, check_streams, covers_table, require_streams
 from gantry.api.wire import (
     DatasetBody,
     DicomStoreBody,
@@ -26,9 +26,11 @@ from gantry.api.wire import (
     operation_json,
 )
 from gantry.errors import FailedPrecondition, NotFound, invalid_field
+from gantry.followed import list_tables
 from gantry.names import DatasetName, DicomStoreName, LocationName, check_dataset_id, check_dicom_store_id
-from gantry.notices import Publisher, list_topics
+from gantry.notices import list_topics
 from gantry.resources import Dataset, DicomStore
+from gantry.seams import Seams
 
 _KMS_KEY = re.compile(r"projects/[^/]+/locations/([^/]+)/keyRings/[^/]+/cryptoKeys/[^/]+")
 
@@ -94,6 +96,7 @@ def create_dicom_store(call: Call) -> Json:
     name = DicomStoreName(dataset.project, dataset.location, dataset.dataset, store_id)
     value = _with_store_settings(call, DicomStore(name), dump_message(body))
     _require_topics(call, DicomStore(name), value)
+    require_streams(call, DicomStore(name), value)
     call.context.seams.index.resources.create_dicom_store(value)
     return dicom_store_json(value)
 
@@ -128,7 +131,9 @@ def patch_dicom_store(call: Call) -> Json:
         return _with_store_settings(call, old, wanted)
 
     old = call.context.seams.index.resources.get_dicom_store(call.dicom_store)
-    _require_topics(call, old, change(old))  # asks the network, so not in the transaction
+    new = change(old)
+    _require_topics(call, old, new)  # asks the network, so not in the transaction
+    require_streams(call, old, new)
     return dicom_store_json(call.context.seams.index.resources.change_dicom_store(call.dicom_store, change))
 
 
@@ -184,7 +189,7 @@ def _with_store_settings(call: Call, value: DicomStore, settings: dict[str, Any]
         notification_configs=settings.get("notification_configs") or [],
         stream_configs=settings.get("stream_configs") or [],
     )
-    _check_configs(value, new, call.context.accept_without_effect, call.context.seams.publisher)
+    _check_configs(value, new, call.context.accept_without_effect, call.context.seams)
     return new
 
 
@@ -201,7 +206,7 @@ def _require_topics(call: Call, old: DicomStore, new: DicomStore) -> None:
             seams.publisher.require(topic)
 
 
-def _check_configs(old: DicomStore, new: DicomStore, accepted: Collection[str], publisher: Publisher) -> None:
+def _check_configs(old: DicomStore, new: DicomStore, accepted: Collection[str], seams: Seams) -> None:
     """Unchanged settings are not checked: an older version may have stored them. Wrong values are reported before
     settings without effect. Raises InvalidArgument."""
     notifies = new.notification_config != old.notification_config, new.notification_configs != old.notification_configs
@@ -211,9 +216,9 @@ def _check_configs(old: DicomStore, new: DicomStore, accepted: Collection[str], 
     if streams:
         check_streams(new.stream_configs)
     for field, changed in (("notificationConfig", notifies[0]), ("notificationConfigs", notifies[1])):
-        if changed and not all(map(publisher.covers, list_topics(new, field))):
+        if changed and not all(map(seams.publisher.covers, list_topics(new, field))):
             require_effect(field, accepted)
-    if streams and new.stream_configs:
+    if streams and not all(covers_table(seams, table) for table in list_tables(new)):
         require_effect("streamConfigs", accepted)
 
 

@@ -5,8 +5,14 @@ from __future__ import annotations
 import re
 from typing import Any
 
+from gantry.api.call import Call
 from gantry.api.messages import enum_name
-from gantry.errors import invalid_field
+from gantry.errors import FailedPrecondition, InvalidArgument, Unimplemented, invalid_field
+from gantry.followed import list_tables
+from gantry.operations.streaming import require_stream
+from gantry.resources import DicomStore
+from gantry.seams import Seams
+from gantry.table_address import TableAddress
 
 _TOPIC = re.compile(r"projects/[^/]+/topics/[^/]+")
 # bq://PROJECT.DATASET.TABLE; old projects have a domain before a colon, tables any letters, blanks and $DECORATOR.
@@ -42,10 +48,51 @@ def check_streams(streams: list[Config]) -> None:
     if len(streams) > _MAX_STREAMS:
         raise invalid_field("streamConfigs", f"at most {_MAX_STREAMS}")
     for number, stream in enumerate(streams):
-        check_destination(f"streamConfigs.{number}.bigqueryDestination", stream.get("bigquery_destination") or {})
+        place = f"streamConfigs.{number}"
+        if stream.get("deidentified_store_destination") is not None:
+            raise invalid_field(
+                f"{place}.deidentifiedStoreDestination", "is not supported by this server: it de-identifies nothing"
+            )
+        destination = stream.get("bigquery_destination") or {}
+        check_destination(f"{place}.bigqueryDestination", destination)
+        try:
+            TableAddress.parse(destination["table_uri"])
+        except InvalidArgument as error:
+            raise invalid_field(f"{place}.bigqueryDestination.tableUri", error.message) from None
     tables = [stream["bigquery_destination"]["table_uri"] for stream in streams]
     if len(set(tables)) != len(tables):
         raise invalid_field("streamConfigs", "each needs a bigqueryDestination.tableUri of its own")
+
+
+def require_streams(call: Call, old: DicomStore, new: DicomStore) -> None:
+    """Where rows could not be added to a table now the store is not changed. Raises FailedPrecondition, NotFound,
+    PermissionDenied, Unavailable, and Unimplemented for what this server does not do."""
+    seams, before = call.context.seams, list_tables(old)
+    for number, (table, config) in enumerate(list_tables(new).items()):
+        if config == before.get(table) or not covers_table(seams, table):
+            continue
+        if config.get("change_data_capture_config") is not None:
+            refuse_change_data_capture(f"streamConfigs.{number}.bigqueryDestination", config)
+        if not seams.index.feed.get_era():
+            raise FailedPrecondition(
+                "rows are made from the change feed, which is off", advice="set changes_days to 1 or more"
+            )
+        require_stream(seams, new, config)
+
+
+def refuse_change_data_capture(place: str, destination: Config) -> None:
+    """Raises InvalidArgument, Unimplemented."""
+    if destination.get("schema_as_json") is None:
+        raise invalid_field(f"{place}.changeDataCaptureConfig", "needs schemaJson")
+    raise Unimplemented(f"leave {place}.changeDataCaptureConfig out: this server does not capture changes")
+
+
+def covers_table(seams: Seams, table: str) -> bool:
+    """Whether the settings give the table of a stream a place. False for what is no address of one."""
+    try:
+        return seams.warehouse.covers(TableAddress.parse(table))
+    except InvalidArgument:
+        return False
 
 
 def check_destination(place: str, destination: Config) -> None:

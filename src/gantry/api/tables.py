@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from gantry.api.call import Call
-from gantry.api.stream_configs import Config, check_destination
-from gantry.errors import InvalidArgument, Unimplemented, invalid_field
+from gantry.api.stream_configs import Config, check_destination, refuse_change_data_capture
+from gantry.errors import InvalidArgument, invalid_field
 from gantry.operations.export_tables import EMPTY, MISSING, TRUNCATE
 from gantry.table_address import TableAddress
 
@@ -20,7 +20,7 @@ def read_table(call: Call, destination: Config) -> dict[str, Any]:
     check_destination(_FIELD, destination)
     address = _read_address(call, destination["table_uri"])
     if destination.get("change_data_capture_config") is not None:
-        _refuse_change_data_capture(destination)
+        refuse_change_data_capture(_FIELD, destination)
     return {
         "table_uri": str(address),
         "disposition": _choose_disposition(destination),
@@ -36,12 +36,6 @@ def _read_address(call: Call, text: str) -> TableAddress:
     except InvalidArgument as error:
         raise invalid_field(f"{_FIELD}.tableUri", error.message) from None
     return address
-
-
-def _refuse_change_data_capture(destination: Config) -> None:
-    if destination.get("schema_as_json") is None:
-        raise invalid_field(f"{_FIELD}.changeDataCaptureConfig", "needs schemaJson")
-    raise Unimplemented("leave bigqueryDestination.changeDataCaptureConfig out: this server does not capture changes")
 
 
 def _choose_disposition(destination: Config) -> str:

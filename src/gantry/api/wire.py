@@ -66,6 +66,7 @@ class BigQueryDestination(Message):
 
 class StreamConfig(Message):
     bigquery_destination: BigQueryDestination | None = None
+    deidentified_store_destination: Json | None = None
 
 
 class DicomStoreBody(Message):

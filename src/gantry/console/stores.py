@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from starlette.responses import Response
 
 from gantry.api.effects import list_without_effect
+from gantry.api.stream_configs import covers_table
 from gantry.api.viewer import is_installed
 from gantry.console.charts import Point, draw_line_chart
 from gantry.console.deleting import require_confirmation, show_question
@@ -19,7 +21,7 @@ _DAY = 86_400
 
 def show_store(call: PageCall) -> Response:
     """The tab *Overview*: metrics and growth."""
-    name = call.store
+    name, seams = call.store, call.context.seams
     store = call.api.get(str(name))
     metrics = call.api.get(f"{name}:getDICOMStoreMetrics")
     grown = call.context.seams.index.metrics.list_growth(name)
@@ -33,7 +35,7 @@ def show_store(call: PageCall) -> Response:
         modalities=call.context.seams.index.metrics.list_modalities(name),
         chart=_chart(grown),
         tab="overview",
-        kept=list_without_effect(store, call.context.seams.publisher.covers),
+        kept=list_without_effect(store, seams.publisher.covers, partial(covers_table, seams)),
         with_viewer=is_installed(call.context.viewer),
     )
 

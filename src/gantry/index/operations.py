@@ -62,6 +62,7 @@ from gantry.index.changes import apply_changes
 from gantry.index.clock import from_micros
 from gantry.index.counting import discard_blobs, seal_segments
 from gantry.index.database import Database, Part, with_reserve
+from gantry.index.dialect import contains
 from gantry.index.filling import add_instances
 from gantry.index.filter_paths import add_selection
 from gantry.index.log_rows import insert_entries
@@ -287,6 +288,12 @@ class Operations(Part):
             insert_entries(connection, row, self.database.now(), warnings, Severity.WARNING)
             discard_blobs(connection, list_garbage(row.blob_prefix) if list_garbage is not None else ())
             _finish(connection, row, self.database.now(), error, entries)
+
+    def find_export(self, table: str) -> OperationName | None:
+        query = select_operations().where(operation.c.end_time.is_(None), contains(operation.c.request, "table_uri"))
+        with self.database.read() as connection:
+            found = [to_operation(row) for row in connection.execute(query.order_by(operation.c.id))]
+        return next((each.name for each in found if each.request.get("table_uri") == table), None)
 
     def list_progress(self, name: OperationName) -> list[tuple[datetime, int]]:
         query = select(progress.c.time, progress.c.done).where(progress.c.operation_id == name.id)

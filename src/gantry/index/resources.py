@@ -8,14 +8,14 @@ from sqlalchemy import delete, insert, select, tuple_, update
 from sqlalchemy.exc import IntegrityError
 
 from gantry.errors import AlreadyExists
+from gantry.followed import list_receivers
 from gantry.index.database import Part, with_reserve
-from gantry.index.deliveries import set_topics
+from gantry.index.deliveries import set_receivers
 from gantry.index.operation_rows import get_operation, hide_operations, insert_done_operation
 from gantry.index.repeating import repeated
 from gantry.index.resource_rows import IS_ALIVE, get_dataset_row, get_store_row, to_dataset, to_dicom_store, to_settings
 from gantry.index.tables import dataset, dicom_store
 from gantry.names import DatasetName, DicomStoreName, LocationName, OperationName
-from gantry.notices import list_topics
 from gantry.resources import Dataset, DicomStore, Method, Operation
 
 
@@ -86,8 +86,8 @@ class Resources(Part):
                 connection.execute(insert(dicom_store), row)
             except IntegrityError:
                 raise AlreadyExists(f"DICOM store {value.name} already exists") from None
-            if topics := list_topics(value):
-                set_topics(connection, get_store_row(connection, value.name).id, topics)
+            if receivers := list_receivers(value):
+                set_receivers(connection, get_store_row(connection, value.name).id, receivers)
 
     def get_dicom_store(self, name: DicomStoreName) -> DicomStore:
         with self.database.read() as connection:
@@ -110,7 +110,7 @@ class Resources(Part):
             connection.execute(
                 update(dicom_store).where(dicom_store.c.id == row.id).values(settings=to_settings(value))
             )
-            set_topics(connection, row.id, list_topics(value))
+            set_receivers(connection, row.id, list_receivers(value))
         return value
 
     @with_reserve

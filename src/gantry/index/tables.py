@@ -391,24 +391,29 @@ change_start = Table(
 )
 
 # One row, or none before the first start. ``era`` is empty while nothing is recorded, and another one each time that it
-# begins.
+# begins. ``receivers`` is another number after each change of who is told.
 change_feed = Table(
     "change_feed",
     metadata,
     Column("id", Integer, primary_key=True),
     Column("era", TEXT, nullable=False),
+    _count("receivers"),
 )
 
-# How far messages about changes have been sent: a place in the change feed for each topic of each store.
+# Who is told of the changes of a store, and how far: a place in the change feed for each topic and each table. ``era``
+# is that of the place; without one it is where the feed begins. ``planned``: how many changes after it are being added
+# to a table, perhaps.
 delivery = Table(
     "delivery",
     metadata,
     Column("store_id", Id, primary_key=True, autoincrement=False),
-    Column("topic", TEXT, primary_key=True),
+    Column("receiver", TEXT, primary_key=True),
     Column("number", BigInteger, nullable=False),
     Column("part", Integer, nullable=False),
     Column("offset", Integer, nullable=False),
     Column("check", BigInteger, nullable=False),
+    Column("era", TEXT, nullable=False, server_default=""),
+    _count("planned"),
     sqlite_with_rowid=False,
 )
 

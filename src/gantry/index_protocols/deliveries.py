@@ -1,4 +1,4 @@
-"""How far messages about changes have been sent."""
+"""Who is told of the changes of stores, topics and tables, and how far."""
 
 from __future__ import annotations
 
@@ -10,21 +10,40 @@ from gantry.names import DicomStoreName
 
 
 class Delivery(NamedTuple):
-    """Changes of a store after ``position`` are to be sent to a topic."""
+    """Changes of a store after ``position`` are to be told to ``receiver``: a topic, or a table (``bq://…``).
+
+    ``era`` is that of the feed in which the position is (``FeedIndex.get_era``). Empty: it is where the feed begins.
+    ``planned`` is how many changes after the position are being told, perhaps, all at once: after a crash they are told
+    again, so many and no more.
+    """
 
     store: DicomStoreName
     store_id: int
-    topic: str
+    receiver: str
     position: Position
+    era: str
+    planned: int
 
 
 class DeliveryIndex(Protocol):
-    """What changes the topics of a store also writes from where on they get messages, in one transaction."""
+    """What changes the receivers of a store also writes from where on they are told, in one transaction."""
 
-    def list_deliveries(self) -> Sequence[Delivery]:
-        """Of all stores and topics."""
+    def get_revision(self) -> str:
+        """Another one whenever ``list_deliveries`` has others, but for stores that were deleted."""
         ...
 
-    def move(self, store_id: int, topic: str, old: Position, new: Position) -> bool:
-        """All before ``new`` has arrived; False where the position is not ``old`` any more."""
+    def list_deliveries(self) -> Sequence[Delivery]:
+        """Of all stores and receivers."""
+        ...
+
+    def find(self, store_id: int, receiver: str) -> Delivery | None:
+        """None where the store does not tell it any more."""
+        ...
+
+    def plan(self, delivery: Delivery, count: int) -> bool:
+        """So many changes after its position are told next; False where it is not as it was any more."""
+        ...
+
+    def move(self, delivery: Delivery, position: Position, era: str) -> bool:
+        """All before ``position`` has arrived; False where it is not as it was any more."""
         ...

@@ -111,6 +111,10 @@ class OperationIndex(Protocol):
         """
         ...
 
+    def find_export(self, table: str) -> OperationName | None:
+        """One that is not done, of this index, and writes to a table."""
+        ...
+
     def list_progress(self, name: OperationName) -> list[tuple[datetime, int]]:
         """(time, objects done by then), in the order of time."""
         ...

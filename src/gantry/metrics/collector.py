@@ -54,6 +54,7 @@ class ServerCollector(Collector):
         yield from self._collect_transfers()
         yield from self._collect_database()
         yield from self._collect_notifications()
+        yield from self._collect_streams()
         yield from self._collect_troubles()
 
     def _collect_operations(self) -> Iterator[Metric]:
@@ -120,19 +121,53 @@ class ServerCollector(Collector):
         yield requests
 
     def _collect_notifications(self) -> Iterator[Metric]:
-        counts, oldest = self._seams.notified.read()
+        told = self._seams.notified.read()
         sent = CounterMetricFamily(
             "gantry_notifications",
             "Messages of topics since start: published, failed attempts, and times that some were given up.",
             labels=["outcome"],
         )
-        for outcome, count in counts.items():
+        for outcome, count in told.counts.items():
             sent.add_metric([outcome], count)
         yield sent
         yield GaugeMetricFamily(
             "gantry_notification_lag_seconds",
             "Age of the oldest change that a topic has not been told of.",
-            value=_measure_age(oldest) if oldest and self._seams.members.is_keeper else 0,
+            value=self._measure_lag(told.oldest),
+        )
+
+    def _measure_lag(self, oldest: datetime | None) -> float:
+        """Whoever was the keeper before knows nothing of it any more."""
+        return _measure_age(oldest) if oldest and self._seams.members.is_keeper else 0
+
+    def _collect_streams(self) -> Iterator[Metric]:
+        told = self._seams.streamed.read()
+        rows = CounterMetricFamily(
+            "gantry_stream_rows",
+            "Rows of tables that follow stores since start: written, without_header (of changes whose header was "
+            "gone), too_long (not written).",
+            labels=["outcome"],
+        )
+        for outcome in ("written", "without_header", "too_long"):
+            rows.add_metric([outcome], told.counts[outcome])
+        yield rows
+        failures = CounterMetricFamily(
+            "gantry_stream_failures",
+            "Attempts to add rows that failed since start, by code; GIVEN_UP: times that rows were given up.",
+            labels=["reason"],
+        )
+        for reason, count in {**told.failures, "GIVEN_UP": told.counts["given_up"]}.items():
+            failures.add_metric([reason], count)
+        yield failures
+        yield GaugeMetricFamily(
+            "gantry_stream_lag_seconds",
+            "Age of the oldest change that a table does not have.",
+            value=self._measure_lag(told.oldest),
+        )
+        yield GaugeMetricFamily(
+            "gantry_stream_lag_changes",
+            "Transactions that the table that is most behind does not have.",
+            value=told.behind if self._seams.members.is_keeper else 0,
         )
 
     def _collect_troubles(self) -> Iterator[Metric]:

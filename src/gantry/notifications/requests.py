@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import ssl
-import time
 from collections.abc import Mapping
 from functools import lru_cache
 from http.cookiejar import DefaultCookiePolicy
@@ -21,6 +20,7 @@ from gantry.errors import (
     StatusError,
     Unavailable,
 )
+from gantry.notifications.deadlines import bound, within
 from gantry.system_errors import describe_os_error
 
 _SILENCE_SECONDS, _MOST_SECONDS = 10.0, 30.0
@@ -42,18 +42,19 @@ class Requests:
         self._client = httpx.Client(
             timeout=_SILENCE_SECONDS, follow_redirects=False, verify=_make_context(ca_file), http2=False
         )
+        bound(self._client)
         self._client.cookies.jar.set_policy(DefaultCookiePolicy(allowed_domains=[]))  # else all would be kept
 
     def post(self, name: str, url: str, headers: Mapping[str, str], body: bytes) -> Answer:
         """Raises Unavailable, which names ``name`` and no address."""
-        deadline, held = time.monotonic() + _MOST_SECONDS, bytearray()
+        held = bytearray()
         sent = {"accept-encoding": "identity", "content-type": "application/json", **headers}
         try:
-            with self._client.stream("POST", url, content=body, headers=sent) as answer:
+            with within(_MOST_SECONDS), self._client.stream("POST", url, content=body, headers=sent) as answer:
                 for piece in answer.iter_raw():
                     held += piece
-                    if len(held) > _MOST_BYTES or time.monotonic() > deadline:
-                        raise Unavailable(f"{name} answers with too much, or too slowly")
+                    if len(held) > _MOST_BYTES:
+                        raise Unavailable(f"{name} answers with too much")
                 return Answer(answer.status_code, bytes(held))
         except (httpx.HTTPError, httpx.InvalidURL):
             raise Unavailable(f"{name} does not answer") from None

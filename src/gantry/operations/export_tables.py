@@ -39,7 +39,7 @@ def export_tables(seams: Seams, operation: Operation, check: Check) -> Generator
     """Batches from the checkpoint on. Raises AlreadyExists, FailedPrecondition, NotFound for a missing filter file."""
     table = open_table(seams, operation)
     if _is_published(table, table.look()):
-        return _run(seams, table.finish)
+        return run_short(seams, table.finish)
     _require_room(operation, table.look())
     table.begin(operation.blob_prefix)
     success = operation.counter.success
@@ -92,13 +92,15 @@ def _write(seams: Seams, operation: Operation, table: ExportTable, rows: int, ch
         _require_room(operation, plan.before)
         if sum(file.rows for file in plan.files if not file.older) != rows:
             raise Aborted("rows that this export has made are gone from the directory", advice="start the export again")
-        _write_files(seams, table, plan, check)
+        write_files(seams, table, plan, check)
         check()
-        if _run(seams, partial(table.publish, plan)):
+        if run_short(seams, partial(table.publish, plan)):
             return
 
 
-def _write_files(seams: Seams, table: ExportTable, plan: TablePlan, check: Check) -> None:
+def write_files(seams: Seams, table: ExportTable, plan: TablePlan, check: Check) -> None:
+    """In workers. Raises Internal for a file that cannot be made, or has other rows than planned."""
+
     def submit(_number: int, files: Sequence[TableFile], _offset: int) -> Future[list[int | Failure]]:
         return seams.executor.submit(_write_some, table, plan, list(files))
 
@@ -118,7 +120,7 @@ def _write_some(table: ExportTable, plan: TablePlan, files: Sequence[TableFile])
     return [table.write_file(plan, file) for file in files]
 
 
-def _run(seams: Seams, call: Callable[[], Out]) -> Out:
+def run_short(seams: Seams, call: Callable[[], Out]) -> Out:
     """A short call in a worker that nobody cancels: it either shows the whole table, or nothing."""
     future = seams.executor.submit(call)
     try:
@@ -140,7 +142,7 @@ def _require_room(operation: Operation, found: TableVersion | None) -> None:
     if found is None or disposition == TRUNCATE:
         return
     if disposition == APPEND:
-        _require_schema(operation, address, found)
+        require_schema(address, read_form(operation), found)
     elif disposition == MISSING:
         raise AlreadyExists(
             f"table {address} exists", advice="set force, or writeDisposition to WRITE_TRUNCATE or WRITE_APPEND"
@@ -152,9 +154,10 @@ def _require_room(operation: Operation, found: TableVersion | None) -> None:
         )
 
 
-def _require_schema(operation: Operation, address: TableAddress, found: TableVersion) -> None:
+def require_schema(address: TableAddress, form: RowForm, found: TableVersion) -> None:
+    """Raises FailedPrecondition where rows of this schema do not fit into a table."""
     is_json = any(column.name == METADATA for column in found.columns)
-    if is_json != read_form(operation).as_json:
+    if found.columns and is_json != form.as_json:
         known = "schemaJson" if is_json else "schemaFlattened"
         raise FailedPrecondition(
             f"table {address} has the columns of {known}, and no others can be appended",

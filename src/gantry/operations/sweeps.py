@@ -14,10 +14,12 @@ from gantry.errors import StatusError
 from gantry.operations.backfill import describe_old, describe_rest
 from gantry.operations.compaction import compact_segments, join_segments
 from gantry.operations.describe_anew import describe_anew
+from gantry.operations.following import Following, Work
 from gantry.operations.interruption import Stopping
 from gantry.operations.late_sweeps import LateSweeps
 from gantry.operations.notifying import Notifying
 from gantry.operations.retention import sweep_changes, sweep_operations
+from gantry.operations.streaming import Streaming
 from gantry.operations.sweeper import sweep_garbage, sweep_stores
 from gantry.operations.table_use import sweep_tables
 from gantry.operations.unfinished_exports import sweep_unfinished
@@ -54,7 +56,13 @@ def make_chores(
     if not seams.members.is_shared:  # read before this process begins any upload
         seams.left_lots[:] = seams.index.uploads.list_uploads()
     shared = _make_shared(seams, stopping, busy, running)
-    return [*_make_own(seams, stopping), *(_for_all(seams, each) for each in shared)]
+    return [*_make_own(seams, stopping), *_make_followers(seams, stopping), *(_for_all(seams, each) for each in shared)]
+
+
+def _make_followers(seams: Seams, stopping: threading.Event) -> list[Chore]:
+    """One server does it for all; the others forget what they knew of it."""
+    works: tuple[Work, ...] = Notifying(seams, stopping), Streaming(seams, stopping)
+    return [Chore(work.name, Following(seams, work, stopping).run, 1, long=True) for work in works]
 
 
 def _make_own(seams: Seams, stopping: threading.Event) -> list[Chore]:
@@ -100,7 +108,6 @@ def _make_shared(
         Chore("old changes", partial(sweep_changes, seams, stopping), 60),
         Chore("unfinished exports", partial(sweep_unfinished, seams, stopping, list_running), 5, long=True),
         Chore("tables", partial(sweep_tables, seams), 60, long=True),
-        Chore("notifications", Notifying(seams, stopping).run, 1, long=True),
         Chore("late writes", LateSweeps(seams, stopping).run, 60, long=True),
         Chore("sparse segments", partial(_compact, seams, stopping), 600, long=True),
         Chore("descriptions", partial(_describe, seams, stopping), 0, long=True),

@@ -86,7 +86,7 @@ def _read_headers(
         entries = _unpack(packs.get(number, b""))
         for place in sorted(those, key=lambda place: instances[place].pack_number or 0):
             try:
-                yield place, _find_header(instances[place], entries) or _read_live(instances[place], blobs)
+                yield place, _find_header(instances[place], entries) or read_live_header(instances[place], blobs)
             except StatusError as error:
                 yield place, error
 
@@ -109,7 +109,7 @@ def _find_header(instance: StoredInstance, entries: list[bytes]) -> HeaderBytes 
         return None
 
 
-def _read_live(instance: StoredInstance, blobs: BlobStore) -> HeaderBytes:
+def read_live_header(instance: StoredInstance, blobs: BlobStore) -> HeaderBytes:
     """A header that the index does not hold. Raises NotFound where the blob is gone or was moved."""
     beat_for(instance.size)
     key, size = instance.blob_key, instance.size

@@ -14,6 +14,7 @@ from gantry.table_seams import ExportTable
 
 logger = logging.getLogger(__name__)
 
+_STREAM = "stream "
 _IDENTITY = "table_identity"
 _ADVICE = "mount it; if it is gone for good, cancel the operation and start it again"
 
@@ -58,7 +59,15 @@ def sweep_tables(seams: Seams) -> None:
     seams.warehouse.sweep(lambda owner: _is_over(seams, owner))
 
 
+def name_stream(store_id: int, table: str) -> str:
+    """Of the owner of rows that follow a store."""
+    return f"{_STREAM}{store_id} {table}"
+
+
 def _is_over(seams: Seams, owner: str) -> bool:
+    if owner.startswith(_STREAM):
+        number, _, table = owner.removeprefix(_STREAM).partition(" ")
+        return seams.index.deliveries.find(int(number), table) is None
     try:
         return seams.index.operations.get_operation(parse_operation_name(owner)).done
     except (NotFound, InvalidArgument, ValueError):

@@ -54,14 +54,15 @@ class JobFiles:
 
     def create(self, job: Job) -> None:
         """Raises AlreadyExists."""
-        directory = self._directory(job)
-        with _told():
-            self.root.mkdir(mode=0o700, exist_ok=True)
-            try:
-                directory.mkdir(mode=0o700)
-            except FileExistsError:
-                raise AlreadyExists(f"Already Exists: Job {job.project}:{job.location}.{job.id[:200]}") from None
-            self.save(job)
+        try:
+            with _told():
+                self.root.mkdir(mode=0o700, exist_ok=True)
+                self._directory(job).mkdir(mode=0o700)
+        except FileExistsError:
+            raise AlreadyExists(f"Already Exists: Job {job.project}:{job.location}.{job.id[:200]}") from None
+        except FileNotFoundError:
+            raise DiskAway("the directory of tables, where results of queries are kept, is not there") from None
+        self.save(job)
 
     def save(self, job: Job) -> None:
         directory = self._directory(job)
@@ -161,14 +162,34 @@ class JobFiles:
         return sorted(found, key=lambda job: job.created)
 
     def sweep(self) -> None:
-        """Remove results that are old, and the oldest where there are too many, or too large ones."""
-        jobs = [job for job in self.list_kept() if job.ended]
+        """Remove results that are old, and the oldest where there are too many, or too large ones; also what is left of
+        servers that were killed."""
+        now = time.time()
+        jobs = [job for job in self.list_kept() if job.ended or self.is_silent(job.server)]
         size, count = sum(job.size for job in jobs), len(jobs)
         for job in jobs:
-            if time.time() - job.ended < KEPT_SECONDS and size <= self.most_bytes and count <= MAX_KEPT:
+            if now - job.created < KEPT_SECONDS and size <= self.most_bytes and count <= MAX_KEPT:
                 break
             size, count = size - job.size, count - 1
             self.remove(job)
+        for path in self._list_left(now):
+            shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink(missing_ok=True)
+
+    def _list_left(self, now: float) -> list[Path]:
+        """What has no job, and signs of servers, after a day."""
+        with suppress(OSError):
+            return [
+                path
+                for path in self.root.iterdir()
+                if now - path.lstat().st_mtime > KEPT_SECONDS and not (path / "about").exists()
+            ]
+        return []
+
+    def drop_rows(self, job: Job) -> None:
+        """Of a job that has failed."""
+        for name in ("rows", "index"):
+            with suppress(OSError):
+                (self._directory(job) / name).unlink()
 
     def remove(self, job: Job) -> None:
         shutil.rmtree(self._directory(job), ignore_errors=True)
@@ -190,10 +211,10 @@ class RowsWriter:
 
 @contextmanager
 def _told() -> Iterator[None]:
-    """FileNotFoundError stays as it is."""
+    """FileNotFoundError and FileExistsError stay as they are."""
     try:
         yield
-    except FileNotFoundError:
+    except (FileNotFoundError, FileExistsError):
         raise
     except OSError as error:
         if error.errno in _FULL:

@@ -175,6 +175,7 @@ class QueryJobs:
                 job = work(job, check)
         except StatusError as error:
             job = replace(job, error=tell(error))
+            self.files.drop_rows(job)
         try:
             self.files.save(replace(job, ended=time.time()))
         except (StatusError, OSError):

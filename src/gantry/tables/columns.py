@@ -9,6 +9,7 @@ from __future__ import annotations
 from functools import cache
 from typing import NamedTuple
 
+from gantry.dicom import tags
 from gantry.dicom.dictionary import first_of_repeated, keyword_of, vm_of, vr_of
 from gantry.dicom.tags import SERIES, SOP_INSTANCE, STUDY, is_group_length
 from gantry.matching import NAME_GROUPS
@@ -103,6 +104,9 @@ _UIDS = tuple(
     Column(tag, name, "STRING")
     for tag, name in ((STUDY, "StudyInstanceUID"), (SERIES, "SeriesInstanceUID"), (SOP_INSTANCE, "SOPInstanceUID"))
 )
+MODALITY = Column(tags.MODALITY, "Modality", "STRING")
+"""The column of the element: the index has its value without a header."""
+
 _SOURCE = Column(_LAST + 1, "SourceDicomStore", "STRING")
 _STORED = (
     Column(_LAST + 3, "StructuredStorageSize", "INTEGER"),

@@ -20,7 +20,7 @@ from gantry.api.call import Call
 from gantry.api.messages import Json
 from gantry.api.news import Unfinished
 from gantry.errors import AlreadyExists, InvalidArgument, NotFound, Unavailable
-from gantry.query_seams import Query, TableInfo
+from gantry.query_seams import Field, Query, TableInfo
 from gantry.querying.jobs import Job
 from gantry.querying.runner import require_done
 from gantry.table_address import TableAddress
@@ -101,7 +101,7 @@ def get_table(call: Call) -> Json:
     call.caller.require("bigquery.tables.get", address.project)
     info = require_table(call, address)
     written = _write_table(address, str(info.rows), str(info.size), info.modified.timestamp())
-    return written | {"schema": write_schema(info.fields), "etag": info.version}
+    return written | {"schema": write_schema(_choose_fields(call, info)), "etag": info.version}
 
 
 def require_table(call: Call, address: TableAddress) -> TableInfo:
@@ -136,7 +136,7 @@ def _list_table(call: Call, address: TableAddress) -> Json | Unfinished:
     """By a query for each page: the files of a version have an order, so their rows have one."""
     info = require_table(call, address)
     first, most = _read_page(call, info)
-    names = _choose_columns(call, info)
+    names = [f"`{field.name}`" for field in _choose_fields(call, info)]
     text = f"SELECT {', '.join(names)} FROM `{str(address)[5:]}` LIMIT {most} OFFSET {first}"  # noqa: S608
     digest = sha256(repr((call.caller.name, info.version, text)).encode()).hexdigest()[:32]
     job = make_job(call, {"query": {"query": text}}, f"rows_{digest}")
@@ -160,7 +160,7 @@ def _read_page(call: Call, info: TableInfo) -> tuple[int, int]:
     return first, min(most, _PAGE)
 
 
-def _choose_columns(call: Call, info: TableInfo) -> list[str]:
+def _choose_fields(call: Call, info: TableInfo) -> list[Field]:
     """``selectedFields``: names of columns, all without it."""
     wanted = {name.strip().lower() for name in call.query.get("selectedFields", "").split(",") if name.strip()}
     known = {field.name.lower() for field in info.fields}
@@ -168,7 +168,7 @@ def _choose_columns(call: Call, info: TableInfo) -> list[str]:
         raise InvalidArgument(
             f"selectedFields: there is no column {wrong[0][:100]!r}; fields of records cannot be named"
         )
-    return [f"`{field.name}`" for field in info.fields if not wanted or field.name.lower() in wanted]
+    return [field for field in info.fields if not wanted or field.name.lower() in wanted]
 
 
 def _answer_rows(call: Call, id: str, info: TableInfo, first: int) -> Json:

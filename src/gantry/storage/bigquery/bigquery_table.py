@@ -14,7 +14,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import IO, Any, cast
 
 from google.api_core.exceptions import NotFound
 from google.cloud import bigquery
@@ -147,7 +147,7 @@ class BigQueryTable:
             location = find_location(client, self._dataset)
 
             def submit(name: str) -> Any:
-                with _BeatingFile(path) as lines:
+                with open_lines(path) as lines:
                     return client.load_table_from_file(
                         lines, table.reference, size=None, job_id=name, job_config=config, num_retries=2,
                         project=client.project, location=location, timeout=60.0,
@@ -263,6 +263,11 @@ def _choose(plan: TablePlan) -> str:
     if plan.links:
         return "WRITE_APPEND"
     return "WRITE_EMPTY" if plan.before is None else "WRITE_TRUNCATE"
+
+
+def open_lines(path: Path) -> IO[bytes]:
+    """Of a file that ``_join`` has made."""
+    return cast(IO[bytes], _BeatingFile(path))
 
 
 class _BeatingFile(io.FileIO):

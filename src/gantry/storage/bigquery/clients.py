@@ -69,9 +69,17 @@ def find_location(client: bigquery.Client, dataset: str) -> str:
     return client.location or str(client.get_dataset(dataset, **TIMES).location)
 
 
-def run_job(client: bigquery.Client, what: str, name: str, location: str, submit: Callable[[str], Any]) -> Any:
+def run_job(
+    client: bigquery.Client,
+    what: str,
+    name: str,
+    location: str,
+    submit: Callable[[str], Any],
+    seconds: float | None = None,
+) -> Any:
     """A job that is carried out once, however often it is asked for: its ``name`` is taken. Returns it when it is
-    done. Raises what the client raises, FailedPrecondition for a job that fails, BucketAway."""
+    done. Raises what the client raises, FailedPrecondition for a job that fails, BucketAway, also for one that takes
+    more than so many ``seconds``: it may be asked for again."""
     tries = 0
     for number in count():  # those that earlier calls have tried in vain come first, and do not count
         job = _find(client, f"{name}_{number}", location)
@@ -80,7 +88,7 @@ def run_job(client: bigquery.Client, what: str, name: str, location: str, submit
                 break
             tries += 1
             job = _submit(client, f"{name}_{number}", location, submit)
-        if (error := _wait(job).error_result) is None:
+        if (error := _wait(job, what, seconds).error_result) is None:
             return job
         if error.get("reason") not in _AGAIN:
             said = str(error.get("message", ""))[:_MOST_SAID]
@@ -92,7 +100,7 @@ def find_done(client: bigquery.Client, name: str, location: str) -> bool:
     """Whether a job that ``run_job`` was asked for has succeeded; one that still runs is waited for."""
     for number in count():
         job = _find(client, f"{name}_{number}", location)
-        if job is None or _wait(job).error_result is None:
+        if job is None or _wait(job, name, None).error_result is None:
             return job is not None
     raise AssertionError("unreachable")
 
@@ -111,8 +119,11 @@ def _submit(client: bigquery.Client, name: str, location: str, submit: Callable[
         return client.get_job(name, location=location, **TIMES)
 
 
-def _wait(job: Any) -> Any:
+def _wait(job: Any, what: str, seconds: float | None) -> Any:
+    until = None if seconds is None else time.monotonic() + seconds
     while not job.done(**TIMES):
+        if until is not None and time.monotonic() > until:
+            raise BucketAway(f"{what}: BigQuery has not finished a job yet", advice="it is asked for again")
         beat(CALL_SECONDS)
         time.sleep(_LOOK_SECONDS)
     return job

@@ -23,7 +23,7 @@ from requests.exceptions import RequestException
 
 from gantry.errors import BucketAway, FailedPrecondition, NotFound, PermissionDenied, StatusError
 
-_ADVICE = (
+ADVICE = (
     "give the server's identity the roles roles/bigquery.dataEditor on the dataset and roles/bigquery.jobUser on the "
     "project"
 )
@@ -39,7 +39,7 @@ def translated(what: str) -> Iterator[None]:
     except (Forbidden, Unauthorized) as error:
         if _reason(error) in _RATE:
             raise _away(what, "asks for fewer requests") from None
-        raise PermissionDenied(f"{what}: {_said(error)}", advice=_ADVICE) from None
+        raise PermissionDenied(f"{what}: {_said(error)}", advice=ADVICE) from None
     except Missing as error:
         raise NotFound(f"{what}: {_said(error)}", advice="create the dataset first; the table is made then") from None
     except (TooManyRequests, ServerError, RetryError, RequestException, ConnectionError, TimeoutError):
@@ -58,7 +58,7 @@ def translated(what: str) -> Iterator[None]:
 
 
 def _away(what: str, why: str) -> StatusError:
-    return BucketAway(f"{what}: BigQuery {why}", advice="the operation goes on by itself")
+    return BucketAway(f"{what}: BigQuery {why}", advice="it is tried again")
 
 
 def _said(error: GoogleAPICallError) -> str:

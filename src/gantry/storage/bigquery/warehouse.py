@@ -15,7 +15,7 @@ from gantry.errors import StatusError
 from gantry.storage.bigquery.places import BigQueryPlace, find_place
 from gantry.storage.disks import Disk
 from gantry.table_address import TableAddress
-from gantry.table_seams import NO_WAREHOUSE, ExportTable
+from gantry.table_seams import NO_WAREHOUSE, ExportTable, StreamTable
 
 logger = logging.getLogger(__name__)
 
@@ -41,15 +41,26 @@ class BigQueryWarehouse:
         made: ExportTable = self._open(address, key, owner, attempt)
         return made
 
+    def open_stream(self, address: TableAddress, key: str, owner: str) -> StreamTable:
+        from gantry.storage.bigquery.bigquery_stream import BigQueryStream
+
+        place, disk = self._find(address)
+        attempt = time.time_ns() // 1_000_000
+        made: StreamTable = BigQueryStream(place, address, key, f"{owner}\n{address}", attempt, self.staging, disk)
+        return made
+
     def _open(self, address: TableAddress, key: str, owner: str, attempt: int) -> Any:
         from gantry.storage.bigquery.bigquery_table import BigQueryTable
 
+        place, disk = self._find(address)
+        return BigQueryTable(place, address, key, f"{owner}\n{address}", attempt, self.staging, disk)
+
+    def _find(self, address: TableAddress) -> tuple[BigQueryPlace, Disk]:
         place = find_place(self.places, address.project)
         if place is None:
             NO_WAREHOUSE.require(address)
             raise AssertionError("unreachable")
-        disk = Disk("the directory for rows that wait for BigQuery", os.fsencode(self.staging))
-        return BigQueryTable(place, address, key, f"{owner}\n{address}", attempt, self.staging, disk)
+        return place, Disk("the directory for rows that wait for BigQuery", os.fsencode(self.staging))
 
     def sweep(self, is_over: Callable[[str], bool]) -> None:
         for path in sorted(self.staging.glob("op-*")):

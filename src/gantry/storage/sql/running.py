@@ -230,6 +230,7 @@ class _Told:
             if (match := pattern.search(said)) is not None:
                 return InvalidArgument(words.format(match[1][:100]) + self._place(match[1]))
         if isinstance(error, duckdb.IOException):
+            logger.warning("a query cannot read its tables: %s", error)
             return Unavailable("the tables cannot be read now; the server's log has the details")
         if isinstance(error, duckdb.CatalogException):
             return NotFound("the query names a table or a function that does not exist")

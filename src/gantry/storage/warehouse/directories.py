@@ -13,11 +13,12 @@ from pathlib import Path
 
 from gantry.errors import InvalidArgument, StatusError
 from gantry.storage.disks import Disk
+from gantry.storage.warehouse.local_stream import LocalStream
 from gantry.storage.warehouse.local_table import LocalTable
-from gantry.storage.warehouse.places import HIDDEN, OWNER, TablePlace
+from gantry.storage.warehouse.places import HIDDEN, OWNER, TablePlace, read_replaced
 from gantry.system_errors import describe_os_error
 from gantry.table_address import TableAddress
-from gantry.table_seams import NO_WAREHOUSE, ExportTable
+from gantry.table_seams import NO_WAREHOUSE, ExportTable, StreamTable
 
 logger = logging.getLogger(__name__)
 
@@ -43,6 +44,10 @@ class LocalWarehouse:
             raise InvalidArgument(f"{str(address)[:100]}…: in a directory, names have at most {_MAX_FILE_NAME} bytes")
 
     def open(self, address: TableAddress, key: str, owner: str, attempt: int) -> ExportTable:
+        place, disk = self._find_place(address)
+        return LocalTable(place, key, f"{self.index} {owner}", attempt, disk)
+
+    def _find_place(self, address: TableAddress) -> tuple[TablePlace, Disk]:
         self.require(address)
         root, base = self._find_root(address) or ("", "")
         disk = Disk(f"the directory of the tables of {address.project}.{address.dataset}", os.fsencode(root))
@@ -50,8 +55,15 @@ class LocalWarehouse:
             os.stat(root)
         except OSError as error:
             raise disk.away(f"cannot be used: {describe_os_error(error)}") from None
-        place = TablePlace(Path(os.path.realpath(base)), address.dataset, address.table)
-        return LocalTable(place, key, f"{self.index} {owner}", attempt, disk)
+        return TablePlace(Path(os.path.realpath(base)), address.dataset, address.table), disk
+
+    def covers(self, address: TableAddress) -> bool:
+        return self._find_root(address) is not None
+
+    def open_stream(self, address: TableAddress, key: str, owner: str) -> StreamTable:
+        place, disk = self._find_place(address)
+        # Who has been given up, and goes on all the same, has another attempt, and writes nothing.
+        return LocalStream(place, key, f"{self.index} {owner}", time.time_ns() // 1_000_000, disk)
 
     def _find_root(self, address: TableAddress) -> tuple[str, str] | None:
         """The directory of the settings, and that of the dataset."""
@@ -90,17 +102,28 @@ def _sweep_table(hidden: Path, is_over: Callable[[str], bool]) -> None:
     """Raises OSError, and FailedPrecondition where the table's name is taken by something else."""
     link = hidden.parent.parent / hidden.name
     current = TablePlace(link.parent, "", link.name).read_link()
-    replaced = os.lstat(link).st_mtime if current else 0.0
+    shown = os.lstat(link).st_mtime if current else 0.0
+    replaced = _find_replaced(hidden)
     for path in sorted(hidden.iterdir()):
         if path.name.startswith(("op-", ".op-")):
             if _is_left(path, is_over):
                 shutil.rmtree(path)
         elif path.name.startswith("v-") and path.name.removesuffix(".json") != current:
-            _remove_old(path, replaced)
+            _remove_old(path, replaced.get(path.name.removesuffix(".json"), shown))
+
+
+def _find_replaced(hidden: Path) -> dict[str, float]:
+    """When versions were replaced: a table that follows a store has another one every few seconds."""
+    found: dict[str, float] = {}
+    for path in hidden.glob("v-*.json"):
+        with suppress(FileNotFoundError):
+            name = read_replaced(path)
+            found[name] = max(path.stat().st_mtime, found.get(name, 0.0))
+    return found
 
 
 def _remove_old(path: Path, replaced: float) -> None:
-    """A version, or what is known of it. The time that it was replaced at is that of the link."""
+    """A version, or what is known of it. Where nobody says when it was replaced it was when the link was set."""
     if time.time() - max(replaced, path.stat().st_mtime) > GRACE_SECONDS:
         shutil.rmtree(path) if path.is_dir() else path.unlink()
 

@@ -18,7 +18,7 @@ from gantry.durable_files import make_directory, replace_file, sync_directory
 from gantry.errors import Aborted
 from gantry.storage.disks import Disk
 from gantry.storage.roots import identify_root, is_same_root
-from gantry.storage.warehouse.places import HIDDEN, OWNER, TablePlace, write_about
+from gantry.storage.warehouse.places import HIDDEN, OWNER, TablePlace, count_rows, name_file, write_about
 from gantry.storage.warehouse.stages import (
     accept_stages,
     cut_files,
@@ -36,7 +36,7 @@ _WAIT_SECONDS = 0.05
 Verb = TypeVar("Verb", bound=Callable[..., Any])
 
 
-def _translated(verb: Verb) -> Verb:
+def translated(verb: Verb) -> Verb:
     """Errors of the system become those of the port."""
 
     @wraps(verb)
@@ -70,11 +70,11 @@ class LocalTable:
     def is_same(self, identity: str) -> bool:
         return is_same_root(identity, self.identity)
 
-    @_translated
+    @translated
     def look(self) -> TableVersion | None:
         return self.place.look()
 
-    @_translated
+    @translated
     def begin(self, kept: str) -> None:
         make_directory(self.place.hidden)
         found = sorted(self._list_own(), key=lambda path: path.stat().st_mtime)
@@ -96,11 +96,11 @@ class LocalTable:
         replace_file(made / OWNER, made / f"{OWNER}.new", self.owner.encode())
         os.replace(made, self._own)
 
-    @_translated
+    @translated
     def stage(self, name: str, rows: Iterable[TableRow]) -> Sequence[str]:
         return write_stages(self._own, name, rows)
 
-    @_translated
+    @translated
     def keep(self, names: Collection[str], columns: Columns) -> None:
         merged = merge_columns(self._columns, columns)
         if merged != self._columns:
@@ -109,7 +109,7 @@ class LocalTable:
         accept_stages(self._own, names)
         sync_directory(self._own)
 
-    @_translated
+    @translated
     def plan(self, fixed: Columns, appends: bool) -> TablePlan:
         before = self.place.look()
         older = before if appends else None
@@ -125,19 +125,22 @@ class LocalTable:
             files = [TableFile(0, 0)]  # an empty table has a file too: without one nobody knows its columns
         return TablePlan(before, columns, tuple(files), links, rows + (older.rows if older else 0))
 
-    @_translated
+    @translated
     def write_file(self, plan: TablePlan, file: TableFile) -> int:
-        from gantry.storage.warehouse.parquet import rewrite_file, write_rows
+        from gantry.storage.warehouse.parquet import join_files, rewrite_file, write_rows
 
         beat(SYNC_SECONDS)
         target, spills = self._own / _FILES / self._name(file), self._own / _SPILLS
         target.parent.mkdir(exist_ok=True)
-        if file.older and plan.before is not None:
-            source = self.place.hidden / plan.before.name / file.older
-            return rewrite_file(source, plan.before.columns, plan.columns, target, spills)
+        if plan.before is not None and (file.older or file.joined):
+            before = self.place.hidden / plan.before.name
+            if file.joined:
+                sources = [before / name for name in file.joined]
+                return join_files(sources, plan.before.columns, plan.columns, target, spills)
+            return rewrite_file(before / file.older, plan.before.columns, plan.columns, target, spills)
         return write_rows([self._own / stage for stage in file.stages], plan.columns, file.longest, target, spills)
 
-    @_translated
+    @translated
     def publish(self, plan: TablePlan) -> bool:
         beat(SYNC_SECONDS)
         with self._locked(self.place.hidden):
@@ -155,14 +158,14 @@ class LocalTable:
         self._remove_own()
         return True
 
-    @_translated
+    @translated
     def finish(self) -> None:
         with self._locked(self._all_hidden):
             os.replace(self._make_views({}), self.place.database)
             sync_directory(self.place.base)
         self._remove_own()
 
-    @_translated
+    @translated
     def discard(self) -> None:
         self._remove_own()
 
@@ -199,18 +202,27 @@ class LocalTable:
         for link in plan.links:
             os.link(self.place.hidden / (plan.before.name if plan.before else "") / link, files / link)
         sync_directory(files)
-        older = plan.before.exports if plan.before and (plan.links or any(file.older for file in plan.files)) else ()
-        exports = (*older, self.key)[-_MOST_EXPORTS:]
+        older = (
+            plan.before.exports
+            if plan.before and (plan.links or any(each.older or each.joined for each in plan.files))
+            else ()
+        )
+        exports = self._remember(older)
         name = f"v-{self.key}-{self.attempt}"
-        about = write_about(TableVersion(name, plan.rows, plan.columns, exports))
+        about = write_about(
+            TableVersion(name, plan.rows, plan.columns, exports), plan.before.name if plan.before else ""
+        )
         replace_file(self.place.hidden / f"{name}.json", self._own / "about.new", about)
         os.replace(files, self.place.hidden / name)
         sync_directory(self.place.hidden)
         return name
 
+    def _remember(self, older: Sequence[str]) -> tuple[str, ...]:
+        """The keys of those that wrote the table: who is asked again whether it did must find its own."""
+        return (*older, self.key)[-_MOST_EXPORTS:]
+
     def _name(self, file: TableFile) -> str:
-        """No two exports use the same name, so an old list of names never opens new files."""
-        return f"{file.number:05}-{self.key}.parquet"
+        return name_file(file.number, self.key, count_rows(file.older) if file.older else file.rows)
 
     @property
     def _own(self) -> Path:

@@ -115,9 +115,20 @@ def _read_json(files: Sequence[Path], columns: Columns, longest: int) -> str:
 
 def rewrite_file(source: Path, before: Columns, columns: Columns, target: Path, spills: Path) -> int:
     """Write the rows of a file with more columns; the number of rows. Raises OSError, Internal."""
+    return _copy(_select_all([source], before, columns), target, spills)
+
+
+def join_files(sources: Sequence[Path], before: Columns, columns: Columns, target: Path, spills: Path) -> int:
+    """Write the rows of several files as one, sorted by study and series; the number of rows. Raises OSError,
+    Internal."""
+    return _copy(f"{_select_all(sources, before, columns)} {_ORDER}", target, spills)
+
+
+def _select_all(sources: Sequence[Path], before: Columns, columns: Columns) -> str:
     names = {column.name for column in before}
     selected = (_select(each, quote_name(each.name) if each.name in names else "NULL") for each in columns)
-    return _copy(f"FROM read_parquet({quote_text(str(source))}) SELECT {', '.join(selected)}", target, spills)
+    files = ", ".join(quote_text(str(source)) for source in sources)
+    return f"FROM read_parquet([{files}]) SELECT {', '.join(selected)}"
 
 
 def _select(column: Column, value: str) -> str:

@@ -2,7 +2,7 @@
 
     BASE/TABLE                      a link to the version that readers see
     BASE/DATASET.duckdb             views of all tables beside it
-    BASE/.gantry/TABLE/v-KEY-N/     a version: nothing but Parquet files
+    BASE/.gantry/TABLE/v-KEY-N/     a version: nothing but Parquet files, NUMBER-KEY.ROWS.parquet
     BASE/.gantry/TABLE/v-KEY-N.json what is known of it
     BASE/.gantry/TABLE/op-KEY-N/    what the Nth attempt of an export has staged
 
@@ -25,6 +25,8 @@ HIDDEN = ".gantry"
 OWNER = "owner"
 """The file in the directory of an export that names its operation."""
 
+_REPLACED, _HEAD = re.compile(rb'{"replaced":"([^"]*)"'), 512
+_ROWS = re.compile(r".*\.([0-9]+)\.parquet")
 _VERSION = re.compile(rf"{re.escape(HIDDEN)}/([^/]+)/(v-[0-9a-z-]+)")
 
 
@@ -75,7 +77,28 @@ class TablePlace:
         return TableVersion(name, about["rows"], columns, tuple(about["exports"]))
 
 
-def write_about(version: TableVersion) -> bytes:
-    """What ``look`` reads."""
-    about = {"rows": version.rows, "exports": version.exports, "columns": json.loads(dump_columns(version.columns))}
-    return json.dumps(about, separators=(",", ":")).encode()
+def name_file(number: int, key: str, rows: int) -> str:
+    """Of a Parquet file. No two exports have the same ``key``, so an old list of names never opens new files. ``rows``
+    is negative where it is not known."""
+    return f"{number:05}-{key}.{rows}.parquet" if rows >= 0 else f"{number:05}-{key}.parquet"
+
+
+def count_rows(name: str) -> int:
+    """Of a Parquet file, by its name; -1 where that does not say it: an older version has written it."""
+    found = _ROWS.fullmatch(name)
+    return -1 if found is None else int(found[1])
+
+
+def write_about(version: TableVersion, replaced: str) -> bytes:
+    """What ``look`` reads. ``replaced`` is the name of the version before, "" for none."""
+    about = {"replaced": replaced, "rows": version.rows, "exports": version.exports}
+    columns = {"columns": json.loads(dump_columns(version.columns))}
+    return json.dumps(about | columns, separators=(",", ":")).encode()
+
+
+def read_replaced(path: Path) -> str:
+    """The name of the version that one has replaced, of which ``path`` says what is known. "" for none, and where an
+    older Gantry has written it. Raises OSError."""
+    with open(path, "rb") as file:  # the list of columns is long
+        found = _REPLACED.match(file.read(_HEAD))
+    return found[1].decode("ascii", "replace") if found is not None else ""

@@ -67,7 +67,8 @@ def list_numbers(fields: Sequence[Field]) -> list[str]:
 
 
 def draw_chart(call: PageCall, shown: Shown) -> Chart | None:
-    """Of the result's rows, at most the first ``_MOST_ROWS``, and those of a second. Raises NotFound."""
+    """Of the result's rows, at most the first ``_MOST_ROWS``, and those of a second. One that nobody has asked for has
+    a bar for each row. Raises NotFound."""
     job = shown.job
     column, measure = choose(job.fields, call.query, job.rows)
     if not column:
@@ -80,6 +81,8 @@ def draw_chart(call: PageCall, shown: Shown) -> Chart | None:
         looked += 1
         label = None if row[at] is None else write_value(job.fields[at], row[at])[:_LABEL]
         sums[label] = sums.get(label, 0) + (_read_number(row[of]) if measure else 1)
+    if "chart" not in call.query and len(sums) < looked:
+        return None
     return Chart(column, measure, _make_bars(sums), len(sums), looked, job.rows)
 
 

@@ -89,6 +89,11 @@ LAYERS = {
         "table_wiring",
         "client.",
         "settings.",
+        "emulator.",
+        "greeting",
+        "port_file",
+        "server_log",
+        "pytest_plugin",
     ),
 }
 # Layer → layers that it may import, besides itself. Entry points may import all.

@@ -8,6 +8,9 @@ import sys
 
 from gantry.client.arguments import parser
 
+REFUSED, UNREACHABLE, SERVER_FAILED = 2, 3, 5
+"""Exit codes of errors; ``client/transfer.py`` has those of operations, ``gantry --help`` explains all."""
+
 
 def main() -> None:
     """Run the command of ``sys.argv`` and exit with its code."""
@@ -17,7 +20,7 @@ def main() -> None:
 def run(arguments: list[str]) -> int:
     """Run a command; its exit code. An error is printed as one line on stderr."""
     args = parser().parse_args(arguments)
-    from gantry.client.terminal import discard_stdout, escape_unencodable, note, print_error
+    from gantry.client.terminal import discard_stdout, escape_unencodable, note, print_failure
 
     escape_unencodable()
     from gantry.errors import StatusError, Unavailable
@@ -27,13 +30,13 @@ def run(arguments: list[str]) -> int:
         sys.stdout.flush()
         return code
     except Unavailable as error:
-        print_error(error.message)
+        print_failure(error, as_json=getattr(args, "json", False))
         if hasattr(args, "server"):  # others reach a bucket, or a registry of packages
             note("        start a server with `gantry serve`, or name another one with --server or GANTRY_SERVER")
-        return 3
+        return UNREACHABLE
     except StatusError as error:
-        print_error(error.message)
-        return 1 if error.http >= 499 or error.http == 429 else 2
+        print_failure(error, as_json=getattr(args, "json", False))
+        return SERVER_FAILED if error.http >= 499 or error.http == 429 else REFUSED
     except KeyboardInterrupt:
         return 130
     except BrokenPipeError:

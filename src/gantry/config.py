@@ -69,6 +69,7 @@ class DataDirectory:
         except OSError as error:
             raise FailedPrecondition(f"data, buckets: {path} cannot be made: {describe_os_error(error)}") from None
         _wait_for_lock(self.lock, self.path)
+        self._stay()
         try:
             require_usable(self.path / "blobs")
             self.index.require()
@@ -119,6 +120,14 @@ class DataDirectory:
                 if before is found or (before and found and found._replace(commits=before.commits) == before):
                     raise
 
+    def leave(self) -> None:
+        """The server is about to end: who comes next waits for it."""
+        _mark(self.lock, fcntl.LOCK_UN)
+
+    def _stay(self) -> None:
+        with suppress(OSError):  # a file system without such locks: a second server waits before it is refused
+            _mark(self.lock, fcntl.LOCK_EX)
+
     def close(self) -> None:
         os.close(self.lock)
 
@@ -126,15 +135,35 @@ class DataDirectory:
 _WAIT_SECONDS = 10.0
 """Workers hold the lock, too: after kill -9 the next server waits so long for the end of the last one."""
 
+_RUNNING = 1 << 40
+"""The byte of the lock file that a server locks for itself alone while it means to go on: such a lock (fcntl(2)) is of
+one process and ends with it, where workers keep the file's own lock (flock(2)). No byte need be there."""
+
+
+def _mark(lock: int, how: int) -> None:
+    fcntl.lockf(lock, how, 1, _RUNNING)
+
+
+def _is_running(lock: int) -> bool:
+    """Whether who has the lock is a server that goes on."""
+    try:
+        _mark(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        _mark(lock, fcntl.LOCK_UN)
+    except (BlockingIOError, PermissionError):  # fcntl(2): EAGAIN or EACCES
+        return True
+    except OSError:
+        return False
+    return False
+
 
 def _wait_for_lock(lock: int, data: Path) -> None:
-    """Closes it where another process keeps it."""
+    """Waits for a server that ends, and for none that goes on. Closes it where another process keeps it."""
     deadline = time.monotonic() + _WAIT_SECONDS
     while True:
         try:
             return fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            if time.monotonic() > deadline:
+            if time.monotonic() > deadline or _is_running(lock):
                 os.close(lock)
                 raise FailedPrecondition(
                     f"{data} is in use by another gantry server",

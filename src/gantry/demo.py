@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import os
+import shlex
 import shutil
 import signal
 import socket
@@ -70,6 +71,8 @@ def _run(folder: Path, buckets: DemoBuckets, port: int, sources: dict[str, Sourc
             _show_own_bucket()
         if sys.stdin.isatty() and sys.stdout.isatty():
             _keep_running(process)
+            return
+    _say_stopped(folder, buckets.config, port)
 
 
 def _name(buckets: DemoBuckets, name: str) -> str:
@@ -223,6 +226,14 @@ def _keep_running(process: subprocess.Popen[bytes]) -> None:
         say(Text("\nstopping", "dim"))
         return
     raise Difference("the server ended unexpectedly")
+
+
+def _say_stopped(folder: Path, config: Path | None, port: int) -> None:
+    """Nobody is at a terminal to end the server, so it has ended; what it has stored is still there."""
+    words = ["serve", "--port", str(port), "--data", str(folder / "data"), "--buckets", str(folder / "buckets")]
+    words += ["--config", str(config)] if config else []
+    say(Text("The server has stopped, because this is no terminal. It starts again on the same data with", "bold"))
+    say(f"  {os.environ.get('GANTRY_PROGRAM') or 'gantry'} {shlex.join(map(_shorten_path, words))}")
 
 
 def _say_step(number: int, title: str) -> None:

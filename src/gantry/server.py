@@ -10,14 +10,14 @@ import signal
 import socket
 import sys
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 
 import uvicorn
 from prometheus_client import REGISTRY
-from starlette.types import Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from gantry.access_wiring import open_access
 from gantry.api import discovery, pages, readiness, tokens, viewer
@@ -32,16 +32,20 @@ from gantry.config import DataDirectory, open_seams
 from gantry.connections import make_limited_protocol
 from gantry.console import app as console
 from gantry.console import rendering, sign_in
+from gantry.emulator.emulator import Emulator
 from gantry.engine_wiring import require_engine
 from gantry.errors import InvalidArgument, NotFound
+from gantry.greeting import write_greeting
 from gantry.heaps import share_heaps
 from gantry.listening import bind, require_certificate
 from gantry.metrics.collector import ServerCollector
 from gantry.operations.runner import Runner
 from gantry.pauses import keep_pauses_short
+from gantry.port_file import port_file
 from gantry.querying.runner import QueryJobs
 from gantry.seams import Seams
-from gantry.settings.loading import Settings
+from gantry.server_log import RequestLog, begin_log
+from gantry.settings.loading import Settings, find_unknown
 from gantry.studies.uploads import Uploads
 
 logger = logging.getLogger(__name__)
@@ -84,12 +88,18 @@ class Edge:
 class Gantry:
     """The parts of a server. No operation runs before ``start``."""
 
-    def __init__(self, settings: Settings, seams: Seams, edge: Edge) -> None:
-        self.seams = seams
+    def __init__(
+        self, settings: Settings, seams: Seams, edge: Edge, leave: Callable[[], None], emulator: Emulator | None
+    ) -> None:
+        """``leave`` is called when the server begins to end."""
+        self.seams, self.leave = seams, leave
         self.runner = Runner(seams) if settings.runner else Runner(seams, slots=0)
         self.uploads = Uploads(seams)
         self.jobs = QueryJobs(seams, settings.max_queries, 4 * settings.query_result_megabytes)
-        self.app = App(_make_context(settings, self, edge), _PAGES, _FORMS, _INSTANT)
+        forms = {**_FORMS, **(emulator.forms if emulator is not None else {})}
+        self.app = App(_make_context(settings, self, edge), _PAGES, forms, _INSTANT)
+        if emulator is not None:
+            emulator.begin(seams, self.uploads, self.runner)
 
     def start(self) -> None:
         self.seams.members.start(self.runner.describe, _end_expelled)
@@ -107,7 +117,9 @@ any case. Service managers wait 20 s or more before they kill."""
 
 
 @contextmanager
-def open_server(settings: Settings, edge: Edge, takes_requests: bool = True) -> Iterator[Gantry]:
+def open_server(
+    settings: Settings, edge: Edge, takes_requests: bool = True, emulator: Emulator | None = None
+) -> Iterator[Gantry]:
     """Open the data directory and all parts of a server for the time of the block."""
     directory = DataDirectory(settings)
     try:
@@ -116,7 +128,7 @@ def open_server(settings: Settings, edge: Edge, takes_requests: bool = True) -> 
             edge.access.begin(seams.index)
         if settings.log_json:
             seams = replace(seams, listener=JsonLines(sys.stdout))
-        gantry = Gantry(settings, seams, edge)
+        gantry = Gantry(settings, seams, edge, directory.leave, emulator)
         collector = ServerCollector(gantry.runner, seams, edge.audit, takes_requests, settings.runner)
         REGISTRY.register(collector)
         try:
@@ -155,11 +167,12 @@ def _make_context(settings: Settings, gantry: Gantry, edge: Edge) -> Context:
         allowed_origins=settings.allowed_origins,
         looks=readiness.make_looks(gantry.seams),
         is_stopping=gantry.runner.is_stopping,
+        any_name=settings.emulates,
         jobs=gantry.jobs,
     )
 
 
-def serve(settings: Settings, takes_requests: bool = True) -> None:
+def serve(settings: Settings, takes_requests: bool = True, emulator: Emulator | None = None) -> None:
     """Serve until SIGTERM or Ctrl-C. Running operations continue at the next start, or at once at another server.
     Without ``takes_requests`` it runs operations that came to others, and answers those alone who look after it.
 
@@ -172,14 +185,17 @@ def serve(settings: Settings, takes_requests: bool = True) -> None:
         )
     sys.setswitchinterval(_SWITCH_SECONDS)
     share_heaps()
-    logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
-    for each in ("alembic", "botocore"):  # they tell of each step, and of each process that finds its credentials
-        logging.getLogger(each).setLevel(logging.WARNING)
+    begin_log(settings.log_level, settings.log_json)
+    for name in find_unknown(os.environ):
+        logger.warning("the variable %s is no setting and has no effect", name)
     require_engine(settings)
-    edge = Edge(settings)
-    with bind(settings.host, settings.port) as sockets, open_server(settings, edge, takes_requests) as gantry:
+    with ExitStack() as opened:
+        sockets = opened.enter_context(bind(settings.host, settings.port))
+        settings = replace(settings, port=sockets[0].getsockname()[1])  # 0 was any
+        gantry = opened.enter_context(open_server(settings, Edge(settings), takes_requests, emulator))
+        announce = opened.enter_context(port_file(settings.port_file))
         config = uvicorn.Config(
-            _Entry(gantry.app) if takes_requests else _Entry(_Looks(gantry.app)),
+            _make_entry(gantry.app, takes_requests, settings.log_requests),
             log_config=None,
             access_log=False,
             lifespan="off",
@@ -192,8 +208,13 @@ def serve(settings: Settings, takes_requests: bool = True) -> None:
             ssl_certfile=settings.tls_cert or None,
             ssl_keyfile=settings.tls_key or None,
         )
-        _Server(config, settings, gantry).run(sockets)
+        _Server(config, settings, gantry, announce).run(sockets)
     print("gantry: stopped", file=sys.stderr)
+
+
+def _make_entry(app: App, takes_requests: bool, logs: bool) -> ASGIApp:
+    entry = _Entry(app if takes_requests else _Looks(app))
+    return RequestLog(entry) if logs else entry
 
 
 class _Looks:
@@ -233,9 +254,12 @@ def _kill_process() -> None:
 
 
 class _Server(uvicorn.Server):
-    def __init__(self, config: uvicorn.Config, settings: Settings, gantry: Gantry) -> None:
+    def __init__(
+        self, config: uvicorn.Config, settings: Settings, gantry: Gantry, announce: Callable[[int], None]
+    ) -> None:
+        """``announce`` tells others the port, once the server is ready."""
         super().__init__(config)
-        self._settings, self._gantry = settings, gantry
+        self._settings, self._gantry, self._announce = settings, gantry, announce
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -250,6 +274,7 @@ class _Server(uvicorn.Server):
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Stop operations at once, pixel work after _PIXEL_SECONDS, and the process after _END_SECONDS in any case."""
+        self._gantry.leave()
         self._gantry.runner.begin_stop()
         asyncio.get_running_loop().call_later(_PIXEL_SECONDS, self._gantry.seams.pixels.end)
         last = threading.Timer(_END_SECONDS, _kill_process)
@@ -263,23 +288,6 @@ class _Server(uvicorn.Server):
             keep_pauses_short()
             self._gantry.start()
             # With a log on stdout every line there is JSON.
-            print(
-                _write_greeting(self._settings), file=sys.stderr if self._settings.log_json else sys.stdout, flush=True
-            )
-
-
-def _write_greeting(settings: Settings) -> str:
-    url = settings.url
-    token = (
-        "DISABLE_CREDENTIALS=true" if settings.auth == "none" else "ACCESS_TOKEN_FILE=FILE  # a file with a valid token"
-    )
-    kept = f"  accepted without effect: {names}\n" if (names := ", ".join(settings.accept_without_effect)) else ""
-    return (
-        f"Gantry is ready at {url}; open it in a browser\n"
-        f"  gs://BUCKET/path is {settings.buckets_path}/BUCKET/path\n"
-        f"{kept}"
-        "  to use it with gcloud:\n"
-        f"    export CLOUDSDK_API_ENDPOINT_OVERRIDES_HEALTHCARE={url}/\n"
-        f"    export CLOUDSDK_AUTH_{token}\n"
-        "  Ctrl-C stops it; running operations continue at the next start."
-    )
+            self._announce(self._settings.port)
+            output = sys.stderr if self._settings.log_json else sys.stdout
+            print(write_greeting(self._settings), file=output, flush=True)

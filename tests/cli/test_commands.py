@@ -184,7 +184,7 @@ def test_names_cannot_speak_to_the_terminal(server: Server, store: str) -> None:
 @pytest.mark.slow
 def test_a_missing_bucket_fails_the_operation(server: Server, store: str) -> None:
     done = server("import", "gs://nowhere/**", "--store", store)
-    assert done.returncode == 1
+    assert done.returncode == 4
     assert done.stdout.startswith("✗ import failed in ")
     assert "gs://nowhere" in done.stdout
     as_json = server("import", "gs://nowhere/**", "--store", store, "--json")

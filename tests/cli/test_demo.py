@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
+import sys
 from hashlib import sha256
 from importlib.util import find_spec
 from pathlib import Path
 
+import httpx
 import pytest
 
 from gantry import demo
@@ -16,7 +18,8 @@ from gantry.errors import FailedPrecondition
 from gantry.settings.loading import Settings, load_settings
 from gantry.storage.remote.place import RemotePlace
 from gantry.storage.remote_buckets import find_remote
-from tests.cli.harness import free_port, run
+from tests.cli.harness import ENVIRON, await_server, free_port, run
+from tests.support.prepared import Popen
 
 
 @pytest.mark.slow
@@ -32,6 +35,17 @@ def test_demo_proves_itself_and_leaves(tmp_path: Path) -> None:
     assert f"{count} of {count} identical, byte for byte" in done.stdout
     assert len(list((tmp_path / "demo/buckets/demo-out").rglob("*.dcm"))) == count
     assert "gantry: stopped" in (tmp_path / "demo/server.log").read_text()
+    again = re.search(r"The server has stopped, .* again on the same data with\n  gantry (serve .*)\n", done.stdout)
+    assert again
+    log = tmp_path / "log"
+    with log.open("wb") as output:
+        process = Popen([sys.executable, "-m", "gantry", *again[1].split()], stdout=output, stderr=output, env=ENVIRON)
+    url = f"http://127.0.0.1:{again[1].split()[2]}"
+    await_server(url, process, log)
+    errors = re.search(r"its errors +(\S+)", done.stdout)
+    assert errors and "truncated.dcm" in httpx.get(errors[1], trust_env=False).text
+    process.terminate()
+    assert process.wait(60) == 0
 
 
 def test_demo_removes_only_what_it_made(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 
@@ -15,7 +16,7 @@ COMMANDS = [
     *(f"operations {name}" for name in ("list", "describe", "errors", "wait", "cancel")),
     *(f"stores {name}" for name in ("list", "create", "describe", "delete")),
     *(f"datasets {name}" for name in ("list", "create", "delete")),
-    *("changes", "sql", "index copy", "migrate"),
+    *("changes", "sql", "index copy", "migrate", "emulator", "emulator credentials", "wait-ready"),
 ]
 
 
@@ -72,6 +73,29 @@ def test_usage_errors_exit_2(arguments: tuple[str, ...]) -> None:
     with pytest.raises(SystemExit) as left:
         parser().parse_args(list(arguments))
     assert left.value.code == 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("opertions",), "did you mean 'operations'?"),
+        (("stores", "lits"), "did you mean 'list'?"),
+        (("import", "gs://b/**", "--storage-class", "archiv"), "did you mean 'ARCHIVE'?"),
+        (("fly",), "choose from serve, run, "),
+    ],
+)
+def test_what_was_meant_is_said(arguments: tuple[str, ...], words: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        parser().parse_args(list(arguments))
+    assert words in capsys.readouterr().err
+
+
+def test_an_error_is_json_where_json_was_asked_for() -> None:
+    done = run("stores", "list", "--json", "--server", "http://127.0.0.1:1")
+    assert done.returncode == 3
+    error = json.loads(done.stdout)["error"]
+    assert (error["code"], error["status"]) == (503, "UNAVAILABLE")
+    assert error["message"] in done.stderr
 
 
 def test_serve_tells_a_wrong_setting_in_one_line() -> None:

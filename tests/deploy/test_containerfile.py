@@ -20,13 +20,17 @@ TEXT = (ROOT / "docs" / "deploy" / "Containerfile").read_text(encoding="utf-8")
 
 @pytest.fixture(scope="module")
 def steps() -> dict[str, list[str]]:
+    return parse(TEXT)
+
+
+def parse(text: str) -> dict[str, list[str]]:
     """The values of each instruction, in their order."""
     if importlib.util.find_spec("dockerfile_parse") is None:
         not_tested("dockerfile-parse is missing: pip install dockerfile-parse")
     from dockerfile_parse import DockerfileParser
 
     found: dict[str, list[str]] = {}
-    structure: list[dict[str, Any]] = DockerfileParser(fileobj=io.BytesIO(TEXT.encode())).structure
+    structure: list[dict[str, Any]] = DockerfileParser(fileobj=io.BytesIO(text.encode())).structure
     for each in structure:
         found.setdefault(each["instruction"], []).append(each["value"])
     return found

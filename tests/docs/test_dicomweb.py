@@ -158,7 +158,7 @@ def test_every_sample_of_the_page(tmp_path: Path) -> None:
     said = run(home(tmp_path))
     # A sample that is added to the page needs an assertion here.
     assert [command.split()[0].partition("=")[0] for command in said] == [
-        "gantry", "gantry", "STORE", "curl", "python", "STUDY", "SERIES", "INSTANCE", *["curl"] * 11,
+        "gantry", "gantry", "gantry", "STORE", "curl", "python", "STUDY", "SERIES", "INSTANCE", *["curl"] * 11,
     ]  # fmt: skip
     check_store(said)
     check_python(said)

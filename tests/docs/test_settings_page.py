@@ -26,6 +26,9 @@ FLAGS = (
     *(
         "host",
         "port",
+        "port_file",
+        "log_level",
+        "log_requests",
         "data",
         "database",
         "buckets",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import re
 import subprocess
 import sys
 import tarfile
@@ -100,7 +101,10 @@ def test_the_wheel_has_a_name_of_its_own(wheel: Path) -> None:
     asked_for = metadata.get_all("Requires-Dist", [])
     assert len(asked_for) > 10
     assert not [each for each in asked_for if each.startswith("gantry")], "dev asks for an extra of somebody else"
-    assert commands.split() == ["[console_scripts]", "gantry", "=", "gantry.cli:main"]
+    assert commands.split() == [
+        *("[console_scripts]", "gantry", "=", "gantry.cli:main"),
+        *("[pytest11]", "gantry", "=", "gantry.pytest_plugin"),
+    ]
 
 
 def test_the_wheel_holds_what_a_wheel_should(wheel: Path) -> None:
@@ -138,7 +142,8 @@ def test_only_pixels_signed_tokens_object_storage_postgresql_and_engines_need_an
     where, failed = json.loads(done.stdout)
     assert Path(where).is_relative_to(scripts.parent)
     assert failed == (
-        dict.fromkeys(NEED_PIXELS, "numpy")
+        {"gantry.pytest_plugin": "pytest"}
+        | dict.fromkeys(NEED_PIXELS, "numpy")
         | dict.fromkeys(NEED_AUTH, "jwt")
         | dict.fromkeys(NEED_S3, "botocore")
         | {"gantry.storage.remote.s3": "obstore"}
@@ -165,7 +170,9 @@ def test_the_ten_lines_of_the_readme(scripts: Path, tmp_path: Path) -> None:
         'curl -sf "$GANTRY_SERVER/console" > console.html\n'
         "gantry operations list --dataset hospital --json > operations.json\n"
     )
-    done = shell("unset PYTHONPATH PYTHONHOME\n" + from_nothing(tmp_path) + asked, tmp_path, str(scripts))
+    done = shell(
+        "unset PYTHONPATH PYTHONHOME\n" + from_nothing(tmp_path) + asked, tmp_path, str(scripts), as_printed=True
+    )
     assert done.returncode == 0, done.stderr
     out = tmp_path / "buckets" / "outgoing" / "all"
     exported = {str(path.relative_to(out).with_suffix("")): path.read_bytes() for path in out.rglob("*.dcm")}
@@ -261,3 +268,16 @@ def test_a_setting_without_its_library_says_what_to_install(
     done = subprocess.run(command, env=env, capture_output=True, text=True, check=False, timeout=60)
     assert done.returncode != 0 and "Traceback" not in done.stderr, done.stderr
     assert f"pip install 'gantry-dicom[{extra}]'" in done.stderr
+
+
+def test_every_text_names_our_own_distribution() -> None:
+    """``gantry`` of PyPI is somebody else's: nobody may be told to install it."""
+    kinds = (".py", ".md", ".toml", ".yml", ".yaml", ".sh", ".html", "")
+    texts = [path for top in ("src", "docs", ".github") for path in (ROOT / top).rglob("*") if path.is_file()]
+    texts += [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "SECURITY.md", "pyproject.toml", "run")]
+    wrong = re.compile(r"\bgantry\[|pip install (?:-\S+ )*['\"]?gantry(?![\w-])")
+    read = [
+        (path, path.read_text("utf-8")) for path in texts if path.suffix in kinds and "__pycache__" not in path.parts
+    ]
+    assert len(read) > 500
+    assert [str(path) for path, text in read if wrong.search(text)] == []

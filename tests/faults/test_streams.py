@@ -141,6 +141,7 @@ def test_an_export_into_the_same_table_loses_nothing(tmp_path: Path) -> None:
         found = Counter(uid for uid, _ in read(root))
         assert set(found) == {each["sopInstanceUID"] for each in read_feed_of(server, store)}
         assert not [name for name in (root / ".gantry" / "t").iterdir() if "op-" in name.name]
+        assert server.log_text().count("wait until operation") <= 3, "said once for each of them"
 
 
 def test_what_is_not_kept_any_more_is_said_and_it_goes_on(tmp_path: Path) -> None:

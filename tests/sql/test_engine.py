@@ -1,33 +1,40 @@
-"""Queries by the engine itself: what they mean, and what they may not do."""
+"""What queries mean. They are translated and run here, without a process of their own, which takes most of the time."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from gantry.query_seams import Query
-from gantry.storage.sql.engine import LocalQueries
+from gantry.errors import InvalidArgument, StatusError
+from gantry.storage.sql.limits import QueryLimits
+from gantry.storage.sql.parsing import unbracket
+from gantry.storage.sql.running import Prepared
 from tests.sql.tables import write_table
 
 
 @pytest.fixture(scope="module")
-def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalQueries]:
-    root = tmp_path_factory.mktemp("tables")
-    write_table(root, "p.d.t")
-    write_table(root, "p.other.u")
-    made = LocalQueries({"p": str(root)}, tmp_path_factory.mktemp("spills"))
-    yield made
-    made.close()
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    made = tmp_path_factory.mktemp("tables")
+    write_table(made, "p.d.t")
+    write_table(made, "p.other.u")
+    return made
 
 
-def ask(engine: LocalQueries, text: str, **more: Any) -> list[list[Any]]:
-    query = Query(text, "p", more.pop("dataset", ("p", "d")), **more)
-    with engine.run(query) as answer:
-        return [row for batch in answer.batches for row in batch.read()]
+def ask(root: Path, text: str, is_legacy: bool = False) -> list[list[Any]]:
+    request = {
+        "text": text,
+        "legacy": is_legacy,
+        "project": "p",
+        "dataset": ["p", "d"],
+        "parameters": [],
+        "roots": {"p": str(root)},
+        "denied": [],
+    }
+    batches = Prepared(request, QueryLimits(), str(root / "spills")).read()
+    return [row for batch in batches for row in batch.read()]
 
 
 def _read_meanings() -> list[tuple[str, list[list[Any]]]]:
@@ -40,5 +47,51 @@ MEANINGS = _read_meanings()
 
 
 @pytest.mark.parametrize(("text", "rows"), MEANINGS, ids=[text[:60] for text, _ in MEANINGS])
-def test_a_query_means_what_it_means_in_bigquery(engine: LocalQueries, text: str, rows: list[list[Any]]) -> None:
-    assert ask(engine, text) == rows
+def test_a_query_means_what_it_means_in_bigquery(root: Path, text: str, rows: list[list[Any]]) -> None:
+    assert ask(root, text) == rows
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("SELECT 1 / 0", "division by zero"),
+        ("SELECT MOD(1, 0)", "division by zero"),
+        ("SELECT\n  Modalty FROM t", "Unrecognized name: Modalty at [2:3]"),
+        ("SELECT x.Foo FROM t x", "Unrecognized name: Foo at [1:10]"),
+        ("SELECT PatientName.Alphabetic.Foo FROM t", "Field name Foo does not exist in its record at [1:31]"),
+        ("SELECT Modality, COUNT(*) FROM t", "Modality is neither grouped nor aggregated at [1:8]"),
+        ("SELECT Modality, Modality FROM t", "Duplicate column names in the result"),
+        ("SELECT CAST('x' AS INT64)", "Bad value: 'x' cannot be converted"),
+        ("SELECT\n\n (1", "Syntax error: "),
+        ("SELECT 'x", "Syntax error: a text, a name or a comment in the query has no end"),
+        ("SELECT\n NO_SUCH(1)", "Function not found: NO_SUCH at [2:2]"),
+        ("SELECT * FROM u", "Not found: Table p:d.u"),
+        ("SELECT STRING_AGG(Modality LIMIT 1) FROM t", "LIMIT inside of a function cannot be used here"),
+    ],
+)
+def test_what_is_wrong_is_said_with_its_place(root: Path, text: str, said: str) -> None:
+    with pytest.raises(StatusError) as caught:
+        ask(root, text)
+    assert said in caught.value.message
+
+
+def test_legacy_sql(root: Path) -> None:
+    assert ask(root, "SELECT COUNT(*) FROM [p:d.t] WHERE REGEXP_MATCH(Modality, 'C.')", is_legacy=True) == [[4]]
+    with pytest.raises(InvalidArgument, match="in legacy SQL a comma between tables is a union"):
+        ask(root, "SELECT COUNT(*) FROM [p:d.t], [p:other.u]", is_legacy=True)
+    with pytest.raises(InvalidArgument, match="Function not found: REGEXP_MATCH"):
+        ask(root, "SELECT REGEXP_MATCH(Modality, 'C.') FROM t")
+
+
+@pytest.mark.parametrize(
+    ("text", "made"),
+    [
+        ("SELECT 1 FROM [p:d.t]", "SELECT 1 FROM `p.d.t`"),
+        ("select 1 from\n -- [x:y.z]\n [d.t] JOIN [p:d.u]", "select 1 from\n -- [x:y.z]\n `d.t` JOIN `p.d.u`"),
+        ("SELECT '[p:d.t]', \"FROM [p:d.t]\"", "SELECT '[p:d.t]', \"FROM [p:d.t]\""),
+        ("SELECT x FROM UNNEST([a.b])", "SELECT x FROM UNNEST([a.b])"),
+        ("SELECT 1 FROM [example.com:p:d.t]", "SELECT 1 FROM `example.com:p.d.t`"),
+    ],
+)
+def test_brackets(text: str, made: str) -> None:
+    assert unbracket(text) == made

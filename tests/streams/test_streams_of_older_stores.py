@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import json
+import threading
 from contextlib import closing
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 from gantry.events import Action, Event, Kind, Position, pack_events
+from gantry.followed import Followed
 from gantry.index.sql import SqlIndex
+from gantry.operations.streaming import Streaming
+from gantry.table_seams import NO_WAREHOUSE
 from tests.faults.older import fill_older, index_of_schema
 
 TABLE, TOPIC = "bq://p.d.t", "projects/p/topics/t"
@@ -39,3 +45,10 @@ def test_a_table_that_was_kept_begins_after_all_that_has_happened(tmp_path: Path
             assert table.position == index.feed.find_end(1)
             assert index.feed.read(1, table.position, 10).events == []
             assert (topic.receiver, topic.era, topic.position) == (TOPIC, "era", Position())
+
+
+def test_what_is_no_table_here_is_passed_over() -> None:
+    """An older version has accepted it without effect."""
+    seams: Any = SimpleNamespace(warehouse=NO_WAREHOUSE, streamed=Followed())
+    streaming = Streaming(seams, threading.Event())
+    assert not any(map(streaming.covers, ("bq://p.d.t$20260101", "bq://p.d.t", TOPIC)))

@@ -30,12 +30,13 @@ def _build(target: str, directory: Path, pattern: str) -> Path:
     return built
 
 
-def install_wheel(wheel: Path, directory: Path) -> Path:
-    """Install it and what it depends on, and nothing else; the scripts' directory. Skips where there is no index."""
+def install_wheel(wheel: Path, directory: Path, *others: str) -> Path:
+    """Install it and what it depends on, and nothing else but ``others``; the scripts' directory. Skips where there is
+    no index."""
     venv.create(directory, with_pip=False, symlinks=True)
     scripts = directory / "bin"
     # Of all that is installed only what a test imports need be compiled.
-    done = _pip("--python", str(scripts / "python"), "install", "--quiet", "--no-compile", str(wheel))
+    done = _pip("--python", str(scripts / "python"), "install", "--quiet", "--no-compile", str(wheel), *others)
     if done.returncode and _pip("download", "--quiet", "--no-deps", "--dest", str(directory), "starlette").returncode:
         not_tested(f"no package index for what Gantry depends on, to install it as a user does: {done.stderr[-300:]}")
     assert done.returncode == 0, done.stderr

@@ -47,6 +47,9 @@ FormHandler = Callable[[Context, Request, bytes], ASGIApp]
 MAX_QUERY_BYTES = 1 << 20
 """Of a query that is sent in the body: above what servers usually take in an address (8 to 64 KiB)."""
 
+_HEALTH = ("healthz", "readyz")
+"""Who looks after a server in a container comes by any name, and learns nothing of what is stored."""
+
 _SIGN_IN = ("sign-in", "token")
 """Pages that may wait for an issuer of tokens."""
 
@@ -99,7 +102,7 @@ class App:
         if request.method == "OPTIONS" and request.scope["path"] == "*":
             return _describe_server()
         segments = segments_of(request.scope)
-        if self._origins is not None:
+        if self._origins is not None and segments[0] not in _HEALTH:
             self._origins.require_local(request.method, request.headers)
         if segments[0] in self._routers:
             return self._call(request, segments[0], segments[1:])

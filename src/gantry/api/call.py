@@ -87,8 +87,8 @@ class Context:
     written. ``most_operations`` of a project may run at a time, 0 for any number. ``pace`` is how fast clients must
     send a body; ``proxies`` are trusted to name their clients. ``accept_without_effect`` names the fields that are kept
     although nothing is done with them. Pages of ``allowed_origins`` may use the API from a browser. ``looks`` are what
-    ``/readyz`` looks at, by part. Where the server ``is_stopping``, nobody waits. ``jobs`` are
-    queries and their results.
+    ``/readyz`` looks at, by part. Where the server ``is_stopping``, nobody waits. An emulator answers to
+    ``any_name``. ``jobs`` are queries and their results.
     """
 
     seams: Seams
@@ -111,11 +111,16 @@ class Context:
     allowed_origins: tuple[str, ...] = ()
     looks: Mapping[str, Look] = field(default_factory=dict)
     is_stopping: Callable[[], bool] = lambda: False
+    any_name: bool = False
     jobs: QueryJobs | None = None
 
     @property
     def origins(self) -> Origins:
-        return _make_origins(self.public_url, self.allowed_origins)
+        return _make_origins(self.public_url, self.allowed_origins, self.any_name)
+
+    def public_url_for(self, headers: Headers) -> str:
+        """Base of the addresses in an answer; that of an emulator is where the caller found it."""
+        return self.origins.choose_base(headers.get("host", "")) if self.any_name else self.public_url
 
 
 _make_origins = cache(Origins)
@@ -178,6 +183,10 @@ class Call:
     def path(self) -> ResourcePath:
         """The UIDs in the path."""
         return ResourcePath(*self.ids[4:7]) if len(self.ids) > 4 else ResourcePath("")
+
+    @property
+    def public_url(self) -> str:
+        return self.context.public_url_for(self.headers)
 
     @property
     def web_url(self) -> str:

@@ -74,9 +74,8 @@ def rest(context: Context, request: Request) -> Response:
         return json_response(bigquery.build_document(context.public_url))
     if version not in API_VERSIONS:
         raise NotFound(f"no such discovery document; use /$discovery/rest?version={'|'.join(API_VERSIONS)}")
-    return json_response(
-        build_document(version) | {"rootUrl": f"{context.public_url}/", "baseUrl": f"{context.public_url}/"}
-    )
+    root = f"{context.public_url_for(request.headers)}/"
+    return json_response(build_document(version) | {"rootUrl": root, "baseUrl": root})
 
 
 @cache

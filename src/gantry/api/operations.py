@@ -95,7 +95,7 @@ def list_operations(call: Call) -> Json:
 
 def _write(call: Call, value: Operation) -> Json:
     waiting = call.context.waiting(value.name.id)
-    return operation_json(value, call.context.public_url, waiting, _is_through_network(call, value))
+    return operation_json(value, call.public_url, waiting, _is_through_network(call, value))
 
 
 def _is_through_network(call: Call, value: Operation) -> bool:

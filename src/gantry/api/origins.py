@@ -17,9 +17,11 @@ _ELSEWHERE = ("cross-site", "same-site")  # another port of this host is the sam
 
 
 class Origins:
-    """``public_url`` is where browsers find the server; pages of ``allowed`` origins may change things, too."""
+    """``public_url`` is where browsers find the server; pages of ``allowed`` origins may change things, too.
+    ``any_name``: it is an emulator, which has every name by which somebody comes."""
 
-    def __init__(self, public_url: str, allowed: Iterable[str] = ()) -> None:
+    def __init__(self, public_url: str, allowed: Iterable[str] = (), any_name: bool = False) -> None:
+        self._any_name = any_name
         self._public_url = public_url
         self._own = _netloc(public_url)
         self._own_host = urlsplit(public_url).hostname or ""
@@ -33,12 +35,20 @@ class Origins:
         host = host.lower()
         if host == self._own or not host:
             return self._public_url
+        if self._any_name:
+            return self._base_of_any(host)
         if base := self._bases.get(host):
             return base
         # Without a port it is the habit of a client that leaves the port out: dicomweb-client of PyPI.
         if _is_loopback(self._own_host) and _is_loopback(_host(f"//{host}")) and host.rpartition(":")[2].isdigit():
             return f"{urlsplit(self._public_url).scheme}://{host}"
         return self._public_url
+
+    def _base_of_any(self, host: str) -> str:
+        """Where a client leaves the port out, as dicomweb-client of PyPI does, the port is that of the server."""
+        url = urlsplit(self._public_url)
+        has_port = host.rpartition("]")[2].rpartition(":")[2].isdigit()
+        return f"{url.scheme}://{host}" if has_port or not url.port else f"{url.scheme}://{host}:{url.port}"
 
     def require_own(self, verb: str, headers: Mapping[str, str]) -> None:
         """For requests with a cookie: raises PermissionDenied unless a page of this server sends the request."""
@@ -57,9 +67,10 @@ class Origins:
         """
         host = headers.get("host", "")
         name = _host(f"//{host}")
-        if host and not _is_loopback(name) and name != self._own_host and host.lower() not in self._bases:
+        is_known = self._any_name or _is_loopback(name) or name == self._own_host or host.lower() in self._bases
+        if host and not is_known:
             raise PermissionDenied(
-                f"this server does not have the name {name[:100]!r}; another site may let that name point here. "
+                f"Host {name[:100]!r} is not allowed (protection against DNS rebinding). "
                 "Use 127.0.0.1, or set public_url to the address that clients see"
             )
         origin = headers.get("origin", "")

@@ -56,7 +56,7 @@ def create_dataset(call: Call) -> Json:
     index = call.context.seams.index
     value = _with_dataset_settings(call, Dataset(name), dump_message(body))
     operation = index.resources.create_dataset(value, call.version)
-    return operation_json(operation, call.context.public_url)
+    return operation_json(operation, call.public_url)
 
 
 def get_dataset(call: Call) -> Json:

@@ -79,7 +79,7 @@ def _delete(call: Call, method: Method) -> Json:
     """The answer is a finished operation: nothing finds the study any more; its rows and bytes are removed later."""
     operation = call.context.seams.index.deletion.delete_below(call.dicom_store, call.path, call.version, method)
     call.context.sweep()
-    return operation_json(operation, call.context.public_url)
+    return operation_json(operation, call.public_url)
 
 
 def _set(call: Call, request: dict[str, Any]) -> Json:

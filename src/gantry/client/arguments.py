@@ -17,6 +17,15 @@ class _Parser(argparse.ArgumentParser):
 
     complete: Callable[[_Parser], None] | None = None
 
+    def _check_value(self, action: argparse.Action, value: object) -> None:
+        """As argparse, with the command that is most like what was written."""
+        if action.choices is not None and value not in action.choices:
+            from difflib import get_close_matches
+
+            near = get_close_matches(str(value), [str(each) for each in action.choices], 1)
+            hint = f"did you mean {near[0]!r}?" if near else f"choose from {', '.join(map(str, action.choices))}"
+            raise argparse.ArgumentError(action, f"{str(value)!r} is not there; {hint}")
+
     def parse_known_args(self, *args: object, **kw: object) -> object:  # type: ignore[override]
         if self.complete is not None:
             complete, self.complete = self.complete, None
@@ -49,6 +58,8 @@ def parser() -> _Parser:
     commands = root.add_subparsers(title="commands", metavar="COMMAND", required=True)
     _add_serve(commands)
     _add_run(commands)
+    _add_emulator(commands)
+    _add_wait_ready(commands)
     _add_worker(commands)
     _add_import(commands)
     _add_export(commands)
@@ -106,15 +117,19 @@ def _add(
     return command
 
 
+def _add_server(command: argparse._ActionsContainer) -> None:
+    command.add_argument(
+        "--server",
+        metavar="URL",
+        default=os.environ.get("GANTRY_SERVER") or "http://127.0.0.1:8080",
+        help="address of the server (GANTRY_SERVER; default: http://127.0.0.1:8080)",
+    )
+
+
 def _add_connection(command: _Parser) -> None:
     env = os.environ.get
     group = command.add_argument_group("connection")
-    group.add_argument(
-        "--server",
-        metavar="URL",
-        default=env("GANTRY_SERVER") or "http://127.0.0.1:8080",
-        help="address of the server (GANTRY_SERVER; default: http://127.0.0.1:8080)",
-    )
+    _add_server(group)
     group.add_argument(
         "--token",
         default=env("GANTRY_TOKEN", ""),
@@ -149,6 +164,34 @@ def _add_run(commands: _Commands[_Parser]) -> None:
     command = _add(commands, "run", "cli:run_operations", what, texts.RUN, remote=False)
     command.complete = _add_settings
     command.add_argument("--config", metavar="FILE", help="TOML file of settings (GANTRY_CONFIG)")
+
+
+def _add_emulator(commands: _Commands[_Parser]) -> None:
+    what = "run a server for tests: no authentication, no patient data"
+    command = _add(commands, "emulator", "emulator.command:emulate", what, texts.EMULATOR, remote=False)
+    command.complete = _add_settings
+    command.add_argument("--config", metavar="FILE", help="TOML file of settings (GANTRY_CONFIG)")
+    help = "directory of DICOM files to begin with, in directories DATASET/STORE or of one store; may be repeated"
+    command.add_argument("--seed", metavar="[DATASET/STORE=]DIR", action="append", help=help)
+    command.add_argument("--store", metavar="DATASET/STORE", action="append", help="a store to begin with, empty")
+    command.add_argument("--bucket", metavar="NAME", action="append", help="a bucket to begin with, empty")
+    env = os.environ.get
+    command.add_argument("--project", default=env("GANTRY_PROJECT") or "gantry", help="of these; default: gantry")
+    command.add_argument("--location", default=env("GANTRY_LOCATION") or "us-central1", help="default: us-central1")
+    group = command.add_subparsers(title="commands", metavar="COMMAND")
+    help, run = "write a credentials file for Google's clients", "emulator.credentials:write_credentials"
+    credentials = _add(group, "credentials", run, help, texts.CREDENTIALS, remote=False)
+    credentials.add_argument("file", metavar="FILE", help="is replaced where it is there")
+    _add_server(credentials)
+    help = "domain of an emulator with TLS, which clients reach as healthcare.DOMAIN"
+    credentials.add_argument("--universe-domain", metavar="DOMAIN", default="", help=help)
+
+
+def _add_wait_ready(commands: _Commands[_Parser]) -> None:
+    what = "wait until a server answers"
+    command = _add(commands, "wait-ready", "client.waiting:wait_ready", what, texts.WAIT_READY, remote=False)
+    _add_server(command)
+    command.add_argument("--timeout", metavar="S", type=float, default=60, help="seconds at most (default: 60)")
 
 
 def _add_worker(commands: _Commands[_Parser]) -> None:

@@ -12,10 +12,14 @@ examples:
 
 exit codes:
   0    everything succeeded
-  1    the operation finished with an error (some or all objects failed), or the server failed
+  1    the operation finished, and some or all objects failed
   2    the command line, a setting or the request is wrong; nothing was started
   3    the server cannot be reached
+  4    the operation itself failed (its bucket does not exist, say), or was cancelled
+  5    the server failed, or has too much to do
   130  Ctrl-C; a running operation continues
+
+With --json an error is printed on stdout, too: {"error": {"code": 404, "message": "…", "status": "NOT_FOUND"}}
 
 environment:
   GANTRY_SERVER, GANTRY_TOKEN, GANTRY_PROJECT, GANTRY_LOCATION, GANTRY_STORE   the defaults of the flags
@@ -29,6 +33,29 @@ examples:
   gantry serve
   gantry serve --data /srv/gantry --buckets /srv/buckets --port 9000
   gantry serve --config /etc/gantry.toml
+"""
+
+EMULATOR = """\
+Listens on any address and answers to any name, as containers need it, and authenticates nobody: never use it with
+patient data. What is stored lies in a directory that is removed at the end, or in --data. POST /emulator/reset leads
+back to what it began with. The other settings are those of `gantry serve`.
+
+examples:
+  gantry emulator --bucket incoming --store radiology/main
+  gantry emulator --port 0 --port-file port --seed radiology/main=tests/files
+  eval "$(gantry emulator credentials emulator.json)"
+"""
+
+CREDENTIALS = """\
+Prints variables of the environment for a shell. The file holds no secret.
+
+example: eval "$(gantry emulator credentials emulator.json)"
+"""
+
+WAIT_READY = """\
+Exit code: 0 it answers and is ready, 3 it does not in time.
+
+example: gantry serve & gantry wait-ready
 """
 
 RUN = """\

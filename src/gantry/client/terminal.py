@@ -13,7 +13,7 @@ from rich.cells import cell_len
 from rich.console import Console
 from rich.text import Text
 
-from gantry.errors import FailedPrecondition
+from gantry.errors import FailedPrecondition, StatusError
 
 _CONTROLS = (*range(0x20), *range(0x7F, 0xA0), 0x200E, 0x200F, *range(0x2028, 0x202F), *range(0x2066, 0x206A))
 _ESCAPES = {code: f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}" for code in _CONTROLS}
@@ -60,6 +60,13 @@ def print_error(message: str) -> None:
     """Print an error as one line on stderr."""
     line = Text.assemble(("gantry: ", "bold red"), printable(message))
     console(stderr=True).print(line, soft_wrap=True)
+
+
+def print_failure(error: StatusError, as_json: bool = False) -> None:
+    """On stderr for people; ``as_json``: on stdout, too, as the API writes errors."""
+    print_error(error.message)
+    if as_json:
+        say_json({"error": {"code": error.http, "message": error.message, "status": error.code.name}})
 
 
 def say_json(value: Any, indent: int | None = 2) -> None:

@@ -16,6 +16,8 @@ from gantry.errors import Unavailable
 from gantry.sizes import format_size
 
 SHOWN_FAILURES = 5
+OBJECTS_FAILED, OPERATION_FAILED = 1, 4
+"""Exit codes; ``gantry --help`` explains all."""
 
 
 def import_(args: Namespace) -> int:
@@ -51,7 +53,8 @@ def _start(args: Namespace, verb: str, body: Json) -> int:
 
 
 def finish(connection: Connection, name: str, as_json: bool) -> int:
-    """Follow an operation to its end and print it. Exit code: 0 without an error, 1 with one, 130 after Ctrl-C."""
+    """Follow an operation to its end and print it. Exit code: 0 without an error, 1 where objects failed, 4 where it
+    failed itself or was cancelled, 130 after Ctrl-C."""
     try:
         view = follow(connection.api, name)
     except KeyboardInterrupt:
@@ -64,7 +67,9 @@ def finish(connection: Connection, name: str, as_json: bool) -> int:
         say_json(view.json)
     else:
         summarize(connection, view)
-    return 1 if view.error else 0
+    if view.error and (view.is_cancelled or not view.failure):
+        return OPERATION_FAILED
+    return OBJECTS_FAILED if view.error else 0
 
 
 def _note_commands(connection: Connection, name: str, sentence: str) -> None:

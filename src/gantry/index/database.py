@@ -23,6 +23,7 @@ from gantry.index.copy_marks import refuse_copy
 from gantry.index.dialect import FOLD
 from gantry.index.examination import Examination
 from gantry.index.index_file import IndexFile
+from gantry.index.new_index import is_new, make_tables
 from gantry.index.refusals import (
     RESTORE,
     BadText,
@@ -331,6 +332,12 @@ def _migrate(engine: Engine) -> None:
         refuse_copy(connection, f"the index at {engine.url.database}")
         if known and is_current(connection):
             return
+        starts = is_new(connection) and _path_of(str(engine.url)) is not None
+    if starts:
+        make_tables(engine.url)
+        with engine.connect() as connection:
+            if is_current(connection):
+                return
     upgrade_schema(engine.url, f"the index at {engine.url.database}")
 
 

@@ -132,7 +132,20 @@ def finish(
     rests = partial(_list_left, operation, left, late)
     seams.index.operations.finish_operation(operation, runner, error_or_partial, entries, rests, warnings)
     report_failures(seams, operation, len(entries) + len(warnings))
-    logger.info("operation %s: done", operation.name)
+    _log_end(seams, operation, error)
+
+
+def _log_end(seams: Seams, operation: Operation, error: Status | None) -> None:
+    """What it was, how long it took and what came of it."""
+    with suppress(StatusError):  # it is done, whatever becomes of the line
+        done = seams.index.operations.get_operation(operation.name)
+        seconds = ((done.end_time or done.create_time) - done.create_time).total_seconds()
+        logger.info(
+            "operation %s: %s in %.1f s: %d succeeded, %d failed, %d bytes; %s of %s",
+            *(operation.name, "ended" if error is not None else "done", seconds),
+            *(done.counter.success, done.counter.failure, done.transfer.bytes),
+            *(operation.method.value.rpartition(".")[2], operation.subject),
+        )
 
 
 def cancel(seams: Seams, operation: Operation, runner: str) -> None:

@@ -213,7 +213,10 @@ class Runner:
         number = operation.name.id
         self._active[number] = operation
         self.waits.beat(number)
-        logger.info("operation %s: attempt %d begins", operation.name, operation.attempt)
+        method = operation.method.value.rpartition(".")[2]
+        logger.info(
+            "operation %s: attempt %d begins; %s of %s", operation.name, operation.attempt, method, operation.subject
+        )
         try:
             run_operation(self._seams, operation, self.id, self._stopping, self.totals, self.waits)
         except TakenOver as error:

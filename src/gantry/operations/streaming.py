@@ -18,10 +18,11 @@ from datetime import datetime
 from functools import partial, reduce
 from typing import NamedTuple
 
-from gantry.errors import Aborted, Internal, NotFound
+from gantry.errors import Aborted, Internal, InvalidArgument, NotFound
 from gantry.events import Event, Kind, Position
 from gantry.followed import TABLE, list_tables
 from gantry.index_protocols.deliveries import Delivery
+from gantry.names import OperationName
 from gantry.operations.batches import run_in_order
 from gantry.operations.export_tables import require_schema, run_short, write_files
 from gantry.operations.interruption import make_stop_check
@@ -51,6 +52,7 @@ _MOST = 200_000
 _LEAST_REST, _MOST_REST = 1.0, 30.0
 """Seconds between two times that rows are added to a table, else as long as that has taken: half of the time is left to
 others. Each version of a table in a directory is a directory of links, which is kept for a while."""
+_EXPORT_SECONDS = 2.0  # until it is asked again whether an export has ended
 _SERVICE_SECONDS = 60.0  # of BigQuery, which allows 1,500 load jobs for a table in a day ("Quotas and limits")
 
 
@@ -74,9 +76,13 @@ class Streaming:
         self._seams, self.followed = seams, seams.streamed
         self._check = make_stop_check(stopping)
         self._due: dict[str, float] = {}
+        self._exports: dict[str, OperationName] = {}
 
     def covers(self, receiver: str) -> bool:
-        return receiver.startswith(TABLE) and self._seams.warehouse.covers(TableAddress.parse(receiver))
+        try:
+            return receiver.startswith(TABLE) and self._seams.warehouse.covers(TableAddress.parse(receiver))
+        except InvalidArgument:  # an older version has accepted it without effect
+            return False
 
     def is_due(self, receiver: str) -> bool:
         return self._due.get(receiver, 0.0) <= time.monotonic()
@@ -94,7 +100,7 @@ class Streaming:
         owner = name_stream(delivery.store_id, delivery.receiver)
         table = self._seams.warehouse.open_stream(TableAddress.parse(delivery.receiver), lot.key, owner)
         begun = time.monotonic()
-        if not (delivery.planned and table.is_added()):
+        if not table.is_added():
             if self._is_exported(delivery.receiver):  # asked after the changes were read: the export has them, too
                 return False
             if not delivery.planned:
@@ -118,9 +124,14 @@ class Streaming:
     def _is_exported(self, receiver: str) -> bool:
         """What an export replaces at its end must not be newer than what it has read."""
         found = self._seams.index.operations.find_export(receiver)
-        if found is not None:
+        if found is None:
+            self._exports.pop(receiver, None)
+            return False
+        if self._exports.get(receiver) != found:
             logger.info("rows for %s wait until operation %s has written this table", receiver, found)
-        return found is not None
+        self._exports[receiver] = found
+        self._due[receiver] = time.monotonic() + _EXPORT_SECONDS
+        return True
 
     # --- the changes
 

@@ -9,7 +9,7 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from gantry.access.addresses import LOOPBACK
 from gantry.engines.addresses import DASK, Certificates, Engine, parse_engine
@@ -19,10 +19,10 @@ from gantry.settings.groups import (
     AccessSettings,
     ApiSettings,
     EngineSettings,
-    OidcSettings,
     ServerSettings,
     StorageSettings,
 )
+from gantry.settings.oidc import OidcSettings
 from gantry.settings.own_bucket import OwnBucket, check_own_bucket, find_own_bucket
 from gantry.settings.setting import read_value, settings_of
 from gantry.settings.table_group import TableSettings
@@ -38,10 +38,14 @@ class Settings(
 ):
     """All settings. Each may come from a flag, from ``GANTRY_NAME``, or from ``name`` in the TOML file."""
 
+    emulates: ClassVar[bool] = False
+    """No setting, so that no file and no variable turns authentication off for who can reach the server."""
+
     @property
     def url(self) -> str:
         """Base of every address that the server prints or sends."""
-        host = f"[{self.host}]" if ":" in self.host else self.host
+        name = "127.0.0.1" if self.host in _EVERYWHERE else self.host
+        host = f"[{name}]" if ":" in name else name
         return self.public_url.rstrip("/") or f"http{'s' if self.tls_cert else ''}://{host}:{self.port}"
 
     @property
@@ -70,16 +74,29 @@ class Settings(
         return self.database != SQLITE and self.own_bucket is not None and not self.storage_classes
 
 
-def load_settings(flags: Mapping[str, Any], environ: Mapping[str, str], file: str = "") -> Settings:
-    """Flags win over the environment, the environment over the file. Raises InvalidArgument naming the setting."""
-    values = _read_file(file) if file else {}
+class EmulatorSettings(Settings):
+    """Those of ``gantry emulator``, which listens on any address without authentication."""
+
+    emulates = True
+
+
+def load_settings(
+    flags: Mapping[str, Any],
+    environ: Mapping[str, str],
+    file: str = "",
+    kind: type[Settings] = Settings,
+    defaults: Mapping[str, Any] | None = None,
+) -> Settings:
+    """Flags win over the environment, the environment over the file, the file over ``defaults``, and these over those
+    of the settings. Raises InvalidArgument naming the setting."""
+    values = dict(defaults or {}) | (_read_file(file) if file else {})
     known = settings_of(Settings)
     for name in known:
         if (text := environ.get(f"GANTRY_{name.upper()}")) is not None:
             values[name] = text
         if flags.get(name) is not None:
             values[name] = flags[name]
-    settings = Settings(**{name: read_value(name, known[name], value) for name, value in values.items()})
+    settings = kind(**{name: read_value(name, known[name], value) for name, value in values.items()})
     _check_access(settings)
     _check_addresses(settings)
     _check_files(settings)
@@ -88,6 +105,17 @@ def load_settings(flags: Mapping[str, Any], environ: Mapping[str, str], file: st
     _require_whole_contact(settings)
     check_own_bucket(settings.own_bucket, settings.storage_classes, settings.layout)
     return settings
+
+
+CLIENT_VARIABLES = ("CONFIG", "SERVER", "TOKEN", "PROJECT", "LOCATION", "STORE", "PROGRAM")
+"""Of commands, and no settings of a server; after GANTRY_."""
+
+
+def find_unknown(environ: Mapping[str, str]) -> list[str]:
+    """Variables that look like settings and are none: a misspelt one would be ignored in silence."""
+    known = {name.upper() for name in settings_of(Settings)} | set(CLIENT_VARIABLES)
+    names = [name for name in environ if name.startswith("GANTRY_")]
+    return sorted(name for name in names if name.removeprefix("GANTRY_") not in known)
 
 
 def _read_file(path: str) -> dict[str, Any]:
@@ -115,7 +143,9 @@ def _place_of(error: tomllib.TOMLDecodeError) -> str:
 
 
 def _check_access(settings: Settings) -> None:
-    if settings.auth == "none" and settings.host not in LOOPBACK:
+    if settings.emulates and settings.auth != "none":
+        raise InvalidArgument("auth: an emulator authenticates nobody; use `gantry serve`")
+    if settings.auth == "none" and not settings.emulates and settings.host not in LOOPBACK:
         raise InvalidArgument(
             f"host: {settings.host!r} is not a loopback address, and with auth = none callers are not authenticated. "
             "Set auth = required, or listen on 127.0.0.1 behind a proxy that authenticates"
@@ -131,7 +161,7 @@ def _check_access(settings: Settings) -> None:
 
 
 def _check_addresses(settings: Settings) -> None:
-    if settings.host in _EVERYWHERE and not settings.public_url:
+    if settings.host in _EVERYWHERE and not (settings.public_url or settings.emulates):
         raise InvalidArgument(
             f"public_url: is needed with host {settings.host!r}, which is not an address that clients can use"
         )

@@ -1,0 +1,1 @@
+"""``gantry emulator``: a server for tests, without patient data and without authentication."""

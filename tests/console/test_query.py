@@ -218,7 +218,6 @@ def test_there_is_no_result_of_what_is_no_query(tab: Tab) -> None:
         assert tab.get(path).status_code == 404
     assert tab.post("/none/cancel").status_code == 404
     assert tab.post("/none/filter", then="export", bucket="x").status_code == 404
-    bucket = tab.gantry.out
     extract = {
         "sourceTable": {"projectId": "p", "datasetId": "d", "tableId": "t"},
         "destinationFormat": "NEWLINE_DELIMITED_JSON",
@@ -251,7 +250,8 @@ def test_parquet_of_all_types(tab: Tab, tmp_path: Path) -> None:
     path = tab.run("SELECT *, NUMERIC '1.5' AS n, CAST('NaN' AS FLOAT64) AS f FROM p.d.t ORDER BY SOPInstanceUID")
     (tmp_path / "x.parquet").write_bytes(tab.get(f"{path}/rows.parquet").content)
     query = f"""SELECT PatientName.Alphabetic.FamilyName, StudyDate::VARCHAR, StudyTime::VARCHAR, PixelSpacing,
-        n::VARCHAR, Sequence[1].Inner[1].Deep, Metadata->>'$."00100020".Value[0]', isnan(f) FROM '{tmp_path}/x.parquet' LIMIT 1"""
+        n::VARCHAR, Sequence[1].Inner[1].Deep, Metadata->>'$."00100020".Value[0]', isnan(f)
+        FROM '{tmp_path}/x.parquet' LIMIT 1"""
     expected = ("Family0", "2024-01-01", "10:30:00.5", [0.5, 0.25], "1.500000000", "deep0", "ID0", True)
     assert duckdb.sql(query).fetchall() == [expected]
     empty = tab.run("SELECT Modality FROM p.d.t WHERE FALSE")

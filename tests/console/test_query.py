@@ -440,6 +440,7 @@ def test_a_table_is_made_by_the_export_page(tab: Tab) -> None:
         started = gantry.request("POST", here, data=made)
         assert counts(gantry.wait(started.headers["location"].removeprefix("/console/"))) == (2, 0)
         page = tab.get(f"?table=p.made.{schema}").text
+        assert ('data-insert="Metadata"' in page) == (schema == "json")
         for text in re.findall('data-text="([^"]+)"', page):
             assert "in " in tab.get(tab.run(text.replace("&#39;", "'").replace("&#34;", '"'))).text
         assert "Paths for a filter file" in page and "Instances by modality" in page

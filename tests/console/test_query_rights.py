@@ -113,7 +113,7 @@ def test_a_filter_file_goes_where_the_dataset_may_write(guarded: Guarded) -> Non
         time.sleep(0.05)
     assert "bucket_rules" in found.text and list((guarded.server.buckets / "other").iterdir()) == []
     job = ada.post(f"{mine}/filter", data={"then": "export", "bucket": "out"}, headers=OWN).headers["location"]
-    while (found := ada.get(job)).status_code == 200:
+    while (found := ada.get(job)).status_code == 200 and "Writing the filter file" in found.text:
         time.sleep(0.05)
     assert found.status_code == 303 and len(list((guarded.server.buckets / "out").iterdir())) == 1
 

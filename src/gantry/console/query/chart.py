@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 from markupsafe import Markup
@@ -77,7 +78,7 @@ def draw_chart(call: PageCall, shown: Shown) -> Chart | None:
     at, of = names.index(column), names.index(measure) if measure else -1
     sums: dict[str | None, float] = {}
     looked = 0
-    for row in _list_rows(call, shown):
+    for row in islice(_list_rows(call, shown), _MOST_ROWS):
         looked += 1
         label = None if row[at] is None else write_value(job.fields[at], row[at])[:_LABEL]
         sums[label] = sums.get(label, 0) + (_read_number(row[of]) if measure else 1)
@@ -87,12 +88,11 @@ def draw_chart(call: PageCall, shown: Shown) -> Chart | None:
 
 
 def _list_rows(call: PageCall, shown: Shown) -> Iterator[list[Any]]:
-    until, count = time.monotonic() + _SECONDS, 0
+    until = time.monotonic() + _SECONDS
     for batch in jobs_of(call).files.list_batches(shown.job):
-        if count >= _MOST_ROWS or time.monotonic() > until:
-            return
-        count += batch.count
         yield from batch.read()
+        if time.monotonic() > until:
+            return
 
 
 def _read_number(value: Any) -> float:

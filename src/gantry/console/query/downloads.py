@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from itertools import chain
 
 from starlette.types import ASGIApp
@@ -24,7 +23,7 @@ def download_csv(call: PageCall) -> ASGIApp:
     """Raises InvalidArgument for columns that CSV cannot have."""
     job = _find(call)
     pieces = write_csv(job.fields, jobs_of(call).files.list_batches(job))
-    return send_attachment(_begun(pieces), "text/csv; charset=utf-8", f"{job.id}.csv")
+    return send_attachment(pieces, "text/csv; charset=utf-8", f"{job.id}.csv")
 
 
 def download_ndjson(call: PageCall) -> ASGIApp:
@@ -47,8 +46,3 @@ def _find(call: PageCall) -> Job:
     job = show(call, call.ids[4]).job
     require_done(job)
     return job
-
-
-def _begun(pieces: Iterator[bytes]) -> Iterator[bytes]:
-    """Its first piece is made now: what is wrong with the columns is said before anything is sent."""
-    return chain((next(pieces),), pieces)

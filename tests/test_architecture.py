@@ -21,6 +21,7 @@ LAYERS = {
         *(
             "errors",
             "names",
+            "reasons",
             "queries",
             "resources",
             "log_entries",

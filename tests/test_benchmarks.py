@@ -48,7 +48,8 @@ def check_round(item: dict[str, Any], count: int, size: int) -> None:
 
 
 @needs_proc
-@pytest.mark.parametrize("benchmark", ["import", pytest.param("export", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("benchmark", ["import", "export"])
 def test_transfer(benchmark: str, tmp_path: Path) -> None:
     arguments = ("--count", "40", "--size", "4000", "--per-series", "15", "--rounds", "2", "--workers", "1")
     answer = found(benchmark, *arguments, directory=tmp_path)

@@ -188,7 +188,7 @@ def test_a_missing_bucket_fails_the_operation(server: Server, store: str) -> Non
     assert done.stdout.startswith("✗ import failed in ")
     assert "gs://nowhere" in done.stdout
     as_json = server("import", "gs://nowhere/**", "--store", store, "--json")
-    assert (as_json.returncode, json.loads(as_json.stdout)["error"]["code"]) == (1, 5)
+    assert (as_json.returncode, json.loads(as_json.stdout)["error"]["code"]) == (4, 5)
 
 
 def test_async_prints_the_operation(server: Server, store: str) -> None:

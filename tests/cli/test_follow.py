@@ -64,8 +64,8 @@ def test_any_other_answer_ends_it(stub: Stub, capsys: pytest.CaptureFixture[str]
 @pytest.mark.parametrize(
     ("status", "body", "code"),
     [
-        (500, {"error": {"code": 500, "message": "oh", "status": "INTERNAL"}}, 1),
-        (429, {"error": {"code": 429, "message": "oh", "status": "RESOURCE_EXHAUSTED"}}, 1),
+        (500, {"error": {"code": 500, "message": "oh", "status": "INTERNAL"}}, 5),
+        (429, {"error": {"code": 429, "message": "oh", "status": "RESOURCE_EXHAUSTED"}}, 5),
         (503, {"error": {"code": 503, "message": "oh", "status": "UNAVAILABLE"}}, 3),
         (401, {"error": {"code": 401, "message": "oh", "status": "UNAUTHENTICATED"}}, 2),
         (200, "<html>", 2),
@@ -141,10 +141,10 @@ def test_cancel(stub: Stub, capsys: pytest.CaptureFixture[str]) -> None:
     assert stub.requests[0] == ("POST", f"/v1/{NAME}:cancel")
 
 
-def test_an_operation_that_was_cancelled_exits_1(stub: Stub, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_operation_that_was_cancelled_exits_4(stub: Stub, capsys: pytest.CaptureFixture[str]) -> None:
     error = {"code": 1, "message": "the operation was cancelled", "details": []}
     stub.answer = lambda *_: (200, operation(3, 9) | {"done": True, "error": error})
-    assert run_here(["operations", "wait", NAME, "--server", stub.url]) == 1
+    assert run_here(["operations", "wait", NAME, "--server", stub.url]) == 4
     told = capsys.readouterr().out
     assert "✗ import cancelled: 3 succeeded, 9 not done in " in told
     assert "the operation was cancelled" in told

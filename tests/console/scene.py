@@ -119,7 +119,7 @@ class Scene:
             "study-delete": f"{store}/studies/{study}/delete",
             "series": at_series,
             "instance": f"{at_series}/instances/{instance}",
-            "storage-class": f"{store}/storage-class",
+            "storage-class-file": f"{store}/storage-class/file",
             "query": f"{store}/query",
             "query-result": f"{store}/query/{self.queried}?chart=Modality",
             "query-wrong": f"{store}/query/{self.wrong}",

@@ -374,7 +374,7 @@ def test_changing_the_storage_class_of_a_result(tab: Tab) -> None:
                    "SOPInstanceUID) AS path FROM [p:d.t] WHERE Modality = 'CT'")  # fmt: skip
     assert "4 lines: a path on each" in tab.get(path).text
     address = tab.follow(tab.post(f"{path}/filter", bucket=gantry.out, then="storage-class"))
-    assert urlsplit(address).path == f"/console/{gantry.store}/storage-class"
+    assert urlsplit(address).path == f"/console/{gantry.store}/storage-class/file"
     uri = parse_qs(urlsplit(address).query)["filter_uri"][0]
     assert f'value="{uri}"' in gantry.request("GET", address).text
     here = urlsplit(address).path

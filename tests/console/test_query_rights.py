@@ -122,7 +122,7 @@ def test_a_filter_file_goes_where_the_dataset_may_write(guarded: Guarded) -> Non
 def test_forms_of_other_sites_are_refused(guarded: Guarded, headers: dict[str, str]) -> None:
     ada = signed_in(guarded, "ada")
     mine = run(ada)
-    for path in (HERE, f"{mine}/cancel", f"{mine}/filter", f"/console/{STORE}/storage-class"):
+    for path in (HERE, f"{mine}/cancel", f"{mine}/filter", f"/console/{STORE}/storage-class/file"):
         assert (
             ada.post(path, data={"text": COUNT, "then": "export", "bucket": "out"}, headers=headers).status_code == 403
         )

@@ -53,7 +53,7 @@ def test_from_a_question_to_an_export(page: Any, scene: Scene, tmp_path: Path) -
     page.get_by_role("button", name="Run").click()
     result(page, "8 rows")
     assert "a filter file of 8 lines" in page.locator("#use").inner_text()
-    page.get_by_label("Bucket").select_option("exports")
+    page.locator("#use").get_by_label("Location").select_option("exports")
     page.get_by_label("Folder, optional").fill("asked/")
     page.get_by_role("button", name="Export these instances").click()
     page.get_by_role("heading", name="Export DICOM store").wait_for()
@@ -69,7 +69,7 @@ def test_from_a_question_to_an_export(page: Any, scene: Scene, tmp_path: Path) -
 
 def test_changing_the_storage_class(page: Any, scene: Scene) -> None:
     page.goto(f"/console/{scene.store}/query/{scene.queried}")
-    page.get_by_label("Bucket").select_option("exports")
+    page.locator("#use").get_by_label("Location").select_option("exports")
     page.get_by_role("button", name="Change the storage class of these").click()
     page.get_by_role("heading", name="Change storage class").wait_for()
     page.get_by_label("New storage class").select_option("NEARLINE")

@@ -195,6 +195,7 @@ def _method_and_count(operation: Json) -> tuple[str, tuple[int, int]]:
     return operation["metadata"]["apiMethodName"].rpartition(".")[2], counts(operation)
 
 
+@pytest.mark.slow
 def test_dicomweb_needs_no_codecs(web: Web) -> None:
     """Both ways to store, search, metadata, instances and frames as stored, and an update."""
     stored = instance(A, PatientID="one")
@@ -214,6 +215,7 @@ def test_dicomweb_needs_no_codecs(web: Web) -> None:
     assert web.search("instances", PatientID="two")[0]["00080018"]["Value"] == [A[2]]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["MR_small_implicit.dcm", "MR_small_bigendian.dcm"])
 def test_another_encoding_of_native_pixels_needs_no_codecs(web: Web, name: str) -> None:
     web.stored(packaged(name))
@@ -223,6 +225,7 @@ def test_another_encoding_of_native_pixels_needs_no_codecs(web: Web, name: str) 
     assert (made.file_meta.TransferSyntaxUID, made.PixelData) == (EXPLICIT_LE, little.PixelData)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("below", "accept"),
     [
@@ -240,6 +243,7 @@ def test_pictures_and_compression_say_what_is_missing(web: Web, below: str, acce
         assert answer.status_code == 406 and NO_CODECS in answer.text, answer.text
 
 
+@pytest.mark.slow
 def test_an_export_of_pictures_says_what_is_missing_of_each_instance(web: Web) -> None:
     web.stored(instance(A))
     exported = web.gantry.export("x", gcsDestination={"uriPrefix": f"gs://{web.gantry.out}/x", "mimeType": "image/png"})

@@ -32,7 +32,9 @@ def test_every_older_schema_is_tried() -> None:
     assert [*REVISIONS, SCHEMA_VERSION] == sorted(path.name[:4] for path in versions.glob("[0-9]*.py"))
 
 
-@pytest.mark.parametrize("revision", ["new", pytest.param("0001", marks=pytest.mark.slow), "0011"])
+@pytest.mark.parametrize(
+    "revision", [*(pytest.param(each, marks=pytest.mark.slow) for each in ("new", "0001")), "0011"]
+)
 def test_a_start_that_is_cut(tmp_path: Path, revision: str) -> None:
     """At every 13th step; the slow tests cut at each."""
     assert cut(tmp_path, revision, "cuts", 13) > 60

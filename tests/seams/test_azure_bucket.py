@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from gantry.errors import Aborted
+from gantry.seams import BlobStore
 from gantry.storage.remote.bucket import RemoteBucket
 from gantry.storage.remote.reading import HELD_BYTES, RemoteObject
 from tests.seams.blob_store_suite import BlobStoreSuite
@@ -30,6 +31,10 @@ def store(url: str) -> RemoteBucket:
 
 class TestAzureBucket(BlobStoreSuite):
     """With Azure's protocol as its emulator speaks it, and as the server of the tests does."""
+
+    @pytest.mark.slow  # thousands of listings
+    def test_every_prefix_start_and_depth_gives_that_part_of_the_whole(self, store: BlobStore) -> None:
+        super().test_every_prefix_start_and_depth_gives_that_part_of_the_whole(store)
 
     def test_what_was_replaced_after_it_was_listed_is_not_read(self, store: RemoteBucket) -> None:
         for size in (10, HELD_BYTES + 10):

@@ -9,6 +9,7 @@ from uuid import uuid4
 import pytest
 
 from gantry.errors import Aborted
+from gantry.seams import BlobStore
 from gantry.storage.remote.bucket import RemoteBucket
 from gantry.storage.remote.reading import HELD_BYTES
 from tests.seams.blob_store_suite import BlobStoreSuite
@@ -37,6 +38,10 @@ def store(url: str) -> RemoteBucket:
 
 class TestS3Bucket(BlobStoreSuite):
     """With Amazon's protocol as moto speaks it, and as the server of the tests does."""
+
+    @pytest.mark.slow  # thousands of listings
+    def test_every_prefix_start_and_depth_gives_that_part_of_the_whole(self, store: BlobStore) -> None:
+        super().test_every_prefix_start_and_depth_gives_that_part_of_the_whole(store)
 
     def test_what_was_replaced_after_it_was_listed_is_not_read(self, store: RemoteBucket) -> None:
         for size in (10, HELD_BYTES + 10):

@@ -131,9 +131,11 @@ def format_unchecked(view: OperationView) -> str:
 
 
 def read_log_entry(entry: Json) -> tuple[str, str]:
-    """Resource and message of an entry of an error log."""
+    """Resource and message of an entry of an error log, the message with its reason (docs/howto/failures.md)."""
     payload = entry.get("jsonPayload", {})
-    message = str(payload.get("error", {}).get("message", ""))
+    error = payload.get("error", {})
+    reasons = [f"[{each['reason']}]" for each in error.get("details", ()) if each.get("domain") == "gantry"]
+    message = " ".join((str(error.get("message", "")), *reasons))
     is_warning = entry.get("severity") == "WARNING"
     return str(
         payload.get("source") or payload.get("resourceName") or ""

@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import secrets
-from datetime import UTC, datetime
 from typing import NamedTuple
 from urllib.parse import urlencode
 
 from starlette.responses import Response
 
 from gantry.api.bigquery.methods import VERSION
+from gantry.console.filter_files import list_buckets, name_filter, read_destination
 from gantry.console.page_call import PageCall, address_of
 from gantry.console.query.jobs import Shown, jobs_of, show
 from gantry.errors import FailedPrecondition, InvalidArgument
 from gantry.querying.filter_lines import FilterFile, Lines, find_lines
 from gantry.querying.jobs import EXTRACT, Job
 from gantry.querying.runner import require_done
-from gantry.storage.uris import StorageUri, address_of_bucket, name_of_bucket, parse_prefix
+from gantry.storage.uris import StorageUri, parse_prefix
 
 
 class Use(NamedTuple):
@@ -28,7 +28,7 @@ class Use(NamedTuple):
 
 USES = {
     "export": Use("export", "dicomStores.export"),
-    "storage-class": Use("storage-class", "dicomStores.dicomWebWrite"),
+    "storage-class": Use("storage-class/file", "dicomStores.dicomWebWrite"),
 }
 
 
@@ -46,9 +46,8 @@ def offer(call: PageCall, shown: Shown) -> Offer | None:
     lines = _find(call, shown.job)
     if lines is None:
         return None
-    buckets = [name_of_bucket(each) for each in call.context.seams.buckets(str(call.dataset), "write")]
     allowed = [name for name, use in USES.items() if call.may(use.permission, call.store)]
-    return Offer(lines.level, shown.job.rows, buckets, allowed)
+    return Offer(lines.level, shown.job.rows, list_buckets(call, "write"), allowed)
 
 
 def _find(call: PageCall, job: Job) -> Lines | None:
@@ -86,12 +85,8 @@ def _begin(call: PageCall, source: Job, lines: Lines) -> Job:
 
 def _make_uri(call: PageCall) -> StorageUri:
     """Beside what exports of this console write: ``filter-TIME.txt`` in the bucket and folder of the form."""
-    if not call.form.get("bucket"):
-        raise InvalidArgument("choose a bucket in the list Bucket")
-    bucket = address_of_bucket(call.form["bucket"])
-    place = parse_prefix(f"{bucket}/{call.form.get('prefix', '').strip().lstrip('/')}")
-    name = f"filter-{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{secrets.token_hex(3)}.txt"
-    return StorageUri(place.bucket, place.key + name)
+    place = parse_prefix(read_destination(call.form))
+    return StorageUri(place.bucket, place.key + name_filter())
 
 
 def address_to_use(call: PageCall, shown: Shown) -> str:

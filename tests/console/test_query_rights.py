@@ -73,7 +73,7 @@ def test_who_may_read_no_table_is_told(guarded: Guarded) -> None:
 def test_tables_of_other_projects_are_neither_shown_nor_read(guarded: Guarded) -> None:
     client = signed_in(guarded, "bob")
     page = client.get(HERE).text
-    assert "p.d.t" in page and "other.d" not in page
+    assert "p.d.t" in page and "other.d" not in page and "tables of other" not in page
     assert client.get(f"{HERE}/columns?table=other.d.t").status_code == 403
     assert client.get(f"{HERE}?table=other.d.t").status_code == 400
     assert "denied" in client.get(run(client, "SELECT * FROM `other.d.t`")).text

@@ -316,6 +316,11 @@ def test_several_imports(here: Here, server: Server, tmp_path: Path) -> None:
         assert (code, out) == (2, ""), wrong
 
 
+def test_an_import_of_a_file_of_this_machine(here: Here, store: str) -> None:
+    code, _, err = here("import", str(CT), "--store", store)
+    assert (code, "store files of this machine with `gantry upload`" in err) == (2, True)
+
+
 def test_an_import_that_is_refused_among_others_is_counted(stub: Stub, capsys: pytest.CaptureFixture[str]) -> None:
     name = "projects/p/locations/l/datasets/d/operations/1"
     done = {"name": name, "done": True, "metadata": {"counter": {"success": "2"}}}

@@ -82,13 +82,14 @@ def _add_store_update(group: Commands[Parser]) -> None:
     )
     help = "remove a label; may be repeated"
     command.add_argument("--remove-label", metavar="KEY", action="append", default=[], help=help)
-    for flag, metavar, what in (
-        ("notify", "projects/P/topics/T", "topics that changes are sent to, instead of those before"),
-        ("stream", "bq://PROJECT.DATASET.TABLE", "tables that follow the store, instead of those before"),
+    for flag, metavar, what, nothing in (
+        ("notify", "projects/P/topics/T", "a topic that changes are sent to", "send them to no topic"),
+        ("stream", "bq://P.DATASET.TABLE", "a table that follows the store", "no table follows it"),
     ):
         choice = command.add_mutually_exclusive_group()
-        choice.add_argument(f"--{flag}", metavar=metavar, action="append", help=f"{what}; may be repeated")
-        choice.add_argument(f"--no-{flag}", action="store_true", help=f"none of these {what.partition(' ')[0]}")
+        help = f"{what}, instead of those before; may be repeated"
+        choice.add_argument(f"--{flag}", metavar=metavar, action="append", help=help)
+        choice.add_argument(f"--no-{flag}", action="store_true", help=nothing)
     help = "a DicomStore as JSON, whose fields replace those of the store; - reads stdin"
     command.add_argument("--from-file", metavar="FILE", help=help)
 

@@ -63,6 +63,23 @@ _ZSH_HEAD = """\
 _ZSH_TAIL = """\
 if [[ ${{funcstack[1]}} == _gantry ]]; then _gantry "$@"; else compdef _gantry gantry; fi
 """
+_FISH = """\
+# Completion of gantry for fish, made by `gantry completion fish`
+function __gantry_is_at
+    set -l path ''
+    set -l skip ''
+    for word in (commandline -opc)[2..]
+        if test -n "$skip"
+            set skip ''
+        else if contains -- $word {values}
+            set skip 1
+        else if contains -- (string trim -- "$path $word") {paths}
+            set path (string trim -- "$path $word")
+        end
+    end
+    test "$path" = "$argv[1]"
+end
+complete -c gantry -f"""
 
 
 def show(args: Namespace) -> int:
@@ -130,23 +147,17 @@ def _zsh_action(argument: Argument) -> str:
 
 
 def _write_fish(root: Command) -> str:
-    lines = ["# Completion of gantry for fish, made by `gantry completion fish`", "complete -c gantry -f"]
+    paths = " ".join(_fish(" ".join(command.path)) for command in root.walk() if command.path)
+    taking = {flag for command in root.walk() for each in command.arguments if each.value for flag in each.flags}
+    lines = [_FISH.format(paths=paths, values=" ".join(sorted(taking)))]
     for command in root.walk():
-        condition = _fish_condition(command)
+        condition = _fish(f'__gantry_is_at "{" ".join(command.path)}"')
         for each in command.commands:
             lines.append(f"complete -c gantry -n {condition} -a {each.path[-1]} -d {_fish(each.help)}")
         for argument in command.arguments:
             if line := _write_fish_argument(argument):
                 lines.append(f"complete -c gantry -n {condition} {line}")
     return "\n".join(lines) + "\n"
-
-
-def _fish_condition(command: Command) -> str:
-    """Whether the words so far are those of this command, and of none below it."""
-    seen = [f"__fish_seen_subcommand_from {word}" for word in command.path]
-    below = " ".join(each.path[-1] for each in command.commands)
-    unseen = [f"not __fish_seen_subcommand_from {below}"] if below else []
-    return _fish("; and ".join(seen + unseen) or "true")
 
 
 def _write_fish_argument(argument: Argument) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from argparse import Namespace
 from collections.abc import Iterator
@@ -33,7 +34,7 @@ def import_(args: Namespace) -> int:
     if not uris:
         raise InvalidArgument("what shall be imported? Give gs://BUCKET/OBJECT, or --from-file FILE")
     for uri in uris:  # a slip in the last line shall not be found when the others run
-        UriPattern.parse(uri)
+        _check(uri)
     connection = Connection.of(args)
     method = f"{connection.store(args.store)}:import"
     settings = {"blobStorageSettings": {"blobStorageClass": args.storage_class}} if args.storage_class else {}
@@ -55,6 +56,16 @@ def _read_file(name: str) -> Iterator[str]:
         raise InvalidArgument(f"--from-file: {name}: {describe_os_error(error)}") from None
     except UnicodeDecodeError:
         raise InvalidArgument(f"--from-file: {name}: is not text in UTF-8") from None
+
+
+def _check(uri: str) -> None:
+    """Raises InvalidArgument, which says what else may have been meant."""
+    try:
+        UriPattern.parse(uri)
+    except InvalidArgument as error:
+        if "://" not in uri and os.path.exists(uri):
+            raise InvalidArgument(f"{error.message}, or store files of this machine with `gantry upload`") from None
+        raise
 
 
 class _Refused(NamedTuple):

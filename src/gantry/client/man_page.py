@@ -39,7 +39,7 @@ def _write_command(command: Command) -> Iterator[str]:
         if "--help" not in each.flags:
             yield from _write_argument(each)
     if command.epilog:
-        yield from _write_epilog(command.epilog)
+        yield from (".PP", *_write_epilog(command.epilog))
 
 
 def _wrap(usage: str) -> Iterator[str]:
@@ -63,7 +63,7 @@ def _write_argument(argument: Argument) -> Iterator[str]:
 
 def _write_epilog(text: str) -> Iterator[str]:
     """As it stands: it has examples and tables."""
-    yield from (".PP", ".nf", *(_line(line) for line in text.rstrip().splitlines()), ".fi")
+    yield from (".nf", *(_line(line) for line in text.rstrip().splitlines()), ".fi")
 
 
 def _line(text: str) -> str:

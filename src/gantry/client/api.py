@@ -130,7 +130,8 @@ def _describe(error: httpx.TransportError) -> str:
 def _error(server: str, response: httpx.Response, answer: Any) -> StatusError:
     body = answer.get("error") if isinstance(answer, dict) else None
     if isinstance(body, dict) and body.get("message"):
-        return _ERRORS.get(str(body.get("status")), Unknown)(str(body["message"]))
+        unknown = InvalidArgument if response.is_client_error else Unknown
+        return _ERRORS.get(str(body.get("status")), unknown)(str(body["message"]))
     if response.status_code in _AWAY:
         return Unavailable(f"{server} answers {response.status_code}")
     return InvalidArgument(f"{server} answers {response.status_code} and no JSON of the API: is it a Gantry server?")

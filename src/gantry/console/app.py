@@ -15,6 +15,7 @@ from gantry.api.paths import page_path
 from gantry.api.sessions import SIGN_IN, sign_in_first
 from gantry.console import (
     archives,
+    class_by_file,
     datasets,
     everything,
     exporting,
@@ -32,6 +33,10 @@ from gantry.console import (
     uploading,
 )
 from gantry.console.page_call import BASE, PageCall
+from gantry.console.query import downloads as query_downloads
+from gantry.console.query import filters as query_filters
+from gantry.console.query import page as query_page
+from gantry.console.query import tables as query_tables
 from gantry.console.rendering import render_page
 from gantry.errors import NotFound, StatusError, Unauthenticated
 
@@ -40,6 +45,7 @@ _DATASET = "projects/*/locations/*/datasets/*"
 _STORE = f"{_DATASET}/dicomStores/*"
 _OPERATION = f"{_DATASET}/operations/*"
 _STUDY = f"{_STORE}/studies/*"
+_QUERY = f"{_STORE}/query"
 
 PAGES: dict[str, PageHandler] = {
     "": datasets.list_datasets,
@@ -66,6 +72,14 @@ PAGES: dict[str, PageHandler] = {
     f"{_STORE}/export/selection": exporting.show_selection,
     f"{_STORE}/upload": uploading.show_form,
     f"{_STORE}/storage-class": storage_class.show_form,
+    f"{_STORE}/storage-class/file": class_by_file.show_form,
+    _QUERY: query_page.show_editor,
+    f"{_QUERY}/columns": query_tables.show_columns,
+    f"{_QUERY}/*": query_page.show_job,
+    f"{_QUERY}/*/progress": query_page.show_progress,
+    f"{_QUERY}/*/rows.csv": query_downloads.download_csv,
+    f"{_QUERY}/*/rows.ndjson": query_downloads.download_ndjson,
+    f"{_QUERY}/*/rows.parquet": query_downloads.download_parquet,
     f"{_STORE}/delete-studies": picked_studies.show_delete_form,
     f"{_STORE}/download.zip": picked_studies.download,
     f"{_STORE}/studies": study_list.list_studies,
@@ -96,6 +110,10 @@ FORMS: dict[str, PageHandler] = {
     f"{_STORE}/searches/save": searches.save,
     f"{_STORE}/searches/forget": searches.forget,
     f"{_STORE}/storage-class": storage_class.change,
+    f"{_STORE}/storage-class/file": class_by_file.start,
+    _QUERY: query_page.run,
+    f"{_QUERY}/*/cancel": query_page.cancel,
+    f"{_QUERY}/*/filter": query_filters.write,
     f"{_STORE}/delete-studies": picked_studies.delete,
     f"{_STUDY}/storage-class": storage_class.change_below,
     f"{_STUDY}/series/*/storage-class": storage_class.change_below,
@@ -140,7 +158,7 @@ def _answer(context: Context, request: Request, table: dict[str, PageHandler], f
 
 def _is_for_a_program(request: Request) -> bool:
     """Whether a program requests a file: it gets errors as JSON, as from the API."""
-    is_file = "".join(page_path(request.scope)[-1:]).endswith((".zip", ".csv", ".ndjson"))
+    is_file = "".join(page_path(request.scope)[-1:]).endswith((".zip", ".csv", ".ndjson", ".parquet"))
     return is_file and "text/html" not in request.headers.get("accept", "")
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from starlette.responses import Response
 
-from gantry.console import picking
+from gantry.console import picking, table_export
 from gantry.console.filter_files import list_buckets, name_studies, read_destination, write_filter
 from gantry.console.finding import PARAMETERS
 from gantry.console.operations import go_to_operation
@@ -60,7 +60,7 @@ def show_form(call: PageCall, error: StatusError | None = None) -> Response:
         "filter_uri": "",
         "studies": "\n".join(picked),
         "lines": "",
-    } | (search | call.form)
+    } | (search | table_export.read_given(call) | call.form)
     return call.show(
         "export.html",
         200 if error is None else error.http,
@@ -71,6 +71,7 @@ def show_form(call: PageCall, error: StatusError | None = None) -> Response:
         file_types=FILE_TYPES,
         syntaxes=[(uid, name, _kinds(uid)) for uid, name in _SYNTAXES],
         parameters=PARAMETERS,
+        dispositions=table_export.DISPOSITIONS,
         saved=[(name, text, describe_query(text)) for name, text in list_saved(call).items()],
         given=values,
         error=error,
@@ -143,6 +144,8 @@ def _kinds(syntax: str) -> list[str]:
 def start(call: PageCall) -> Response:
     given = call.form
     try:
+        if given.get("destination") == table_export.BIGQUERY:
+            return go_to_operation(call, table_export.start(call))
         destination = read_destination(given)
         mime_type = _mime_type(given)
         parse_form(mime_type)  # before anything is written

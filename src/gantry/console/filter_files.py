@@ -34,6 +34,11 @@ def name_studies(uids: Iterable[str]) -> list[str]:
     return [f"/studies/{uid}" for uid in uids]
 
 
+def name_filter() -> str:
+    """The name of a new file."""
+    return f"filter-{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{secrets.token_hex(3)}.txt"
+
+
 def write_filter(call: PageCall, permission: str, destination: str, lines: Iterable[str]) -> str:
     """Write the lines below ``destination``; the address of the file. Raises InvalidArgument, PermissionDenied."""
     data = ("\n".join(lines) + "\n").encode()
@@ -41,7 +46,7 @@ def write_filter(call: PageCall, permission: str, destination: str, lines: Itera
         raise InvalidArgument(f"a filter of more than {MAX_FILTER >> 20} MB must be a file in a bucket: give its path")
     call.api.caller.require(f"healthcare.{permission}", call.store)
     place = parse_prefix(destination)
-    name = f"filter-{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{secrets.token_hex(3)}.txt"
+    name = name_filter()
     use = BucketUse(place.bucket, "write", place.key + name, str(call.dataset), "console")
     with giving_up(_WRITE_SECONDS, f"bucket {place.bucket}"):
         bucket = call.context.seams.bucket(use)

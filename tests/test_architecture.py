@@ -21,6 +21,7 @@ LAYERS = {
         *(
             "errors",
             "names",
+            "reasons",
             "queries",
             "resources",
             "log_entries",
@@ -140,7 +141,7 @@ NEED_EXTRAS = {
     *(f"engines.dask_{part}" for part in ("link", "worker")),
     "engines.ray_client",
     *(f"storage.warehouse.{name}" for name in ("parquet", "views")),
-    *(f"storage.sql.{name}" for name in ("lowering", "meanings", "parsing", "running")),
+    *(f"storage.sql.{name}" for name in ("lowering", "meanings", "packing", "parsing", "running")),
     *(f"storage.bigquery.{name}" for name in ("bigquery_stream", "bigquery_table", "clients", "errors", "schema")),
     *("index.postgresql", "index.postgresql_locks", "index.postgresql_reading"),
 }

@@ -26,6 +26,7 @@ ALLOWED = {
     "connections": ["upgrade.args"],
     "engines.ray_client": ["str(error)"],  # looks for one word in it, and tells none
     "engines.ray_worker": ["str(error)"],  # of our own ``Away``
+    "storage.sql.running": ["f'{error}'"],  # finds names of the query in it
 }
 """Of a class of ours, after isinstance; for its result code; a position in a head."""
 

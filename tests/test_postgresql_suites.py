@@ -18,8 +18,8 @@ SLOW = {
     "all of api": "api",
     "access and console": "access iam console pages",
     "more of dicomweb": "dicomweb/test_retrieve.py dicomweb/test_search.py dicomweb/test_search_inside.py "
-    "dicomweb/test_store.py dicomweb/test_update.py dicomweb/test_update_metadata.py dicomweb/test_statements_of_reads.py "
-    "dicomweb/test_names_of_marks.py dicomweb/test_replaced_meanwhile.py",
+    "dicomweb/test_store.py dicomweb/test_update.py dicomweb/test_update_metadata.py "
+    "dicomweb/test_statements_of_reads.py dicomweb/test_names_of_marks.py dicomweb/test_replaced_meanwhile.py",
 }
 """About ten minutes of a processor."""
 PARTS = [*QUICK, *(pytest.param(name, marks=pytest.mark.slow) for name in SLOW)]

@@ -36,7 +36,8 @@ def run(arguments: list[str]) -> int:
         return UNREACHABLE
     except StatusError as error:
         print_failure(error, as_json=getattr(args, "json", False))
-        return SERVER_FAILED if error.http >= 499 or error.http == 429 else REFUSED
+        is_of_server = hasattr(args, "server") and (error.http >= 499 or error.http == 429)
+        return SERVER_FAILED if is_of_server else REFUSED
     except KeyboardInterrupt:
         return 130
     except BrokenPipeError:

@@ -20,6 +20,8 @@ from dataclasses import dataclass
 from enum import IntEnum, StrEnum
 from typing import Any, ClassVar, Self, TypeVar
 
+from gantry.reasons import Reason
+
 
 class Code(IntEnum):
     """``google.rpc.Code`` numbers, as they stand in ``Operation.error.code``."""
@@ -55,11 +57,19 @@ class Wait(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """A code, what happened, and what to do about it. A status read from the index has its whole text in ``what``."""
+    """A code, what happened, what to do about it, and of which kind it is, if of one (``reasons``).
+
+    A status read from the index has its whole text in ``what``."""
 
     code: Code
     what: str
     advice: str = ""
+    kind: Reason | None = None
+
+    @property
+    def reason(self) -> Reason:
+        """``kind``, else the name of the code."""
+        return self.kind or Reason[self.code.name]
 
     @property
     def message(self) -> str:
@@ -92,18 +102,23 @@ class StatusError(Exception):
 
     code: ClassVar[Code] = Code.UNKNOWN
     http: ClassVar[int] = 500
+    kind: Reason | None = None  # of which kind of failure it is, where its class has several
     resource: str = ""  # the object it is about, where that is not the operation's own subject
     retry_after: int = 0  # seconds after which to try again, 0 if unknown (RFC 9110 §10.2.3)
     waits_for: ClassVar[Wait | None] = None  # an operation that meets it waits for this and goes on at its checkpoint
 
-    def __init__(self, what: str, details: tuple[dict[str, Any], ...] = (), advice: str = "") -> None:
+    def __init__(
+        self, what: str, details: tuple[dict[str, Any], ...] = (), advice: str = "", kind: Reason | None = None
+    ) -> None:
         """``what`` happened, to which object; ``advice``: what to do, as a sentence without capital and full stop."""
         super().__init__(_sentences(what, advice))
         self.what, self.advice = shorten(what), advice
         self.details = details
+        if kind is not None:
+            self.kind = kind
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return type(self), (self.what, self.details, self.advice)
+        return type(self), (self.what, self.details, self.advice, self.kind)
 
     @property
     def message(self) -> str:
@@ -111,11 +126,11 @@ class StatusError(Exception):
 
     @property
     def status(self) -> Status:
-        return Status(self.code, self.what, self.advice)
+        return Status(self.code, self.what, self.advice, self.kind)
 
     def within(self, context: str) -> Self:
         """The same error with a context in front: ``context: what``. The advice stays at the end."""
-        return type(self)(f"{context}: {self.what}", self.details, self.advice)
+        return type(self)(f"{context}: {self.what}", self.details, self.advice, self.kind)
 
 
 class Cancelled(StatusError):
@@ -157,9 +172,13 @@ class FailedPrecondition(StatusError):
 class UnsuitableForm(FailedPrecondition):
     """A media type or transfer syntax that cannot hold these pixels; another one may."""
 
+    kind = Reason.CANNOT_BE_CONVERTED
+
 
 class CrashingPixels(FailedPrecondition):
     """A worker process died while it decoded an instance: every other form that is decoded may end another one."""
+
+    kind = Reason.DECODER_CRASHED
 
 
 class Aborted(StatusError):
@@ -172,6 +191,8 @@ class TakenOver(Aborted):
 
 class Replaced(Aborted):
     """An instance was replaced after its row was read: what that row says is not true of its bytes now."""
+
+    kind = Reason.INSTANCE_CHANGED
 
 
 class OutOfRange(StatusError):
@@ -212,7 +233,7 @@ class Unavailable(StatusError):
 class Interrupted(Unavailable):
     """A part of this server is temporarily unavailable: an operation waits and continues at its checkpoint."""
 
-    waits_for = Wait.INDEX
+    waits_for, kind = Wait.INDEX, Reason.INDEX_AWAY
 
 
 class Expelled(Interrupted):
@@ -223,29 +244,31 @@ class MustBeRestored(Unavailable):
     """The bytes of an instance are in an archive of the object storage, where nobody can read them before somebody
     restores them."""
 
+    kind = Reason.IN_ARCHIVE
+
 
 class DiskAway(Interrupted):
     """A disk of this server's own is not mounted, or cannot be written."""
 
-    waits_for = Wait.DISK
+    waits_for, kind = Wait.DISK, Reason.DISK_AWAY
 
 
 class BucketAway(Interrupted):
     """The bucket of an operation is not the one it began with: it is not mounted, or another one is."""
 
-    waits_for = Wait.BUCKET
+    waits_for, kind = Wait.BUCKET, Reason.BUCKET_AWAY
 
 
 class NoWorker(Interrupted):
     """No worker process can be started, or several in a row have given no sign of life."""
 
-    waits_for = Wait.WORKER
+    waits_for, kind = Wait.WORKER, Reason.NO_WORKER
 
 
 class NoRoom(ResourceExhausted):
     """A disk is full."""
 
-    waits_for = Wait.ROOM
+    waits_for, kind = Wait.ROOM, Reason.NO_ROOM
 
 
 class NotAcceptable(InvalidArgument):
@@ -271,9 +294,13 @@ class DataLoss(StatusError):
 class Unreadable(DataLoss):
     """The disk cannot read stored bytes now. They may be readable later, so nothing may take their place."""
 
+    kind = Reason.OBJECT_UNREADABLE
+
 
 class Spoilt(DataLoss):
     """The bytes that came are not those that the object storage has: read again, they may be."""
+
+    kind = Reason.CHECKSUM_MISMATCH
 
 
 class Unauthenticated(StatusError):

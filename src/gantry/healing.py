@@ -11,6 +11,7 @@ from gantry.describing import describe_header
 from gantry.dicom.header_bytes import HeaderBytes, read_uids
 from gantry.errors import Code, DataLoss, Status, StatusError
 from gantry.header_packs import unpack
+from gantry.reasons import Reason
 from gantry.resources import HeaderAttributes, Instance, Replacement, StoredInstance, Uids
 from gantry.seams import Seams
 
@@ -23,7 +24,7 @@ def is_lost(verdict: bool | Status) -> bool:
 def make_unknown(path: str, verdict: Status) -> Status:
     """What is said of new bytes where nobody can say whether they are those that are stored."""
     message = f"an instance with these UIDs exists, but its bytes cannot be compared ({verdict.what})"
-    return Status(Code.DATA_LOSS, f"{message}: {path}", verdict.advice)
+    return Status(Code.DATA_LOSS, f"{message}: {path}", verdict.advice, kind=Reason.STORED_BYTES_DAMAGED)
 
 
 def find_damaged_headers(seams: Seams, rows: Sequence[StoredInstance]) -> set[Uids]:

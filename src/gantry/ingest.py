@@ -34,6 +34,7 @@ from gantry.errors import (
 )
 from gantry.names import DicomStoreName, is_uid
 from gantry.operations.batch_writers import BatchWriters, item_prefix, make_outcomes
+from gantry.reasons import Reason
 from gantry.resources import Failure, HeaderAttributes, Instance, ObjectMeta, StoredInstance, Uids
 from gantry.seams import Blobs, BlobStore, BlobWriter, Bucket, OpenedObject, Seams
 from gantry.stored_bytes import find_damage, open_stored, read_crc32c
@@ -131,7 +132,8 @@ def require_uids(uids: Uids) -> None:
         if not is_uid(uid):
             raise InvalidArgument(
                 f"{tag_name(tag)} is not digits in components separated by periods: {uid!r}; a store accepts it "
-                f"only with the label {UIDS}: any"
+                f"only with the label {UIDS}: any",
+                kind=Reason.INVALID_UID,
             )
 
 
@@ -148,7 +150,9 @@ def require_uids_or_stored(seams: Seams, store_id: int, uids: Uids) -> None:
 def identify(opened: Readable, blob_key: str, size: int, storage_class: str, resource: str) -> Read:
     """Read the header of an object that is, or will be, the blob ``blob_key``. Raises StatusError."""
     if size > MAX_OBJECT_BYTES:
-        raise FailedPrecondition(f"{size} bytes are more than the {MAX_OBJECT_BYTES} an object may have")
+        raise FailedPrecondition(
+            f"{size} bytes are more than the {MAX_OBJECT_BYTES} an object may have", kind=Reason.TOO_LARGE
+        )
     header, header_bytes, said = _read_header(opened, size, resource)
     instance = Instance(
         header.study_instance_uid,
@@ -248,7 +252,7 @@ def make_printable(text: str) -> str:
 
 def _open(source: Bucket, found: ObjectMeta) -> OpenedObject:
     if found.problem:
-        raise FailedPrecondition(found.problem)
+        raise FailedPrecondition(found.problem, kind=Reason.OBJECT_UNREADABLE)
     return source.open_found(found)
 
 
@@ -314,7 +318,7 @@ def _compare(blobs: Blobs, pair: Pair) -> bool:
             _require_original(blobs, new, pair.stored, error)
             damage = error.what
     if damage:
-        raise DataLoss(damage)
+        raise DataLoss(damage, kind=Reason.STORED_BYTES_DAMAGED)
     return False
 
 
@@ -331,7 +335,7 @@ def _require_original(blobs: Blobs, new: OpenedObject, stored: str, error: Unrea
     except DataLoss as broken:
         raise _make_unreadable(broken) from None
     if not is_original:
-        raise Unavailable(error.what, advice=_REPLACE)
+        raise Unavailable(error.what, advice=_REPLACE, kind=Reason.STORED_BYTES_DAMAGED)
 
 
 def _open_new(blobs: Blobs, key: str) -> OpenedObject:
@@ -367,5 +371,5 @@ def _read_window(opened: OpenedObject, at: int) -> bytes:
     wanted = min(COMPARED_BYTES, opened.size - at)
     data = opened.read_at(at, wanted)
     if len(data) != wanted:
-        raise Aborted(f"only {at + len(data)} of {opened.size} bytes could be read")
+        raise Aborted(f"only {at + len(data)} of {opened.size} bytes could be read", kind=Reason.OBJECT_CHANGED)
     return data

@@ -18,12 +18,14 @@ class Level(StrEnum):
 class Operator(StrEnum):
     """``EQUALS``: any of the values. ``RANGE``: from the first value to the second, both inclusive, "" for an open end.
     ``WILDCARD``: values with ``*`` and ``?``, as keys of ``matching``: any of them for modalities, else the first.
-    ``WORDS``: a word of the name begins with one of the values."""
+    ``WORDS``: a word of the name begins with one of the values. ``PREFIX``: PatientID or AccessionNumber begins with
+    one of the values."""
 
     EQUALS = "equals"
     RANGE = "range"
     WILDCARD = "wildcard"
     WORDS = "words"
+    PREFIX = "prefix"
 
 
 class Match(NamedTuple):
@@ -60,6 +62,14 @@ class FoundStudy(NamedTuple):
     modalities: str
     series_count: int
     instance_count: int
+
+
+class StudyTotals(NamedTuple):
+    """What the studies that a search finds hold together."""
+
+    studies: int
+    series: int
+    instances: int
 
 
 class FoundSeries(NamedTuple):

@@ -6,7 +6,7 @@ Directories of Parquet files are such a place (``storage.sql``). Names of types 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -107,6 +107,10 @@ class QueryEngine(Protocol):
         """
         ...
 
+    def write_parquet(self, fields: Sequence[Field], batches: Iterable[Batch]) -> Iterator[bytes]:
+        """Rows of a result as a Parquet file, in pieces. Raises ResourceExhausted, DeadlineExceeded, Unavailable."""
+        ...
+
     def close(self) -> None:
         """End what waits for queries."""
         ...
@@ -138,6 +142,10 @@ class NoQueries:
         raise FailedPrecondition(
             "this server has no tables to query", advice="its setting bigquery can name directories for them"
         )
+
+    def write_parquet(self, fields: Sequence[Field], batches: Iterable[Batch]) -> Iterator[bytes]:
+        """Raises FailedPrecondition."""
+        raise FailedPrecondition("this server has no tables to query")
 
     def close(self) -> None: ...
 

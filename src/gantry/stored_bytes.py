@@ -12,6 +12,7 @@ from gantry.checksums import HEAL, OTHER_SUM, require_sum
 from gantry.containment import contain
 from gantry.dicom.part10 import read_header
 from gantry.errors import DataLoss, InvalidArgument
+from gantry.reasons import Reason
 from gantry.resources import Uids, path_of
 from gantry.seams import Blobs, BlobStore, OpenedObject
 from gantry.storage.extents import object_of
@@ -36,12 +37,16 @@ def open_stored(blobs: BlobStore, key: str, size: int) -> OpenedObject:
 def require_size(there: int, size: int) -> None:
     """Raises WrongSize where there are other than ``size`` bytes."""
     if there != size:
-        raise WrongSize(f"its bytes are damaged: {there} of {size} are there", advice=HEAL)
+        raise WrongSize(
+            f"its bytes are damaged: {there} of {size} are there", advice=HEAL, kind=Reason.STORED_BYTES_DAMAGED
+        )
 
 
 def make_lost(uid: str) -> DataLoss:
     """The error of an instance whose row names bytes that are not there."""
-    return DataLoss(f"the bytes of instance {uid} are lost: its file is gone", advice=HEAL)
+    return DataLoss(
+        f"the bytes of instance {uid} are lost: its file is gone", advice=HEAL, kind=Reason.STORED_BYTES_DAMAGED
+    )
 
 
 UNKNOWN = -1

@@ -91,7 +91,7 @@ def _open(one: Settings, other: Settings) -> Iterator[Pair]:
         edge = server.Edge(other)
         assert edge.access is not None
         edge.access.begin(first.seams.index)
-        second = server.Gantry(other, first.seams, edge)
+        second = server.Gantry(other, first.seams, edge, lambda: None, None)
         pair = Pair(one, [first, second])
         pair.call(0, "POST", f"{DATASETS}?datasetId=d")
         for name in "stu":

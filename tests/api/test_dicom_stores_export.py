@@ -134,7 +134,7 @@ class TestFiles:
         filled.put(filled.out, "/".join(A) + ".dcm/in-the-way", b"x")
         operation = filled.export()
         assert counts(operation) == (3, 1)
-        (detail,) = operation["error"]["details"]
+        detail, _ = operation["error"]["details"]
         assert detail["@type"] == "type.googleapis.com/google.cloud.healthcare.v1.dicom.ExportDicomDataErrorDetails"
         (sample,) = detail["sampleErrors"]
         assert sample["resource"].endswith(f"studies/{A[0]}/series/{A[1]}/instances/{A[2]}")

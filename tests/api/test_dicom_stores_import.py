@@ -306,9 +306,9 @@ class TestOutcomes:
         uri = f"gs://{gantry.bucket}-missing/**"
         operation = gantry.import_(uri)
         assert operation["error"]["code"] == 5
-        assert operation["error"]["details"][0]["sampleErrors"] == [
-            {"resource": uri, "error": {"code": 5, "message": operation["error"]["message"]}}
-        ]
+        (sample,) = operation["error"]["details"][0]["sampleErrors"]
+        assert sample["resource"] == uri
+        assert (sample["error"]["code"], sample["error"]["message"]) == (5, operation["error"]["message"])
         assert counts(operation) == (0, 0)
 
 
@@ -336,14 +336,14 @@ class TestOperation:
         gantry.put(gantry.bucket, "a.dcm", make_instance())
         uri = gantry.put(gantry.bucket, "b.txt", NOT_DICOM)
         operation = gantry.import_("**", version="v1beta1")
-        (detail,) = operation["error"]["details"]
+        detail, _ = operation["error"]["details"]
         assert operation.keys() == {"name", "metadata", "done", "error"}
         package = "google.cloud.healthcare.v1beta1"
         assert detail["@type"] == f"type.googleapis.com/{package}.dicom.ImportDicomDataErrorDetails"
         (sample,) = detail["sampleErrors"]
         assert sample.keys() == {"resource", "error"}
         assert sample["resource"] == uri
-        assert sample["error"].keys() == {"code", "message"}
+        assert sample["error"].keys() == {"code", "message", "details"}
         assert operation["metadata"]["counter"] == {"success": "1", "failure": "1"}
 
     def test_at_most_ten_samples_while_the_log_has_all(self, gantry: Gantry) -> None:

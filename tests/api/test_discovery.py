@@ -93,10 +93,18 @@ def test_the_words_are_our_own(gantry: Gantry) -> None:
     assert ours & real == set()
 
 
+def test_bigquery_has_a_document_of_its_own(gantry: Gantry) -> None:
+    for path in ("$discovery/rest?version=v2", "discovery/v1/apis/bigquery/v2/rest"):
+        found = gantry.request("GET", path).json()
+        assert found["id"] == "bigquery:v2" and found["rootUrl"] + found["servicePath"] == found["baseUrl"]
+        assert {"query", "getQueryResults", "insert", "get"} <= found["resources"]["jobs"]["methods"].keys()
+
+
 @pytest.mark.parametrize(
     "path",
     [
-        "$discovery/rest?version=v2",
+        "$discovery/rest?version=v3",
+        "discovery/v1/apis/healthcare/v2/rest",
         "$discovery",
         "$discovery/apis",
         "discovery/v1/apis/healthcare/v9/rest",

@@ -14,6 +14,7 @@ from gantry.index import logs
 from gantry.index.sql import SqlIndex
 from gantry.log_entries import LogFilter, LogPosition, Severity
 from gantry.names import DatasetName, DicomStoreName
+from gantry.reasons import Reason
 from gantry.resources import Batch, Dataset, DicomStore, Failure, Method
 from tests.support.databases import index_url
 
@@ -88,6 +89,6 @@ def test_the_last_entries_and_the_counts_of_an_operation(index: SqlIndex, monkey
     (operation, _), *_ = index.logs.find_failures(EVERYTHING, 1)[0]
     assert [entry.seq for entry in index.logs.list_last_failures(operation.name, 3)] == [28, 29, 30]
     assert len(index.logs.list_last_failures(operation.name, 99)) == 30
-    assert index.logs.count_entries(operation.name) == ({(Severity.ERROR, InvalidArgument.code): 30}, True)
+    assert index.logs.count_entries(operation.name) == ({(Severity.ERROR, Reason.INVALID_ARGUMENT): 30}, True)
     monkeypatch.setattr(logs, "_COUNTED", 20)
-    assert index.logs.count_entries(operation.name) == ({(Severity.ERROR, InvalidArgument.code): 20}, False)
+    assert index.logs.count_entries(operation.name) == ({(Severity.ERROR, Reason.INVALID_ARGUMENT): 20}, False)

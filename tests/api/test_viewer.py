@@ -233,7 +233,7 @@ def test_a_package_that_is_too_large(tmp_path: Path) -> None:
 def test_a_directory_that_takes_no_files(tmp_path: Path) -> None:
     (tmp_path / "data").write_text("")
     done = install(tmp_path / "data", "--from", str(package(tmp_path / "p.tgz", FILES)))
-    assert (done.returncode, "Traceback" in done.stderr) == (1, False), done.stderr
+    assert (done.returncode, "Traceback" in done.stderr) == (2, False), done.stderr
     assert "data" in done.stderr
 
 

@@ -96,7 +96,7 @@ def test_follow_waits_at_the_server_and_outlives_its_restart(
     )
     stub.answer = lambda *_: next(answers)
     monkeypatch.setattr(changes, "FIRST_PAUSE", 0.01)
-    assert run_here(["changes", NAME, "--follow", "--now", "--server", stub.url]) == 1
+    assert run_here(["changes", NAME, "--follow", "--now", "--server", stub.url]) == 2
     told = capsys.readouterr()
     assert told.out.count("MOVED") == 1
     assert "trying again" in told.err

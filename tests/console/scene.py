@@ -21,6 +21,11 @@ STUDIES = (
     ("Haddad^Leila", "US", "US thyroid", "examples_rgb_color.dcm", "20240503"),
     ("Schmidt^Jonas", "MR", "MR lumbar spine", "MR_small_RLE.dcm", "20240521"),
 )
+TABLE = "p.hospital.instances"
+QUERY = (
+    "SELECT StudyInstanceUID, SeriesInstanceUID, Modality, PatientID, `Rows`, ImageType\n"
+    f"FROM `{TABLE}`\nORDER BY StudyInstanceUID"
+)
 HEART = 2  # the study that is a film
 
 
@@ -55,7 +60,9 @@ class Scene:
     settings."""
 
     def __init__(self, home: Path, config: Path | None = None) -> None:
-        env = {"GANTRY_CONFIG": str(config)} if config else {}
+        tables = {"GANTRY_BIGQUERY": f"p={home / 'tables'}"}
+        (home / "tables").mkdir()
+        env = tables | ({"GANTRY_CONFIG": str(config)} if config else {})
         self.server = start_server(home / "data", home / "buckets", env=env)
         gantry = Gantry(self.server)
         self.dataset = gantry.dataset.replace(gantry.dataset_id, "hospital")
@@ -72,6 +79,19 @@ class Scene:
         gantry.call("PATCH", f"v1/{self.store}?updateMask=labels", json={"labels": {"team": "radiology"}})
         self.failed = gantry.import_("gs://incoming/2024/**", store=self.store)["name"]
         self.exported = gantry.export("gs://exports/research", store=self.store)["name"]
+
+        body = {"bigqueryDestination": {"tableUri": f"bq://{TABLE}"}}
+        gantry.wait(gantry.call("POST", f"v1/{self.store}:export", json=body)["name"])
+        self.queried, self.wrong = self.query(QUERY), self.query(QUERY.replace("StudyI", "StudioI"))
+
+    def query(self, text: str) -> str:
+        """The id of a query that has ended."""
+        client = self.server.client
+        answer = client.post("/bigquery/v2/projects/p/queries", json={"query": text, "useLegacySql": False})
+        if answer.status_code == 200:
+            return str(answer.json()["jobReference"]["jobId"])
+        jobs = client.get("/bigquery/v2/projects/p/jobs").json()["jobs"]
+        return str(jobs[0]["jobReference"]["jobId"])
 
     def pages(self) -> dict[str, str]:
         """Name → address of every page that a person looks at."""
@@ -99,5 +119,9 @@ class Scene:
             "study-delete": f"{store}/studies/{study}/delete",
             "series": at_series,
             "instance": f"{at_series}/instances/{instance}",
+            "storage-class-file": f"{store}/storage-class/file",
+            "query": f"{store}/query",
+            "query-result": f"{store}/query/{self.queried}?chart=Modality",
+            "query-wrong": f"{store}/query/{self.wrong}",
             "not-found": "console/nothing",
         }

@@ -67,8 +67,26 @@ def test_only_what_one_may_see_is_listed(guarded: Guarded) -> None:
     everything, some, nothing = (signed_in(guarded, who).get("/console/").text for who in (ADMIN, "bob", "eve"))
     assert "/datasets/other" in everything and f"/console/{DATASET}" in everything
     assert "/datasets/other" not in some and f"/console/{DATASET}" in some
-    assert "/datasets/" not in nothing
+    assert "/datasets/" not in nothing and "No dataset that you may see" in nothing
     assert "bob@example.org" in some and 'action="/sign-out"' in some
+
+
+def test_no_permission_is_said_and_no_empty_page(guarded: Guarded) -> None:
+    client = signed_in(guarded, "eve")
+    for path in ("", "/studies", "/export", "/storage-class?study=1.2.1", "/delete-studies?study=1.2.1", "/import"):
+        page = client.get(f"/console/{STORE}{path}", headers={"accept": "text/html"})
+        assert page.status_code == 403 and "does not mean that nothing is there" in page.text, path
+        assert "signed in as eve@example.org" in page.text
+    assert client.get(f"/console/{STORE}/download.zip?study=1.2.1").status_code == 403
+    assert client.get(f"/console/find?q=1.2.1&at={STORE}").status_code == 403
+    assert "Nothing found" in client.get(f"/console/find?q=a&at={STORE}").text
+    running = client.get(f"/console/running?at={DATASET}")
+    assert running.status_code == 200 and "running" not in running.text.replace('id="running"', "")
+    for path, fields in (
+        ("storage-class", {"studies": "1.2.1", "storage_class": "ARCHIVE", "bucket": "out"}),
+        ("delete-studies", {"studies": "1.2.1", "confirm": "delete"}),
+    ):
+        assert client.post(f"/console/{STORE}/{path}", data=fields, headers=OWN).status_code == 403
 
 
 @pytest.fixture

@@ -59,3 +59,14 @@ def test_nothing_moves_while_a_page_loads(browser: Any, scene: Scene) -> None:
         if (shift := page.evaluate(SHIFT)) > 0.1:  # "good" of Core Web Vitals
             moved.append((name, round(shift, 3)))
     assert moved == []
+
+
+def test_an_operation_with_a_hundred_errors_fits_on_a_telephone(browser: Any, scene: Scene) -> None:
+    for number in range(120):
+        scene.gantry.put("incoming", f"bad/{'a long folder name ' * 3}/{number}.txt", b"no image\n")
+    name = scene.gantry.import_("gs://incoming/bad/**", store=scene.store)["name"]
+    page = browser.new_page(base_url=scene.server.url, viewport={"width": 390, "height": 844})
+    page.goto(f"/console/{name}")
+    page.get_by_text("Show 75 more").wait_for()
+    assert page.evaluate("document.documentElement.scrollHeight") < 6000
+    page.close()

@@ -16,7 +16,7 @@ import httpx
 import pytest
 
 from gantry.console.app import FORMS, PAGES
-from gantry.console.operations import _cells, as_text
+from gantry.console.operation_errors import _cells, as_text
 from gantry.errors import Code, Status
 from gantry.log_entries import LogEntry
 from gantry.resources import Failure
@@ -71,6 +71,8 @@ def addresses(gantry: Gantry, operation: str) -> list[str]:
         "instances": A[2],
     }
     for path in PAGES:
+        if "/query/" in path:
+            continue  # of queries, which need tables: test_query.py
         parts = path.split("/")
         for at, part in enumerate(parts):
             if part == "*":
@@ -84,7 +86,7 @@ def addresses(gantry: Gantry, operation: str) -> list[str]:
 def test_every_page(filled: Gantry) -> None:
     operation = filled.import_("in/*")
     for address in addresses(filled, operation["name"]):
-        response = get(filled, f"{address}?bucket={filled.bucket}&uri=gs://{filled.bucket}/**&modify=on")
+        response = get(filled, f"{address}?bucket={filled.bucket}&uri=gs://{filled.bucket}/**&modify=on&study={A[0]}")
         assert response.status_code == 200, (address, response.text[:500])
         if response.headers["content-type"].startswith("text/html"):
             policy = response.headers["content-security-policy"]
@@ -166,7 +168,7 @@ def test_metrics_of_a_store(filled: Gantry) -> None:
     page = text_of(filled, filled.store)
     for words in ("<dt>Studies</dt><dd>2</dd>", "<dt>Instances</dt><dd>2</dd>", ">CT</a>", ">MR</a>", "Standard"):
         assert words in page
-    assert 'aria-label="Instances: from 0 to 2, at most 2"' in page
+    assert '<td class="num">+2</td><td class="num">2</td>' in page and '<svg class="chart"' not in page
     rows = text_of(filled, filled.dataset)
     assert '<td class="num" data-label="Instances">2</td>' in rows
 
@@ -282,14 +284,14 @@ def test_an_operation_and_its_errors(filled: Gantry) -> None:
     listed = text_of(filled, f"{filled.dataset}/operations")
     assert "Finished with errors" in listed and name.rpartition("/")[2] in listed
     page = text_of(filled, name)
-    assert page.count("Finished with errors") == 2 and "Invalid argument" in page
+    assert page.count("Finished with errors") == 2 and "Not a DICOM file" in page
     read = sum(map(len, filled.objects(filled.bucket).values()))
     assert f"<dt>Read</dt><dd>{format_size(read)}</dd>" in page and "Read unchecked" not in page
     errors = text_of(filled, f"{name}/errors")
-    assert "Import again" in errors and f"import?uri=gs%3A%2F%2F{filled.bucket}" in errors
+    assert "Not a DICOM file" in errors and "Import again" not in errors
     assert "No entry matches" in text_of(filled, f"{name}/errors?q=none-of-these")
-    assert "Import again" in text_of(filled, f"{name}/errors?q={filled.bucket.upper()}")
-    assert "No entry matches" in text_of(filled, f"{name}/errors?code=DATA_LOSS")
+    assert "Not a DICOM file" in text_of(filled, f"{name}/errors?q={filled.bucket.upper()}")
+    assert "No entry matches" in text_of(filled, f"{name}/errors?reason=DATA_LOSS")
     part = get(filled, f"{name}/progress", headers={"hx-request": "true"})
     assert part.headers["hx-trigger"] == "ended" and "<html" not in part.text and "hx-trigger=" not in part.text
 
@@ -316,7 +318,7 @@ def test_errors_as_files(filled: Gantry) -> None:
 @pytest.mark.parametrize("name", ["=1+1", "+1", "-1", "@x", "\tx", "\rx"])
 def test_no_cell_is_a_formula(name: str) -> None:
     entry = LogEntry(1, datetime.now(UTC), Failure(name, Status(Code.NOT_FOUND, name)))
-    assert _cells(entry)[3:] == (f"'{name}", f"'{name}")
+    assert _cells(entry)[3:] == (f"'{name}", f"'{name}", "NOT_FOUND")
     assert as_text("gs://b/x") == "gs://b/x"
 
 
@@ -367,7 +369,7 @@ def test_exporting_by_a_filter_file(filled: Gantry) -> None:
     ("fields", "words"),
     [
         ({}, "choose a bucket"),
-        ({"bucket": "OUT", "filter": "studies", "studies": " \n"}, "names no study"),
+        ({"bucket": "OUT", "filter": "studies", "studies": " \n"}, "no study is ticked"),
         ({"bucket": "OUT", "filter": "search", "PatientName": "nobody"}, "names no study"),
         ({"bucket": "OUT", "mime_type": "image/png", "syntax": "1.2.3"}, "mimeType"),
         ({"bucket": "OUT", "mime_type": "x/y", "filter": "lines", "lines": "/studies/1.2"}, "mimeType"),
@@ -420,8 +422,8 @@ def test_searches_are_saved_and_forgotten(filled: Gantry) -> None:
 
 
 def test_a_search_that_cannot_be(filled: Gantry) -> None:
-    page = text_of(filled, f"{filled.store}/studies?StudyDate=yesterday")
-    assert 'role="alert"' in page and "StudyDate" in page
+    page = text_of(filled, f"{filled.store}/studies?StudyDate=soon")
+    assert 'role="alert"' in page and "Study date" in page
 
 
 def test_pages_of_studies(gantry: Gantry) -> None:
@@ -584,5 +586,5 @@ def test_the_first_page_is_small(gantry: Gantry) -> None:
 
 
 def test_every_form_has_its_page() -> None:
-    of_other_pages = ("/cancel", "/save", "/forget")
+    of_other_pages = ("/cancel", "/save", "/forget", "/again", "/import-failed", "/filter")
     assert {path for path in FORMS if not path.endswith(of_other_pages)} <= PAGES.keys()

@@ -9,7 +9,8 @@ import pytest
 
 from gantry.console.charts import Point, abbreviate, draw_line_chart, round_up
 from gantry.console.rendering import duration, number, when
-from gantry.console.studies import Row, _order, _rate, _window, as_date, as_text
+from gantry.console.rows import Row, as_date, as_text
+from gantry.console.studies import _order, _rate, _window
 from gantry.console.tags import Tag, filter_tags, list_tags
 from gantry.sizes import format_size
 

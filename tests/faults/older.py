@@ -57,7 +57,7 @@ INSERT INTO garbage VALUES ('main/1/7/9.dcm');
 """
 """In columns that every schema has."""
 
-REVISIONS = [f"{number:04d}" for number in range(1, 21)]
+REVISIONS = [f"{number:04d}" for number in range(1, 22)]
 """Every schema before the present one."""
 
 
@@ -85,7 +85,7 @@ def make_unmarked(path: Path) -> None:
             index.execute(f"DROP TABLE {table}")
         index.execute("DROP INDEX series_start")
         later = (("series", "start_time"), *(("operation", name) for name in ("transferred_bytes", "unchecked")))
-        for table, column in (*later, ("upload", "server")):
+        for table, column in (*later, ("upload", "server"), ("failure", "reason"), ("operation", "error_reason")):
             index.execute(f"ALTER TABLE {table} DROP COLUMN {column}")
         index.execute("UPDATE alembic_version SET version_num = '0011'")
 

@@ -24,6 +24,7 @@ from gantry.index.tables import instance
 from gantry.log_entries import LogFilter, Severity
 from gantry.names import DatasetName, DicomStoreName, OperationName, ResourcePath
 from gantry.queries import Operator
+from gantry.reasons import Reason
 from gantry.resources import (
     CANCELLED,
     Batch,
@@ -445,7 +446,8 @@ class TestIndex:
         assert index.logs.list_failures(operation.name, 2) == entries[:2]
         assert index.logs.list_failures(operation.name, 2, after=2) == entries[2:]
         assert index.logs.list_failures(operation.name, 2, after=4) == []
-        assert sorted(index.logs.list_failure_codes(operation.name)) == [Code.NOT_FOUND, Code.INTERNAL, Code.DATA_LOSS]
+        codes = {code for code, _ in index.logs.list_failure_kinds(operation.name)}
+        assert codes == {Code.NOT_FOUND, Code.INTERNAL, Code.DATA_LOSS}
 
     def test_operations_are_listed_newest_first_in_pages(self, index: SqlIndex, store: DicomStore) -> None:
         for method in (Method.IMPORT_DICOM_DATA, Method.EXPORT_DICOM_DATA, Method.IMPORT_DICOM_DATA):
@@ -556,7 +558,8 @@ class TestIndex:
         assert [entry.failure.resource for entry in entries[1:]] == [f"line {n}" for n in range(1, 7)]
         assert {entry.failure.status.code for entry in entries[1:]} == {Code.NOT_FOUND}
         assert entries[3].failure.status.message.startswith("studies/1.2/series/5/instances/9.9 names nothing")
-        assert index.logs.list_failure_codes(operation.name) == [failed(1).status.code]
+        (kind,) = index.logs.list_failure_kinds(operation.name)
+        assert kind == (failed(1).status.code, failed(1).status.reason)
         assert index.logs.get_first_failure(operation.name) == failed(1)
         index.operations.finish_operation(operation, RUNNER, Status(Code.UNKNOWN, "some failed"))
         done = index.operations.get_operation(operation.name)
@@ -949,7 +952,7 @@ class TestIndex:
         assert [entry.failure for entry in first + second] == list(failures) and (more, end) == (20, 0)
         found, _ = index.logs.search_entries(name, "MESSAGE 2")
         assert [entry.failure.resource for entry in found] == ["gs://b/2", *(f"gs://b/2{n}" for n in range(10))]
-        found, _ = index.logs.search_entries(name, "B/1", Code.INVALID_ARGUMENT)
+        found, _ = index.logs.search_entries(name, "B/1", Reason.INVALID_ARGUMENT)
         assert [entry.failure.resource for entry in found] == ["gs://b/1", *(f"gs://b/1{n}" for n in (1, 3, 5, 7, 9))]
         assert index.logs.search_entries(name, "%") == ([], 0)
 

@@ -125,6 +125,21 @@ class TestSearching(Searches):
         found = self.studies(index, ("study_instance_uid", Operator.EQUALS, ("1.3", "1.77", "1.9")))
         assert sorted(found) == [3, 9]
 
+    @pytest.mark.parametrize("values", [("A003",), ("A00", "A004"), ("a",), ("A0059", "A9")])
+    def test_the_beginning_of_an_id(self, index: SqlIndex, filled: DicomStoreName, values: tuple[str, ...]) -> None:
+        self.check(
+            index, lambda said: said.accession_number.startswith(values), ("accession_number", Operator.PREFIX, values)
+        )
+
+    def test_what_is_found_is_counted(self, index: SqlIndex, filled: DicomStoreName) -> None:
+        of_all = index.search.count_studies(STORE, query(Level.STUDY, limit=1000))
+        assert of_all == (STUDIES, 2 * STUDIES, 4 * STUDIES)
+        assert index.search.count_studies(STORE, query(Level.STUDY, limit=7)) == (7, 14, 28)
+        modality = query(Level.STUDY, ("modalities_in_study", Operator.EQUALS, "MR"), limit=1000)
+        assert index.search.count_studies(STORE, modality).studies == len(range(0, STUDIES, 5))
+        nothing = query(Level.STUDY, ("patient_id", Operator.EQUALS, "none"), limit=1000)
+        assert index.search.count_studies(STORE, nothing) == (0, 0, 0)
+
     @pytest.mark.parametrize("first, last", [("20240105", "20240110"), ("20240120", ""), ("", "20240103")])
     def test_dates(self, index: SqlIndex, filled: DicomStoreName, first: str, last: str) -> None:
         def within(said: StudyAttributes) -> bool:

@@ -31,6 +31,7 @@ FOUND_FIRST = [
     (("study_instance_uid", Operator.EQUALS, ("1.3", "1.9")),),
     (("patient_id", Operator.EQUALS, "P003"),),
     (("accession_number", Operator.EQUALS, "A0003"),),
+    (("accession_number", Operator.PREFIX, ("A000", "a000")),),
     (("patient_name", Operator.EQUALS, "doe^john"),),
     (("patient_name", Operator.WILDCARD, "doe*"),),
     (("patient_name", Operator.WILDCARD, "*john*"),),

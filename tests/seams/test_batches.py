@@ -22,6 +22,7 @@ from gantry.operations.batches import (
     describe_death,
     run_in_order,
 )
+from gantry.reasons import Reason
 from gantry.worker_calls import WorkerTimedOut
 
 
@@ -229,7 +230,8 @@ def test_closing_drops_what_has_not_begun_and_waits_for_what_has() -> None:
 def test_an_item_that_kills_its_worker_is_an_internal_failure() -> None:
     failure = describe_death("gs://b/a", "read this object", WorkerDied("the worker process died"))
     assert failure.resource == "gs://b/a"
-    assert failure.status == Status(Code.INTERNAL, "the worker process died while it read this object")
+    what = "the worker process died while it read this object"
+    assert failure.status == Status(Code.INTERNAL, what, kind=Reason.WORKER_DIED)
 
 
 def test_an_item_that_takes_too_long_has_exceeded_its_deadline() -> None:

@@ -221,7 +221,7 @@ BOMBS = [
     ("SELECT COUNT(*) FROM " + ", ".join(f"t a{n}" for n in range(15)), DeadlineExceeded),
     (
         "SELECT COUNT(*) FROM UNNEST(GENERATE_ARRAY(1, 1000000)) a, UNNEST(GENERATE_ARRAY(1, 1000000)) b "
-        "WHERE MOD(a * b, 7) = 9",
+        "WHERE MOD(a * b, 7) = 3",
         DeadlineExceeded,
     ),
     ("SELECT ARRAY_AGG(a) FROM UNNEST(GENERATE_ARRAY(1, 1000000000)) a", StatusError),
@@ -240,7 +240,6 @@ BOMBS = [
     ("SELECT 'x" + "a" * (1 << 20) + "'", InvalidArgument),
     ("SELECT " + ",".join(f"{n} AS c{n}" for n in range(60000)), StatusError),
     (" UNION ALL ".join(["SELECT 1"] * 30000), StatusError),
-    ("SELECT REGEXP_CONTAINS('aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa', '" + "(a+)+" * 2000 + "$b')", StatusError),
     ("SELECT REGEXP_CONTAINS('x', '(((a{1,1000}){1,1000}){1,1000})')", StatusError),
 ]  # fmt: skip
 
@@ -273,7 +272,7 @@ def test_the_check_ends_a_query(engine: LocalQueries) -> None:
     text = "SELECT COUNT(*) FROM UNNEST(GENERATE_ARRAY(1, 1000000)) a, UNNEST(GENERATE_ARRAY(1, 1000000)) b"
     with (
         pytest.raises(PermissionDenied, match="enough"),
-        engine.run(Query(f"{text} WHERE MOD(a * b, 7) = 9", "p"), check) as answer,
+        engine.run(Query(f"{text} WHERE MOD(a * b, 7) = 3", "p"), check) as answer,
     ):
         list(answer.batches)
 

@@ -69,8 +69,7 @@ def rest(context: Context, request: Request) -> Response:
         version = request.query_params.get("version") or "v1"
     elif parts[:3] == ["v1", "apis", "healthcare"] and parts[4:] == ["rest"]:
         version = parts[3]
-    is_bigquery = parts == ["rest"] or parts[:3] == ["v1", "apis", "bigquery"]
-    if is_bigquery and bigquery.VERSION in (version, *parts[3:4]):
+    if (version == bigquery.VERSION and parts == ["rest"]) or parts == ["v1", "apis", "bigquery", "v2", "rest"]:
         return json_response(bigquery.build_document(context.public_url))
     if version not in API_VERSIONS:
         raise NotFound(f"no such discovery document; use /$discovery/rest?version={'|'.join(API_VERSIONS)}")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -12,6 +12,7 @@ from starlette.requests import Request
 
 from gantry.api import methods
 from gantry.api.access import ANYBODY, Caller, resource_of
+from gantry.api.bigquery import methods as bigquery
 from gantry.api.body import Body
 from gantry.api.call import Call, Context
 from gantry.api.method import ApiMethod
@@ -24,6 +25,8 @@ from gantry.json_text import parse_json
 from gantry.names import check_segments
 
 VERSION = "v1"
+_Route = Callable[[str, str, list[str]], tuple[ApiMethod, tuple[str, ...]]]
+_ROUTERS: Mapping[str, _Route] = {VERSION: methods.route, bigquery.VERSION: bigquery.route}
 
 
 @dataclass(slots=True)
@@ -70,17 +73,22 @@ class Inside:
         return self.send("GET", path, {}, query)
 
     def send(
-        self, verb: str, path: str, body: dict[str, Any] | None = None, query: Mapping[str, str] | None = None
+        self,
+        verb: str,
+        path: str,
+        body: dict[str, Any] | None = None,
+        query: Mapping[str, str] | None = None,
+        version: str = VERSION,
     ) -> Any:
-        with self.begin(verb, path) as (method, ids):
+        with self.begin(verb, path, version) as (method, ids):
             return self._handle(method, ids, body or {}, dict(query or {}))
 
     @contextmanager
-    def begin(self, verb: str, path: str) -> Iterator[tuple[ApiMethod, tuple[str, ...]]]:
+    def begin(self, verb: str, path: str, version: str = VERSION) -> Iterator[tuple[ApiMethod, tuple[str, ...]]]:
         """A call of the method at ``path`` that the block answers. Raises PermissionDenied, NotFound."""
         segments = path.split("/")
         check_segments(*segments)
-        method, ids = methods.route(verb, VERSION, segments)
+        method, ids = _ROUTERS[version](verb, version, segments)
         with self.use(method, ids):
             yield method, ids
 

@@ -9,6 +9,7 @@ from starlette.responses import Response
 
 from gantry.api.intake import TooSlow
 from gantry.api.ranges import Unsatisfiable
+from gantry.api.wire import error_info
 from gantry.errors import MethodNotAllowed, StatusError, Unauthenticated
 
 JSON = "application/json; charset=UTF-8"
@@ -24,8 +25,9 @@ def json_response(value: Any, status: int = 200, pretty: bool = True) -> Respons
 def error_response(error: StatusError) -> Response:
     """The JSON error of Google's APIs (google.rpc.Status), with the headers that its kind needs."""
     body: dict[str, Any] = {"code": error.http, "message": error.message, "status": error.code.name}
-    if error.details:
-        body["details"] = list(error.details)
+    details = [*error.details, *([error_info(error.kind)] if error.kind is not None else [])]
+    if details:
+        body["details"] = details
     response = json_response({"error": body}, error.http)
     if isinstance(error, Unauthenticated):
         response.headers["www-authenticate"] = 'Bearer realm="gantry"'

@@ -154,7 +154,8 @@ def _at_least(read: Callable[[], bytes], length: int) -> bytes:
 
 
 def answer_json(stored: Stored, web_url: str, study: str) -> Json:
-    """The Store Instances Response (PS3.18 §10.5.3.2), with Google's private elements for the reasons of failures."""
+    """The Store Instances Response (PS3.18 §10.5.3.2), with Google's private element for the message of a failure, and
+    one of our own for its reason (docs/howto/failures.md)."""
     answer: Json = {}
     if uid := study or stored.study:
         answer["00081190"] = _element("UR", f"{web_url}/{ResourcePath(uid)}")
@@ -174,7 +175,9 @@ def _failed(item: Refused) -> Json:
     return _reference(item.sop_class_uid, item.sop_instance_uid) | {
         "00081197": _element("US", PROCESSING_FAILURE),
         "00090010": _element("LO", "GOOGLE"),
+        "00090011": _element("LO", "GANTRY"),
         "00091097": _element("LT", item.status.message),
+        "00091101": _element("LO", item.status.reason.value),
     }
 
 

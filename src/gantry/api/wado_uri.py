@@ -170,7 +170,7 @@ def _answer(handler: WebHandler, call: Call) -> Answer:
         name, colon, rest = error.what.partition(":")
         if not colon or name not in _NAMES:
             raise
-        raise type(error)(f"{_NAMES[name]}:{rest}", error.details, error.advice) from None
+        raise type(error)(f"{_NAMES[name]}:{rest}", error.details, error.advice, error.kind) from None
 
 
 # --- parameters of pictures

@@ -15,6 +15,7 @@ from gantry.counters import ProgressCounter, Transfer
 from gantry.errors import Status
 from gantry.log_entries import LogEntry
 from gantry.names import url_path
+from gantry.reasons import DOMAIN, Reason
 from gantry.resources import (
     Dataset,
     DicomStore,
@@ -280,7 +281,7 @@ def _error(value: Operation, error: Status, package: str) -> Json:
         "@type": f"{_TYPES}{package}.{_service(value)}.{_kind(value)}ErrorDetails",
         "sampleErrors": [_sample(failure) for failure in value.samples],
     }
-    return _status_json(error) | {"details": [details]}
+    return _status_json(error) | {"details": [details, error_info(error.reason)]}
 
 
 def _service(value: Operation) -> str:
@@ -298,7 +299,12 @@ def _sample(failure: Failure) -> Json:
 
 
 def _status_json(status: Status) -> Json:
-    return {"code": int(status.code), "message": status.message}
+    return {"code": int(status.code), "message": status.message, "details": [error_info(status.reason)]}
+
+
+def error_info(reason: Reason) -> Json:
+    """A ``google.rpc.ErrorInfo``: the kind of a failure, for programs (docs/howto/failures.md)."""
+    return {"@type": f"{_TYPES}google.rpc.ErrorInfo", "reason": reason.value, "domain": DOMAIN}
 
 
 def _camel(model: type[Message], value: Json) -> Json:

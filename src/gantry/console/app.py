@@ -13,8 +13,30 @@ from gantry.api.forms import read_form
 from gantry.api.inside import Inside
 from gantry.api.paths import page_path
 from gantry.api.sessions import SIGN_IN, sign_in_first
-from gantry.console import archives, datasets, exporting, importing, operations, searches, stores, studies, uploading
+from gantry.console import (
+    archives,
+    class_by_file,
+    datasets,
+    everything,
+    exporting,
+    importing,
+    operation_errors,
+    operation_page,
+    operations,
+    picked_studies,
+    running_again,
+    searches,
+    storage_class,
+    stores,
+    studies,
+    study_list,
+    uploading,
+)
 from gantry.console.page_call import BASE, PageCall
+from gantry.console.query import downloads as query_downloads
+from gantry.console.query import filters as query_filters
+from gantry.console.query import page as query_page
+from gantry.console.query import tables as query_tables
 from gantry.console.rendering import render_page
 from gantry.errors import NotFound, StatusError, Unauthenticated
 
@@ -23,20 +45,23 @@ _DATASET = "projects/*/locations/*/datasets/*"
 _STORE = f"{_DATASET}/dicomStores/*"
 _OPERATION = f"{_DATASET}/operations/*"
 _STUDY = f"{_STORE}/studies/*"
+_QUERY = f"{_STORE}/query"
 
 PAGES: dict[str, PageHandler] = {
     "": datasets.list_datasets,
     "create": datasets.show_create_form,
+    "find": everything.find,
+    "running": operations.show_running,
     _DATASET: datasets.list_stores,
     f"{_DATASET}/operations": operations.list_operations,
     f"{_DATASET}/create": stores.show_create_form,
     f"{_DATASET}/edit": datasets.show_edit_form,
     f"{_DATASET}/delete": datasets.show_delete_form,
-    _OPERATION: operations.show_operation,
-    f"{_OPERATION}/progress": operations.show_progress,
-    f"{_OPERATION}/errors": operations.list_errors,
-    f"{_OPERATION}/errors.csv": operations.download_csv,
-    f"{_OPERATION}/errors.ndjson": operations.download_ndjson,
+    _OPERATION: operation_page.show_operation,
+    f"{_OPERATION}/progress": operation_page.show_progress,
+    f"{_OPERATION}/errors": operation_errors.list_errors,
+    f"{_OPERATION}/errors.csv": operation_errors.download_csv,
+    f"{_OPERATION}/errors.ndjson": operation_errors.download_ndjson,
     _STORE: stores.show_store,
     f"{_STORE}/edit": stores.show_edit_form,
     f"{_STORE}/delete": stores.show_delete_form,
@@ -44,16 +69,31 @@ PAGES: dict[str, PageHandler] = {
     f"{_STORE}/import/folders": importing.list_folders,
     f"{_STORE}/import/preview": importing.show_preview,
     f"{_STORE}/export": exporting.show_form,
+    f"{_STORE}/export/selection": exporting.show_selection,
     f"{_STORE}/upload": uploading.show_form,
-    f"{_STORE}/studies": studies.list_studies,
+    f"{_STORE}/storage-class": storage_class.show_form,
+    f"{_STORE}/storage-class/file": class_by_file.show_form,
+    _QUERY: query_page.show_editor,
+    f"{_QUERY}/columns": query_tables.show_columns,
+    f"{_QUERY}/*": query_page.show_job,
+    f"{_QUERY}/*/progress": query_page.show_progress,
+    f"{_QUERY}/*/rows.csv": query_downloads.download_csv,
+    f"{_QUERY}/*/rows.ndjson": query_downloads.download_ndjson,
+    f"{_QUERY}/*/rows.parquet": query_downloads.download_parquet,
+    f"{_STORE}/delete-studies": picked_studies.show_delete_form,
+    f"{_STORE}/download.zip": picked_studies.download,
+    f"{_STORE}/studies": study_list.list_studies,
     _STUDY: studies.show_study,
     f"{_STUDY}/delete": studies.show_delete_form,
+    f"{_STUDY}/storage-class": storage_class.show_form_below,
     f"{_STUDY}/download.zip": archives.download,
     f"{_STUDY}/series/*": studies.show_series,
     f"{_STUDY}/series/*/download.zip": archives.download,
     f"{_STUDY}/series/*/delete": studies.show_delete_form,
+    f"{_STUDY}/series/*/storage-class": storage_class.show_form_below,
     f"{_STUDY}/series/*/instances/*": studies.show_instance,
     f"{_STUDY}/series/*/instances/*/delete": studies.show_delete_form,
+    f"{_STUDY}/series/*/instances/*/storage-class": storage_class.show_form_below,
 }
 FORMS: dict[str, PageHandler] = {
     "create": datasets.create,
@@ -61,12 +101,23 @@ FORMS: dict[str, PageHandler] = {
     f"{_DATASET}/edit": datasets.edit,
     f"{_DATASET}/delete": datasets.delete,
     f"{_OPERATION}/cancel": operations.cancel,
+    f"{_OPERATION}/again": running_again.run_again,
+    f"{_OPERATION}/import-failed": running_again.import_failed,
     f"{_STORE}/edit": stores.edit,
     f"{_STORE}/delete": stores.delete,
     f"{_STORE}/import": importing.start,
     f"{_STORE}/export": exporting.start,
     f"{_STORE}/searches/save": searches.save,
     f"{_STORE}/searches/forget": searches.forget,
+    f"{_STORE}/storage-class": storage_class.change,
+    f"{_STORE}/storage-class/file": class_by_file.start,
+    _QUERY: query_page.run,
+    f"{_QUERY}/*/cancel": query_page.cancel,
+    f"{_QUERY}/*/filter": query_filters.write,
+    f"{_STORE}/delete-studies": picked_studies.delete,
+    f"{_STUDY}/storage-class": storage_class.change_below,
+    f"{_STUDY}/series/*/storage-class": storage_class.change_below,
+    f"{_STUDY}/series/*/instances/*/storage-class": storage_class.change_below,
     f"{_STUDY}/delete": studies.delete,
     f"{_STUDY}/series/*/delete": studies.delete,
     f"{_STUDY}/series/*/instances/*/delete": studies.delete,
@@ -107,7 +158,7 @@ def _answer(context: Context, request: Request, table: dict[str, PageHandler], f
 
 def _is_for_a_program(request: Request) -> bool:
     """Whether a program requests a file: it gets errors as JSON, as from the API."""
-    is_file = "".join(page_path(request.scope)[-1:]).endswith((".zip", ".csv", ".ndjson"))
+    is_file = "".join(page_path(request.scope)[-1:]).endswith((".zip", ".csv", ".ndjson", ".parquet"))
     return is_file and "text/html" not in request.headers.get("accept", "")
 
 

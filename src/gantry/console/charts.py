@@ -10,6 +10,7 @@ from markupsafe import Markup
 
 WIDTH, HEIGHT = 1080, 200
 _LEFT, _BOTTOM, _TOP = 56, 24, 12
+_LEAST = 4  # units of the width
 _MAX_POINTS = 500  # one for about two units of the width
 
 
@@ -41,6 +42,21 @@ def draw_line_chart(points: Sequence[Point], title: str, unit: str = "", is_shor
         '<path class="area" d="{area}"/><path class="line" d="{line}"/>'
         '<text x="{left}" y="{h}" dy="-6">{begin}</text><text x="{w}" y="{h}" dy="-6" class="end">{end}</text></svg>'
     ).format(w=WIDTH, h=HEIGHT, label=label, grid=grid, area=area, line=line, left=_LEFT, begin=begin, end=end)
+
+
+def draw_stacked_bar(parts: Sequence[tuple[str, str, int]]) -> Markup:
+    """A bar of parts, each with its class, its name and its count: what is there at all is a few units wide."""
+    total = sum(count for _, _, count in parts)
+    label = ", ".join(f"{name}: {count:,}" for _, name, count in parts if count)
+    bars, at = Markup(""), 0.0
+    for kind, _, count in parts:
+        width = max(WIDTH * count / total, _LEAST) if count else 0.0
+        bars += Markup('<rect class="{}" x="{:.1f}" y="0" width="{:.1f}" height="12"/>').format(kind, at, width)
+        at += width
+    return Markup(
+        '<svg class="stack" viewBox="0 0 {w:.1f} 12" preserveAspectRatio="none" role="img" aria-label="{label}">'
+        "{bars}</svg>"
+    ).format(w=at, label=label, bars=bars)
 
 
 def _draw_grid(value: float, part: float, unit: str) -> Markup:

@@ -8,7 +8,7 @@ from zoneinfo import available_timezones
 from starlette.responses import Response
 
 from gantry.api.methods import LIST_DATASETS
-from gantry.console.deleting import require_confirmation, show_question
+from gantry.console.deleting import describe_deleted, require_confirmation, show_question
 from gantry.console.page_call import Crumb, PageCall, address_of, crumbs_of
 from gantry.errors import StatusError
 from gantry.names import DatasetName, DicomStoreName, check_segments
@@ -23,27 +23,30 @@ def list_datasets(call: PageCall) -> Response:
     after = call.query.get("after", "").split("/")
     last = DatasetName(*after) if len(after) == 3 else None
     with call.api.use(LIST_DATASETS, ()):
-        names, end = _visible(call, last)
+        names, end, hidden = _visible(call, last)
     more = f"{end.project}/{end.location}/{end.dataset}" if end else ""
-    return call.show("datasets.html", names=names, more=more, is_first=last is None)
+    return call.show("datasets.html", names=names, more=more, is_first=last is None, hidden=hidden)
 
 
-def _visible(call: PageCall, last: DatasetName | None) -> tuple[list[DatasetName], DatasetName | None]:
-    """A page of the datasets that the caller may see, and the last one checked if there may be more.
+def _visible(call: PageCall, last: DatasetName | None) -> tuple[list[DatasetName], DatasetName | None, bool]:
+    """A page of the datasets that the caller may see, the last one checked if there may be more, and whether there are
+    others that the caller may not see.
 
     One page checks a limited number, so that callers who may see few of very many get an answer soon.
     """
     names: list[DatasetName] = []
+    hidden = False
     for _ in range(_MAX_CHECKED // PAGE):
         checked = call.context.seams.index.resources.list_dataset_names(PAGE + 1, last)
         for name in checked[:PAGE]:
             if len(names) == PAGE:
-                return names, last
-            names += [name] if call.may("datasets.get", name) else []
-            last = name
+                return names, last, hidden
+            may_see = call.may("datasets.get", name)
+            names += [name] if may_see else []
+            last, hidden = name, hidden or not may_see
         if len(checked) <= PAGE:
-            return names, None
-    return names, last
+            return names, None, hidden
+    return names, last, hidden
 
 
 def list_stores(call: PageCall) -> Response:
@@ -117,16 +120,20 @@ def edit(call: PageCall) -> Response:
 
 def show_delete_form(call: PageCall, error: StatusError | None = None) -> Response:
     name = call.dataset
-    call.api.get(str(name))
-    sizes = call.context.seams.index.metrics.list_store_sizes(name).values()
-    held = sum(count for count, _ in sizes), sum(size for _, size in sizes)
-    return show_question(call, "dataset", name.dataset, address_of(name), crumbs_of(name), held, error)
+    return show_question(call, "dataset", name.dataset, address_of(name), crumbs_of(name), _count_held(call), error)
+
+
+def _count_held(call: PageCall) -> tuple[int, int]:
+    call.api.get(str(call.dataset))
+    sizes = call.context.seams.index.metrics.list_store_sizes(call.dataset).values()
+    return sum(count for count, _ in sizes), sum(size for _, size in sizes)
 
 
 def delete(call: PageCall) -> Response:
     try:
         require_confirmation(call, call.dataset.dataset)
+        held = _count_held(call)
         call.api.send("DELETE", str(call.dataset))
     except StatusError as error:
         return show_delete_form(call, error)
-    return call.go("")
+    return call.go("", describe_deleted(f"dataset {call.dataset.dataset}", held))

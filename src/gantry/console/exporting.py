@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import secrets
-from datetime import UTC, datetime
+from dataclasses import dataclass
 from typing import Any
 
 from starlette.responses import Response
 
-from gantry.calls_that_hang import giving_up
+from gantry.console import picking, table_export
+from gantry.console.filter_files import list_buckets, name_studies, read_destination, write_filter
+from gantry.console.finding import PARAMETERS
 from gantry.console.operations import go_to_operation
 from gantry.console.page_call import Crumb, PageCall, address_of, crumbs_of
-from gantry.console.searches import PARAMETERS, describe_query, list_saved
-from gantry.console.studies import find_studies
+from gantry.console.searches import describe_query, list_saved
 from gantry.dicom.forms import AS_STORED, DICOM, JPEG, OCTETS, PNG, SYNTAXES, parse_form
 from gantry.errors import InvalidArgument, StatusError
-from gantry.seams import BucketUse
-from gantry.storage.uris import address_of_bucket, name_of_bucket, parse_prefix
+from gantry.queries import StudyTotals
 
 _SYNTAXES = (
     ("*", "As stored"),
@@ -40,45 +39,101 @@ _SYNTAXES = (
     ("1.2.840.10008.1.2.4.202", "HTJ2K lossless, RPCL"),
     ("1.2.840.10008.1.2.4.203", "HTJ2K"),
 )
+_NO_FILTER = "the filter names no study: nothing would be exported"
 PERMISSION = "dicomStores.export"
 FILE_TYPES = ((DICOM, "DICOM file (.dcm)"), (OCTETS, "octet-stream"), (JPEG, "Image (.jpg)"), (PNG, "Image (.png)"))
-_MAX_STUDIES, _PAGE = 10_000, 1000
-_MAX_FILTER = 8 << 20  # bytes of a typed filter, which a form holds in memory
-_WRITE_SECONDS = 20.0  # for a bucket to take them
 
 
 def show_form(call: PageCall, error: StatusError | None = None) -> Response:
     call.api.get(str(call.store))
-    picked = [uid for uid in call.request.query_params.getlist("study") if uid][:_MAX_STUDIES]
-    search = {name: call.query[name] for name in PARAMETERS if call.query.get(name)}
-    values = (
-        {
-            "bucket": "",
-            "prefix": "",
-            "mime_type": DICOM,
-            "syntax": "",
-            "filter": "studies" if picked else "search" if search else "all",
-            "filter_uri": "",
-            "studies": "\n".join(picked),
-            "lines": "",
-        }
-        | search
-        | call.form
-    )
+    picked = [uid for uid in call.request.query_params.getlist("study") if uid][: picking.MAX_PICKED]
+    search = picking.read_conditions(call.query)
+    if not picked and not search and "picked" in call.query and error is None:
+        error = InvalidArgument(picking.NOTHING)
+    chosen = "studies" if picked or error else "search" if search else "all"
+    values = {
+        "bucket": "",
+        "prefix": "",
+        "mime_type": DICOM,
+        "syntax": "",
+        "filter": chosen,
+        "filter_uri": "",
+        "studies": "\n".join(picked),
+        "lines": "",
+    } | (search | table_export.read_given(call) | call.form)
     return call.show(
         "export.html",
         200 if error is None else error.http,
         crumbs=(*crumbs_of(call.store), Crumb("Export", "")),
         name=call.store,
         here=f"{address_of(call.store)}/export",
-        buckets=[name_of_bucket(each) for each in call.context.seams.buckets(str(call.dataset), "write")],
+        buckets=list_buckets(call, "write"),
         file_types=FILE_TYPES,
         syntaxes=[(uid, name, _kinds(uid)) for uid, name in _SYNTAXES],
         parameters=PARAMETERS,
+        dispositions=table_export.DISPOSITIONS,
         saved=[(name, text, describe_query(text)) for name, text in list_saved(call).items()],
         given=values,
         error=error,
+        selection=describe_selection(call, values),
     )
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """How much an export is for. ``totals`` is None where that is not counted: then ``lines`` of a filter are named, or
+    a file."""
+
+    totals: StudyTotals | None = None
+    lines: int = 0
+    problem: str = ""
+
+    @property
+    def is_empty(self) -> bool:
+        return bool(self.problem) or (self.totals is not None and not self.totals.instances)
+
+
+def show_selection(call: PageCall) -> Response:
+    """The part of the form that says how much is chosen."""
+    given = {"filter": "", "studies": "", "lines": "", "filter_uri": ""} | call.query
+    return call.show("export_selection.html", selection=describe_selection(call, given))
+
+
+def describe_selection(call: PageCall, given: dict[str, str]) -> Selection:
+    try:
+        return _describe(call, given)
+    except StatusError as error:
+        if error.http in (401, 403, 404):
+            raise
+        return Selection(problem=error.message)
+
+
+def _describe(call: PageCall, given: dict[str, str]) -> Selection:
+    kind = given["filter"]
+    if kind == "all":
+        metrics = call.api.get(f"{call.store}:getDICOMStoreMetrics")
+        numbers = (int(metrics.get(f"{level}Count", 0)) for level in ("study", "series", "instance"))
+        return Selection(StudyTotals(*numbers))
+    if kind == "file":
+        return Selection() if given["filter_uri"].strip() else Selection(problem=_NO_FILTER)
+    if kind == "lines":
+        lines = len(given["lines"].split())
+        return Selection(lines=lines) if lines else Selection(problem=_NO_FILTER)
+    return Selection(picking.count(call, _read_chosen(given)))
+
+
+def _read_chosen(given: dict[str, str]) -> picking.Picked:
+    """The studies that are ticked or searched for. Raises InvalidArgument where there is no choice."""
+    kind = given.get("filter", "")
+    if kind == "studies":
+        if uids := tuple(dict.fromkeys(given.get("studies", "").split())):
+            return picking.Picked(uids)
+        raise InvalidArgument(picking.NOTHING)
+    if kind != "search":
+        raise InvalidArgument("choose which instances are exported")
+    if search := picking.read_conditions(given):
+        return picking.Picked(search=search)
+    raise InvalidArgument("the search has no condition; choose “All instances” to export everything")
 
 
 def _kinds(syntax: str) -> list[str]:
@@ -89,10 +144,9 @@ def _kinds(syntax: str) -> list[str]:
 def start(call: PageCall) -> Response:
     given = call.form
     try:
-        if not given.get("bucket"):
-            raise InvalidArgument("choose a bucket in the list Location")
-        bucket = address_of_bucket(given["bucket"])
-        destination = str(parse_prefix(f"{bucket}/{given.get('prefix', '').lstrip('/')}"))
+        if given.get("destination") == table_export.BIGQUERY:
+            return go_to_operation(call, table_export.start(call))
+        destination = read_destination(given)
         mime_type = _mime_type(given)
         parse_form(mime_type)  # before anything is written
         body: dict[str, Any] = {"gcsDestination": {"uriPrefix": destination, "mimeType": mime_type}}
@@ -110,46 +164,20 @@ def _mime_type(given: dict[str, str]) -> str:
 
 
 def _filter_uri(call: PageCall, destination: str) -> str | None:
-    """The filter file; None for all instances. What was picked or typed is written next to the export as a record."""
+    """The filter file; None for all instances. What was picked or typed is written next to the export as a record.
+
+    Raises InvalidArgument where nothing was chosen: only who chooses all instances exports them.
+    """
     given = call.form
-    kind = given.get("filter", "all")
+    kind = given.get("filter", "")
     if kind == "all":
         return None
     if kind == "file":
         return given.get("filter_uri", "").strip()
     if kind == "lines":
-        lines = given.get("lines", "").splitlines()
-    elif kind == "studies":
-        lines = [f"/studies/{uid.strip()}" for uid in given.get("studies", "").splitlines() if uid.strip()]
+        lines = [line for line in given.get("lines", "").splitlines() if line.strip()]
     else:
-        lines = _list_found_studies(call)
-    lines = [line for line in lines if line.strip()]
+        lines = name_studies(picking.list_uids(call, _read_chosen(given)))
     if not lines:
-        raise InvalidArgument("the filter names no study: nothing would be exported")
-    data = ("\n".join(lines) + "\n").encode()
-    if len(data) > _MAX_FILTER:
-        raise InvalidArgument(f"a filter of more than {_MAX_FILTER >> 20} MB must be a file in a bucket: give its path")
-    return _write_filter(call, destination, data)
-
-
-def _list_found_studies(call: PageCall) -> list[str]:
-    """The studies that a search finds. Raises InvalidArgument for more than ``_MAX_STUDIES``."""
-    query = {name: call.form[name] for name in PARAMETERS if call.form.get(name)}
-    lines: list[str] = []
-    while page := find_studies(call, query, _PAGE, len(lines)):
-        lines += [f"/studies/{study.uid}" for study in page]
-        if len(lines) > _MAX_STUDIES:
-            raise InvalidArgument(f"the search finds more than {_MAX_STUDIES:,} studies; narrow it, or export all")
-    return lines
-
-
-def _write_filter(call: PageCall, destination: str, data: bytes) -> str:
-    call.api.caller.require(f"healthcare.{PERMISSION}", call.store)
-    place = parse_prefix(destination)
-    name = f"filter-{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{secrets.token_hex(3)}.txt"
-    use = BucketUse(place.bucket, "write", place.key + name, str(call.dataset), "console")
-    with giving_up(_WRITE_SECONDS, f"bucket {place.bucket}"):
-        bucket = call.context.seams.bucket(use)
-        bucket.put(place.key + name, [data])
-        bucket.flush()
-    return f"{place.bucket}/{place.key}{name}"
+        raise InvalidArgument(_NO_FILTER)
+    return write_filter(call, PERMISSION, destination, lines)

@@ -11,13 +11,14 @@ from starlette.responses import Response
 
 from gantry.api.methods import PREVIEW_IMPORT
 from gantry.calls_that_hang import giving_up
+from gantry.console.filter_files import list_buckets
 from gantry.console.operations import go_to_operation
 from gantry.console.page_call import Crumb, PageCall, address_of, crumbs_of
 from gantry.errors import InvalidArgument, StatusError
 from gantry.operations.import_dicom_data import list_matching
 from gantry.resources import BlobStorageClass, ObjectMeta
 from gantry.seams import Bucket, BucketUse
-from gantry.storage.uris import UriPattern, address_of_bucket, name_of_bucket, parse_bucket
+from gantry.storage.uris import UriPattern, address_of_bucket, parse_bucket
 
 _SHOWN, _COUNTED, _SECONDS = 20, 10_000, 1.0  # of a preview: objects shown, objects counted, time for counting
 _FOLDERS, _FILES = 500, 50  # shown of one folder
@@ -34,7 +35,7 @@ def show_form(call: PageCall, error: StatusError | None = None) -> Response:
         crumbs=(*crumbs_of(call.store), Crumb("Import", "")),
         name=call.store,
         here=f"{address_of(call.store)}/import",
-        buckets=[name_of_bucket(each) for each in call.context.seams.buckets(str(call.dataset), "read")],
+        buckets=list_buckets(call, "read"),
         classes=list(BlobStorageClass),
         given=values,
         is_advanced=bool(values["uri"]) or values.get("modify") == "on",

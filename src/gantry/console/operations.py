@@ -1,35 +1,24 @@
-"""Operations: their list, the page of one, its errors."""
+"""Operations: how they are shown, and their list."""
 
 from __future__ import annotations
 
-import csv
-import io
-import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from itertools import pairwise
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import urlencode
 
-from markupsafe import Markup
 from starlette.responses import Response
-from starlette.types import ASGIApp
 
-from gantry.api.wire import log_entry_json
-from gantry.console.charts import Point, draw_line_chart
-from gantry.console.page_call import Crumb, PageCall, address_of, crumbs_of
-from gantry.console.rendering import send_attachment
+from gantry.console.frame import make_frame
+from gantry.console.operation_search import STATES, search
+from gantry.console.page_call import PageCall, address_of, crumbs_of
 from gantry.errors import Code
-from gantry.log_entries import LogEntry
-from gantry.names import OperationName, ResourcePath, url_path
+from gantry.names import OperationName, ResourcePath
 from gantry.operation_state import State, state_of
 from gantry.resources import Method, Operation, Waiting
-from gantry.whole_numbers import read_number
 
-PAGE = 50
-_ENTRIES = 100
-_CHUNK = 1000
+PAGE, _STORES = 50, 200
 _RECENT = 30.0  # seconds over which the rate is averaged, as on the command line
 TITLES = {
     Method.IMPORT_DICOM_DATA: "Import",
@@ -41,6 +30,16 @@ TITLES = {
     Method.UPDATE_STUDY_METADATA: "Update study",
     Method.UPDATE_SERIES_METADATA: "Update series",
 }
+_DONE = {
+    Method.IMPORT_DICOM_DATA: "Imported",
+    Method.EXPORT_DICOM_DATA: "Exported",
+    Method.SET_BLOB_STORAGE_SETTINGS: "Changed",
+    Method.DELETE_STUDY: "Deleted",
+    Method.DELETE_SERIES: "Deleted",
+    Method.UPDATE_STUDY_METADATA: "Updated",
+    Method.UPDATE_SERIES_METADATA: "Updated",
+}
+"""What has become of an object that did not fail. A dataset's creation has no objects."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +80,14 @@ class OperationRow:
     percent: float | None
     left: float | None
     waiting: Waiting | None = None
+
+    @property
+    def done_word(self) -> str:
+        return _DONE.get(self.value.method, "")
+
+    @property
+    def rest_word(self) -> str:
+        return "Not done" if self.value.done else "Remaining"
 
     @property
     def waiting_seconds(self) -> float:
@@ -131,158 +138,54 @@ def subject_of(value: Operation) -> str:
 
 
 def list_operations(call: PageCall) -> Response:
-    """The tab *Operations* of a dataset, the newest first."""
-    query = {"pageSize": str(PAGE)} | ({"pageToken": call.query["page"]} if call.query.get("page") else {})
-    listing = call.api.get(f"{call.dataset}/operations", **query)
-    index = call.context.seams.index
-    texts = [item["name"].rpartition("/")[2] for item in listing.get("operations", ())]
-    ids = [OperationName.parse(call.dataset, text).id for text in texts]
-    found = index.operations.get_operations(call.dataset, ids)
-    rows = [row_of(each, waiting=call.context.waiting(each.name.id)) for each in found]
+    """The tab *Operations* of a dataset, the newest first: all, or those of a store, kind, state, or of some days."""
+    call.api.get(f"{call.dataset}/operations", pageSize="1")  # raises what keeps the caller from seeing them
+    found = search(call, PAGE)
+    rows = [row_of(each, waiting=call.context.waiting(each.name.id)) for each in found.operations]
     return call.show(
         "operations.html",
         crumbs=crumbs_of(call.dataset),
         name=call.dataset,
         rows=rows,
-        more=listing.get("nextPageToken", ""),
+        more=found.after,
+        wanted=found.wanted,
+        query=urlencode(found.wanted),
+        error=found.error,
+        kinds={method.name: title for method, title in TITLES.items()},
+        states=STATES,
+        stores=_list_stores(call),
         running=any(not row.value.done for row in rows),
         tab="operations",
     )
 
 
+def _list_stores(call: PageCall) -> list[str]:
+    if not call.may("dicomStores.list", call.dataset):
+        return []
+    listed = call.api.get(f"{call.dataset}/dicomStores", pageSize=str(_STORES))
+    return [item["name"].rpartition("/")[2] for item in listed.get("dicomStores", ())]
+
+
+def show_running(call: PageCall) -> Response:
+    """The part of the head that says what is running."""
+    place = call.query.get("at", "").split("/")
+    return call.show("running.html", frame=make_frame(call.context, call.api, place))
+
+
 # One of them ----------------------------------------------------------------------------------------------------------
 
 
-def _operation(call: PageCall) -> Operation:
+def find_operation(call: PageCall) -> Operation:
     """Raises PermissionDenied, NotFound."""
     name = OperationName.parse(call.dataset, call.ids[3])
     call.api.get(str(name))
     return call.context.seams.index.operations.get_operation(name)
 
 
-def show_operation(call: PageCall) -> Response:
-    return _page(call, "operation.html")
-
-
-def show_progress(call: PageCall) -> Response:
-    """The part of the page that is updated while an operation runs."""
-    return _page(call, "operation_progress.html")
-
-
-def _page(call: PageCall, template: str) -> Response:
-    value = _operation(call)
-    points = call.context.seams.index.operations.list_progress(value.name)
-    counts, complete = call.context.seams.index.logs.count_entries(value.name)
-    answer = call.show(
-        template,
-        crumbs=(*crumbs_of(value.name.dataset), Crumb("Operations", f"{address_of(value.name.dataset)}/operations")),
-        operation=row_of(value, points, call.context.waiting(value.name.id)),
-        chart=_throughput(value, points),
-        reasons=[(severity.name, code, count) for (severity, code), count in counts.items()],
-        complete=complete,
-        store_address=address_of(value.store) if value.store else "",
-    )
-    if value.done and call.is_part:
-        answer.headers["hx-trigger"] = "ended"
-    return answer
-
-
-def _throughput(value: Operation, points: Sequence[tuple[datetime, int]]) -> Markup | str:
-    """Objects per second over the time of the operation; "" with too few points for a line."""
-    steps = [(value.create_time, 0), *points]
-    done = value.counter.success + value.counter.failure
-    if value.end_time is not None and done > steps[-1][1]:
-        steps.append((value.end_time, done))
-    rates = [
-        Point(now.timestamp(), (after - before) / max((now - then).total_seconds(), 0.05))
-        for (then, before), (now, after) in pairwise(steps)
-    ]
-    return draw_line_chart(rates, "Objects per second", "/s", is_short=True) if len(rates) > 3 else ""
-
-
 def cancel(call: PageCall) -> Response:
     name = OperationName.parse(call.dataset, call.ids[3])
     call.api.send("POST", f"{name}:cancel")
     return call.go(address_of(name))
-
-
-# Its errors -----------------------------------------------------------------------------------------------------------
-
-
-def list_errors(call: PageCall) -> Response:
-    """A page of the error log, filtered by code and text."""
-    value = _operation(call)
-    text, code = call.query.get("q", "").strip()[:200], _code(call.query.get("code", ""))
-    after = call.query.get("after", "")
-    search = call.context.seams.index.logs.search_entries
-    entries, more = search(value.name, text, code, _ENTRIES, read_number(after) or 0)
-    return call.show(
-        "operation_errors.html",
-        operation=row_of(value),
-        rows=[(entry, link_of(value, entry)) for entry in entries],
-        more=more,
-        query=text,
-        code=code.name if code else "",
-        is_first=not after,
-    )
-
-
-def _code(text: str) -> Code | None:
-    return Code[text] if text in Code.__members__ else None
-
-
-def link_of(value: Operation, entry: LogEntry) -> tuple[str, str]:
-    """Address and label of a link for an object that failed; empty without one."""
-    resource = entry.failure.resource
-    if value.store is not None and resource.startswith("gs://") and value.method is Method.IMPORT_DICOM_DATA:
-        return f"{address_of(value.store)}/import?uri={quote(resource, safe='')}", "Import again"
-    if value.store is not None and resource.startswith("studies/"):
-        return f"{address_of(value.store)}/{url_path(resource)}", "Show"
-    return "", ""
-
-
-def _pages(call: PageCall, name: OperationName) -> Iterator[list[LogEntry]]:
-    after = 0
-    while entries := call.context.seams.index.logs.list_failures(name, _CHUNK, after):
-        yield entries
-        after = entries[-1].seq
-
-
-def download_csv(call: PageCall) -> ASGIApp:
-    """The whole error log, for a spreadsheet."""
-    value = _operation(call)
-
-    def pieces() -> Iterator[bytes]:
-        yield b"time,severity,code,object,message\r\n"
-        for entries in _pages(call, value.name):
-            held = io.StringIO()
-            csv.writer(held).writerows(map(_cells, entries))
-            yield held.getvalue().encode("utf-8", "backslashreplace")
-
-    return send_attachment(pieces(), "text/csv; charset=utf-8", f"errors-{value.name.id}.csv")
-
-
-def _cells(entry: LogEntry) -> tuple[str, ...]:
-    status = entry.failure.status
-    texts = map(as_text, (entry.failure.resource, status.message))
-    return entry.time.isoformat(), entry.severity.name, status.code.name, *texts
-
-
-def as_text(cell: str) -> str:
-    """Quote a cell that a spreadsheet would run as a formula: names of objects come from others."""
-    return f"'{cell}" if cell[:1] in ("=", "+", "-", "@", "\t", "\r") else cell
-
-
-def download_ndjson(call: PageCall) -> ASGIApp:
-    """The whole error log, one entry of Cloud Logging on each line."""
-    value = _operation(call)
-
-    def pieces() -> Iterator[bytes]:
-        for entries in _pages(call, value.name):
-            lines = (json.dumps(log_entry_json(value, entry), ensure_ascii=False) + "\n" for entry in entries)
-            yield "".join(lines).encode("utf-8", "backslashreplace")
-
-    return send_attachment(pieces(), "application/x-ndjson", f"errors-{value.name.id}.ndjson")
 
 
 def go_to_operation(call: PageCall, answer: dict[str, Any]) -> Response:

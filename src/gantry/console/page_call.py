@@ -10,7 +10,10 @@ from starlette.responses import RedirectResponse, Response
 
 from gantry.api.call import Context
 from gantry.api.inside import Inside
+from gantry.api.paths import page_path
+from gantry.console.frame import make_frame
 from gantry.console.rendering import render_page
+from gantry.console.said import forget_said, say_next, take_said
 from gantry.names import DatasetName, DicomStoreName, ResourcePath, url_path
 
 BASE = "/console"
@@ -60,10 +63,19 @@ class PageCall:
     def show(self, template: str, status: int = 200, *, crumbs: tuple[Crumb, ...] = (), **values: Any) -> Response:
         who = self.api.caller.name.partition(":")[2]
         here = (Crumb("Datasets", f"{BASE}/"), *crumbs)
-        return render_page(template, status, base=BASE, who=who, crumbs=here, **values)
+        said = "" if self.is_part else take_said(self.request)
+        frame = values.pop("frame", None) or make_frame(self.context, self.api, page_path(self.request.scope))
+        page = render_page(template, status, base=BASE, who=who, crumbs=here, said=said, frame=frame, **values)
+        if said:
+            forget_said(page)
+        return page
 
-    def go(self, address: str) -> Response:
-        return RedirectResponse(f"{BASE}/{address}" if not address.startswith("/") else address, 303)
+    def go(self, address: str, said: str = "") -> Response:
+        """Redirect to a page, which shows what was ``said``."""
+        answer = RedirectResponse(f"{BASE}/{address}" if not address.startswith("/") else address, 303)
+        if said:
+            say_next(self.request, answer, said)
+        return answer
 
 
 def address_of(name: object) -> str:

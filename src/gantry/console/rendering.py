@@ -5,8 +5,9 @@ from __future__ import annotations
 import gzip
 import hashlib
 import mimetypes
-from collections.abc import Iterator
-from datetime import UTC, datetime
+import re
+from collections.abc import Iterator, Sequence
+from datetime import UTC, date, datetime
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -22,8 +23,11 @@ from gantry.api.call import Context
 from gantry.api.paths import page_path
 from gantry.api.streaming import begin_stream
 from gantry.api.web import Answer
+from gantry.console.plurals import counted
 from gantry.errors import NotFound
+from gantry.matching import search_key
 from gantry.names import url_path
+from gantry.reasons import ABOUT
 from gantry.sizes import format_size
 
 _STATIC = Path(__file__).parent / "static"
@@ -57,8 +61,10 @@ def _environment() -> Environment:
         "static": _address,
         "address_of": lambda name: f"/console/{url_path(name)}",
         "url_path": url_path,
+        "counted": counted,
     }
     environment.filters |= {"size": format_size, "number": number, "when": when, "duration": duration}
+    environment.filters |= {"mark": mark, "day": day, "title_of": lambda status: ABOUT[status.reason].title}
     return environment
 
 
@@ -71,6 +77,24 @@ def when(time: datetime | str) -> Markup:
     moment = datetime.fromisoformat(time) if isinstance(time, str) else time
     shown = moment.astimezone(UTC)
     return Markup('<time datetime="{}">{} UTC</time>').format(shown.isoformat(), shown.strftime("%Y-%m-%d %H:%M:%S"))
+
+
+def day(value: date) -> str:
+    """In the one form that every locale reads alike."""
+    return value.isoformat()
+
+
+_WORD = re.compile(r"[^\s,^=.·-]+")
+
+
+def mark(text: str, words: Sequence[str]) -> Markup:
+    """The text with the words marked that have one of ``words``, keys of what was searched for, in them."""
+    out, end = Markup(""), 0
+    for found in _WORD.finditer(text):
+        if any(word in search_key(found[0]) for word in words):
+            out += Markup("{}<mark>{}</mark>").format(text[end : found.start()], found[0])
+            end = found.end()
+    return out + text[end:]
 
 
 def duration(seconds: float) -> str:

@@ -6,17 +6,10 @@ from urllib.parse import parse_qsl, urlencode
 
 from starlette.responses import Response
 
+from gantry.console.finding import PARAMETERS
 from gantry.console.page_call import PageCall, address_of
 from gantry.errors import InvalidArgument
 
-PARAMETERS = {
-    "PatientName": "Patient name",
-    "PatientID": "Patient ID",
-    "AccessionNumber": "Accession number",
-    "StudyDate": "Study date",
-    "ModalitiesInStudy": "Modality",
-    "StudyDescription": "Description",
-}
 _MAX_NAME, _MAX_VALUE = 100, 500  # characters
 
 

@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+from datetime import UTC, date, datetime, timedelta
 from functools import partial
-from typing import Any
+from itertools import accumulate
+from typing import Any, NamedTuple
 
+from markupsafe import Markup
 from starlette.responses import Response
 
 from gantry.api.effects import list_without_effect
 from gantry.api.stream_configs import covers_table
 from gantry.api.viewer import is_installed
 from gantry.console.charts import Point, draw_line_chart
-from gantry.console.deleting import require_confirmation, show_question
+from gantry.console.deleting import describe_deleted, require_confirmation, show_question
 from gantry.console.page_call import Crumb, PageCall, address_of, crumbs_of
 from gantry.errors import InvalidArgument, StatusError
 from gantry.resources import Growth
 
-_DAY = 86_400
+_DAY, _EPOCH = 86_400, date(1970, 1, 1)
+_LEAST_DAYS = 3  # of a chart: fewer are no line
+_SHOWN, _SHOWN_DAYS = 20, 60  # modalities shown unfolded, days in the table
 
 
 def show_store(call: PageCall) -> Response:
@@ -25,6 +30,7 @@ def show_store(call: PageCall) -> Response:
     store = call.api.get(str(name))
     metrics = call.api.get(f"{name}:getDICOMStoreMetrics")
     grown = call.context.seams.index.metrics.list_growth(name)
+    days = list_days(grown)
     return call.show(
         "store.html",
         crumbs=crumbs_of(name),
@@ -33,7 +39,9 @@ def show_store(call: PageCall) -> Response:
         metrics={key: int(value) for key, value in metrics.items() if key != "name"},
         classes=_by_class(grown),
         modalities=call.context.seams.index.metrics.list_modalities(name),
-        chart=_chart(grown),
+        chart=draw_growth(days, datetime.now(UTC).date()),
+        days=days[::-1][:_SHOWN_DAYS],
+        shown=_SHOWN,
         tab="overview",
         kept=list_without_effect(store, seams.publisher.covers, partial(covers_table, seams)),
         with_viewer=is_installed(call.context.viewer),
@@ -49,15 +57,39 @@ def _by_class(grown: list[Growth]) -> list[tuple[str, int, int]]:
     return [(name, count, size) for name, (count, size) in sorted(sums.items()) if count]
 
 
-def _chart(grown: list[Growth]) -> str:
-    """Instances by day, from 0 on the day before the first."""
-    days: dict[int, int] = {grown[0].day - 1: 0} if grown else {}
-    total = 0
+class Day(NamedTuple):
+    """What a store gained on a day, and what it held at its end."""
+
+    day: date
+    change: int
+    total: int
+
+
+def list_days(grown: list[Growth]) -> list[Day]:
+    """The days on which something changed, the first one first."""
+    changes: dict[int, int] = {}
     for each in grown:
-        total += each.instances
-        days[each.day] = total
-    points = [Point(day * _DAY, count) for day, count in days.items()]
-    return draw_line_chart(points, "Instances") if len(points) > 1 else ""
+        changes[each.day] = changes.get(each.day, 0) + each.instances
+    totals = accumulate(changes.values())
+    return [
+        Day(_EPOCH + timedelta(day), change, total)
+        for (day, change), total in zip(changes.items(), totals, strict=True)
+    ]
+
+
+def draw_growth(days: list[Day], today: date) -> Markup | str:
+    """Instances over time in steps, since nobody knows how they came within a day; "" for less than three days."""
+    if len(days) < _LEAST_DAYS:
+        return ""
+    points, before = [Point(_seconds(days[0].day - timedelta(1)), 0)], 0
+    for each in days:
+        points += [Point(_seconds(each.day), before), Point(_seconds(each.day), each.total)]
+        before = each.total
+    return draw_line_chart([*points, Point(_seconds(max(today, days[-1].day) + timedelta(1)), before)], "Instances")
+
+
+def _seconds(day: date) -> float:
+    return (day - _EPOCH).days * _DAY
 
 
 def show_create_form(call: PageCall, error: StatusError | None = None) -> Response:
@@ -117,15 +149,19 @@ def edit(call: PageCall) -> Response:
 
 def show_delete_form(call: PageCall, error: StatusError | None = None) -> Response:
     name = call.store
-    metrics: dict[str, Any] = call.api.get(f"{name}:getDICOMStoreMetrics")
-    held = int(metrics.get("instanceCount", 0)), int(metrics.get("blobStorageSizeBytes", 0))
-    return show_question(call, "DICOM store", name.store, address_of(name), crumbs_of(name), held, error)
+    return show_question(call, "DICOM store", name.store, address_of(name), crumbs_of(name), _count_held(call), error)
+
+
+def _count_held(call: PageCall) -> tuple[int, int]:
+    metrics: dict[str, Any] = call.api.get(f"{call.store}:getDICOMStoreMetrics")
+    return int(metrics.get("instanceCount", 0)), int(metrics.get("blobStorageSizeBytes", 0))
 
 
 def delete(call: PageCall) -> Response:
     try:
         require_confirmation(call, call.store.store)
+        held = _count_held(call)
         call.api.send("DELETE", str(call.store))
     except StatusError as error:
         return show_delete_form(call, error)
-    return call.go(address_of(call.dataset))
+    return call.go(address_of(call.dataset), describe_deleted(f"DICOM store {call.store.store}", held))

@@ -3,112 +3,28 @@
 from __future__ import annotations
 
 import math
-import re
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import urlencode
 
 from starlette.responses import Response
 
 from gantry.api.viewer import BASE as VIEWER
 from gantry.api.viewer import is_installed
-from gantry.console.deleting import require_confirmation, show_question
+from gantry.console.deleting import describe_deleted, require_confirmation, show_question
+from gantry.console.finding import find_studies
 from gantry.console.page_call import Crumb, PageCall, address_of, crumbs_of
-from gantry.console.searches import PARAMETERS, describe_query, list_saved
+from gantry.console.rows import Row
 from gantry.console.tags import filter_tags, list_tags
 from gantry.errors import StatusError
 from gantry.names import ResourcePath, url_path
 from gantry.resources import StoredInstance
 from gantry.whole_numbers import read_number
 
-PAGE = 50
-_DAY, _RANGE = re.compile(r"(\d{4})-(\d\d)-(\d\d)"), re.compile(r"\s*(?:to|–|-)\s*")
 _SERIES, _INSTANCES, _TAGS = 500, 200, 1000  # shown on one page
+_OTHERS = 200  # studies of a patient that are looked at
 _MAX_OFFSET = 10**8
 _MAX_SERIES = 5000  # the limit of one search
 _LEVELS = ("study", "series", "instance")
-_GROUPS = ("Alphabetic", "Ideographic", "Phonetic")
-
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    """A study, series or instance in DICOM JSON, as a search returns it."""
-
-    found: dict[str, Any]
-
-    def text(self, tag: str) -> str:
-        """The values of an attribute as text; of a name all component groups, the alphabetic one first."""
-        values = self.found.get(tag, {}).get("Value", ())
-        return ", ".join(filter(None, map(as_text, values)))
-
-    @property
-    def uid(self) -> str:
-        return next(self.text(tag) for tag in ("00080018", "0020000E", "0020000D") if tag in self.found)
-
-    @property
-    def name(self) -> str:
-        return self.text("00100010") or "(no name)"
-
-    @property
-    def born(self) -> str:
-        return as_date(self.text("00100030"))
-
-    @property
-    def date(self) -> str:
-        return as_date(self.text("00080020"))
-
-
-def as_text(value: Any) -> str:
-    if isinstance(value, dict):
-        return " · ".join(filter(None, (_as_name(value.get(group, "")) for group in _GROUPS)))
-    return "" if value is None else str(value)
-
-
-def _as_name(group: str) -> str:
-    family, _, given = group.partition("^")
-    return ", ".join(filter(None, (family.strip(), given.replace("^", " ").strip())))
-
-
-def as_date(text: str) -> str:
-    return f"{text[:4]}-{text[4:6]}-{text[6:8]}" if len(text) == 8 and text.isdigit() else text
-
-
-def find_studies(call: PageCall, query: dict[str, str], limit: int, offset: int = 0) -> list[Row]:
-    conditions = {name: value.strip() for name, value in query.items() if value.strip()}
-    for name in ("PatientName", "StudyDescription"):
-        if name in conditions and "*" not in conditions[name] and "?" not in conditions[name]:
-            conditions[name] = f"*{conditions[name]}*"
-    if "StudyDate" in conditions:
-        conditions["StudyDate"] = _RANGE.sub("-", _DAY.sub(r"\1\2\3", conditions["StudyDate"]))
-    page = {"limit": str(limit), "offset": str(offset), "includefield": "StudyDescription"}
-    return [Row(item) for item in call.api.get(f"{call.store}/dicomWeb/studies", **conditions, **page)]
-
-
-def list_studies(call: PageCall) -> Response:
-    query = {name: call.query[name] for name in PARAMETERS if call.query.get(name)}
-    offset = read_number(call.query.get("offset", ""), _MAX_OFFSET) or 0
-    rows, error = [], None
-    try:
-        rows = find_studies(call, query, PAGE + 1, offset)
-    except StatusError as problem:
-        if problem.http in (401, 403, 404):
-            raise
-        error = problem
-    return call.show(
-        "studies.html",
-        crumbs=crumbs_of(call.store),
-        name=call.store,
-        rows=rows[:PAGE],
-        query=query,
-        parameters=PARAMETERS,
-        error=error,
-        offset=offset,
-        before=f"?{urlencode(query | {'offset': max(offset - PAGE, 0)})}" if offset else "",
-        after=f"?{urlencode(query | {'offset': offset + PAGE})}" if len(rows) > PAGE else "",
-        search=urlencode(query),
-        saved=[(name, text, describe_query(text)) for name, text in list_saved(call).items()],
-        tab="studies",
-    )
 
 
 def _web(call: PageCall) -> str:
@@ -132,7 +48,7 @@ def show_study(call: PageCall) -> Response:
     metrics = call.api.get(f"{_web(call)}:getStudyMetrics")
     return call.show(
         "study.html",
-        crumbs=_crumbs(call)[:-1],
+        crumbs=crumbs_of_path(call)[:-1],
         store=call.store,
         study=row,
         uid=uid,
@@ -140,9 +56,32 @@ def show_study(call: PageCall) -> Response:
         web=f"/v1/{url_path(_web(call))}",
         series=series[offset : offset + _SERIES],
         bytes=int(metrics.get("blobStorageSizeBytes", 0)),
+        classes=call.context.seams.index.metrics.list_classes(call.store, call.path),
         viewer=_viewer(call),
+        others=_find_others(call, row),
         **_neighbours(offset, _SERIES, len(series)),
     )
+
+
+class Others(NamedTuple):
+    """The other studies of a patient. ``older`` and ``newer``: UIDs of the next ones by date, empty without one;
+    ``query`` finds all ``studies`` in the list of studies."""
+
+    studies: int = 1
+    older: str = ""
+    newer: str = ""
+    query: str = ""
+
+
+def _find_others(call: PageCall, study: Row) -> Others:
+    patient = study.text("00100020")
+    if not patient or '"' in patient:
+        return Others()
+    query = {"PatientID": f'"{patient}"'}
+    uids = [row.uid for row in find_studies(call, query, _OTHERS)]
+    at = uids.index(call.path.study) if call.path.study in uids else len(uids)
+    older, newer = uids[at + 1 : at + 2], uids[max(at - 1, 0) : at]
+    return Others(len(uids), "".join(older), "".join(newer), urlencode(query))
 
 
 def _viewer(call: PageCall) -> str:
@@ -161,13 +100,16 @@ def show_series(call: PageCall) -> Response:
         rows = sorted(call.context.seams.index.instances.list_below(call.store, path), key=_place)
     return call.show(
         "series.html",
-        crumbs=_crumbs(call)[:-1],
+        crumbs=crumbs_of_path(call)[:-1],
         store=call.store,
         uid=path.series,
         series=Row(found[0] if found else {}),
         here=_here(call),
         web=f"/v1/{url_path(_web(call))}",
         rows=rows[offset : offset + _INSTANCES],
+        count=len(rows),
+        bytes=sum(row.size for row in rows),
+        classes=call.context.seams.index.metrics.list_classes(call.store, path),
         viewer=_viewer(call),
         **_neighbours(offset, _INSTANCES, len(rows)),
     )
@@ -196,7 +138,7 @@ def show_instance(call: PageCall) -> Response:
     info = call.api.get(f"{_web(call)}:getStorageInfo")
     return call.show(
         "instance_tags.html" if call.is_part else "instance.html",
-        crumbs=_crumbs(call)[:-1],
+        crumbs=crumbs_of_path(call)[:-1],
         store=call.store,
         path=path,
         here=_here(call),
@@ -251,7 +193,7 @@ def _rate(row: Row) -> float:
     return 12.0
 
 
-def _crumbs(call: PageCall) -> tuple[Crumb, ...]:
+def crumbs_of_path(call: PageCall) -> tuple[Crumb, ...]:
     here = address_of(call.store)
     names = ("Study", "Series", "Instance")
     crumbs = [*crumbs_of(call.store), Crumb("Studies", f"{here}/studies")]
@@ -265,10 +207,17 @@ def _crumbs(call: PageCall) -> tuple[Crumb, ...]:
 def show_delete_form(call: PageCall, error: StatusError | None = None) -> Response:
     """The form to delete a study, series or instance."""
     kind = _LEVELS[len(call.ids) - 5]
-    return show_question(call, kind, call.ids[-1], _here(call), _crumbs(call), _held(call), error)
+    patient = find_patient(call)
+    return show_question(call, kind, call.ids[-1], _here(call), crumbs_of_path(call), count_held(call), error, patient)
 
 
-def _held(call: PageCall) -> tuple[int, int]:
+def find_patient(call: PageCall) -> str:
+    """The name of the patient of the study, as it is shown; "" without one."""
+    found = call.api.get(f"{call.store}/dicomWeb/studies", StudyInstanceUID=call.path.study)
+    return Row(found[0]).patient if found else ""
+
+
+def count_held(call: PageCall) -> tuple[int, int]:
     """The number of instances and bytes that would be deleted."""
     level = _LEVELS[len(call.ids) - 5]
     if level == "instance":
@@ -280,13 +229,15 @@ def _held(call: PageCall) -> tuple[int, int]:
 def delete(call: PageCall) -> Response:
     """Delete, then show the parent, if it still exists."""
     try:
-        require_confirmation(call, call.ids[-1])
+        patient, held = find_patient(call), count_held(call)
+        require_confirmation(call, call.ids[-1], patient)
         call.api.send("DELETE", _web(call))
     except StatusError as error:
         return show_delete_form(call, error)
+    said = describe_deleted(f"{_LEVELS[len(call.ids) - 5]} {patient or call.ids[-1]}", held)
     *above, _ = filter(None, call.path)
     path = ResourcePath(*above) if above else None
     index = call.context.seams.index
     if path is None or not index.instances.count_below(index.resources.get_dicom_store(call.store).id, path):
-        return call.go(f"{address_of(call.store)}/studies")
-    return call.go(address_of(f"{call.store}/{path}"))
+        return call.go(f"{address_of(call.store)}/studies", said)
+    return call.go(address_of(f"{call.store}/{path}"), said)

@@ -7,8 +7,10 @@ from collections.abc import Iterator
 from io import BytesIO
 from struct import pack
 
+from gantry.dicom.faults import cut_off, malformed
 from gantry.dicom.walk import MAX_PADDING, ReadAt
 from gantry.errors import InvalidArgument
+from gantry.reasons import Reason
 
 MAX_INFLATED = 2 * 1024**3
 INFLATE_CHUNK = 64 * 1024
@@ -39,14 +41,12 @@ class _Stream:
             try:
                 chunk = self.inflater.decompress(data, INFLATE_CHUNK)
             except zlib.error:
-                raise InvalidArgument(f"the deflated dataset is damaged before byte {self.consumed}") from None
+                raise malformed(f"the deflated dataset is damaged before byte {self.consumed}") from None
             if chunk:
                 self.at += len(chunk)
                 return chunk
             if not data and not self.inflater.eof:
-                raise InvalidArgument(
-                    f"the object ends at byte {self.consumed}, before the end of its deflated dataset"
-                )
+                raise cut_off(f"the object ends at byte {self.consumed}, before the end of its deflated dataset")
         return b""
 
 
@@ -106,7 +106,9 @@ class Inflated:
         stream, crc = _Stream(self._start), 0
         while chunk := stream.next_chunk(self._deflated):
             if stream.at > MAX_INFLATED:
-                raise InvalidArgument(f"the deflated dataset inflates to more than {MAX_INFLATED} bytes")
+                raise InvalidArgument(
+                    f"the deflated dataset inflates to more than {MAX_INFLATED} bytes", kind=Reason.TOO_LARGE
+                )
             crc = zlib.crc32(chunk, crc)
             yield chunk
         self._require_end(stream.consumed - len(stream.inflater.unused_data), crc, stream.at)
@@ -116,4 +118,4 @@ class Inflated:
         rest = self._deflated(end, MAX_PADDING + 1)
         after = rest[8:] if rest.startswith(pack("<II", crc, total)) else rest
         if len(rest) > MAX_PADDING or any(after):
-            raise InvalidArgument(f"{self._object_size - end} unknown bytes follow the deflated dataset at byte {end}")
+            raise malformed(f"{self._object_size - end} unknown bytes follow the deflated dataset at byte {end}")

@@ -15,6 +15,7 @@ from typing import NamedTuple
 from gantry.dicom import forms
 from gantry.dicom.buffers import Buffer
 from gantry.dicom.dictionary import vr_of
+from gantry.dicom.faults import malformed
 from gantry.dicom.tags import (
     ITEM,
     ITEM_END,
@@ -120,7 +121,7 @@ def are_fragments(tag: int, vr: str) -> bool:
 
 
 def broken(tag: int, at: int) -> InvalidArgument:
-    return InvalidArgument(f"{format_tag(tag)} at byte {at} of the dataset ends behind what it is in")
+    return malformed(f"{format_tag(tag)} at byte {at} of the dataset ends behind what it is in")
 
 
 Head = tuple[int, str, int, int]

@@ -36,6 +36,7 @@ from typing import Literal
 from gantry.dicom.buffers import Readable
 from gantry.dicom.deflated import Inflated
 from gantry.dicom.elements import Encoding, choose_encoding, encoding_of
+from gantry.dicom.faults import malformed
 from gantry.dicom.foreign import describe_foreign
 from gantry.dicom.forms import DEFLATED_LE
 from gantry.dicom.header_bytes import HeaderBytes
@@ -53,6 +54,7 @@ from gantry.dicom.vr import LONG, SHORT
 from gantry.dicom.walk import KNOWN_META, Cut, ReadAt, Walk, Watch, tag_name
 from gantry.errors import InvalidArgument
 from gantry.names import MAX_UID, is_other_uid
+from gantry.reasons import Reason
 
 MAX_META_ELEMENTS = 1000
 MAX_HEADER = 1 << 20
@@ -136,7 +138,7 @@ def read_watched(read_at: ReadAt, size: int, watch: Watch | None) -> tuple[Insta
     """``read_header``, and in the same pass the elements of a watch by tag, as ``Walk.watch`` has them; None where
     there is one of them that it does not keep, or where the data set is not little endian or deflated."""
     if size == 0:
-        raise InvalidArgument("empty DICOM instance found: the object has no bytes")
+        raise InvalidArgument("empty DICOM instance found: the object has no bytes", kind=Reason.EMPTY_FILE)
     walk = Walk(read_at, size, "the object")
     _require_part10(walk)
     transfer_syntax = _read_meta(walk)
@@ -229,11 +231,16 @@ def _require_part10(walk: Walk) -> None:
     start = walk.window
     if start[128:132] != b"DICM":
         if message := describe_foreign(start, walk.size):
-            raise InvalidArgument(message)
+            raise InvalidArgument(message, kind=Reason.NOT_DICOM)
         bare = ", though a dataset seems to begin at once" if start[:2] in _BARE_GROUPS else ""
-        raise InvalidArgument(f"not a DICOM file: the 128-byte preamble and the DICM prefix are missing{bare}")
+        raise InvalidArgument(
+            f"not a DICOM file: the 128-byte preamble and the DICM prefix are missing{bare}", kind=Reason.NOT_DICOM
+        )
     if start[132:134] != b"\x02\x00" or start[136:138] not in _LETTERS:
-        raise InvalidArgument("not a DICOM file: no file meta group (0002,xxxx) follows the letters DICM at byte 128")
+        raise InvalidArgument(
+            "not a DICOM file: no file meta group (0002,xxxx) follows the letters DICM at byte 128",
+            kind=Reason.NOT_DICOM,
+        )
     walk.pos = META_START
 
 
@@ -249,9 +256,11 @@ def _read_meta(walk: Walk) -> str:
             walk.note(tag, header, length)
         walk.skip(tag, header, length)
     else:
-        raise InvalidArgument(f"the file meta group has more than {MAX_META_ELEMENTS} elements")
+        raise malformed(f"the file meta group has more than {MAX_META_ELEMENTS} elements")
     if walk.found.get(MEDIA_CLASS, b"").rstrip(b"\0 ") == _DICOMDIR_CLASS.encode():
-        raise InvalidArgument("this is a DICOMDIR (a media directory), which lists instances but is none itself")
+        raise InvalidArgument(
+            "this is a DICOMDIR (a media directory), which lists instances but is none itself", kind=Reason.DICOMDIR
+        )
     return _read_uid(walk.found, TRANSFER_SYNTAX)
 
 
@@ -259,7 +268,7 @@ def _read_uid(found: dict[int, bytes], tag: int) -> str:
     """A UID as PS3.5 §9.1 has it, but for leading zeros in a component, which many identifiers in use contain."""
     where = "the file meta group" if tag == TRANSFER_SYNTAX else "the dataset"
     if tag not in found:
-        raise InvalidArgument(f"{tag_name(tag)} is missing from {where}")
+        raise InvalidArgument(f"{tag_name(tag)} is missing from {where}", kind=Reason.MISSING_UID)
     check = _check_uid if tag == SOP_INSTANCE else _check_shared_uid
     return check(found[tag], tag, where)
 
@@ -267,15 +276,18 @@ def _read_uid(found: dict[int, bytes], tag: int) -> str:
 def _check_uid(value: bytes, tag: int, where: str) -> str:
     text = value.rstrip(b"\0 ").decode("latin-1")
     if not text:
-        raise InvalidArgument(f"{tag_name(tag)} is empty in {where}")
+        raise InvalidArgument(f"{tag_name(tag)} is empty in {where}", kind=Reason.MISSING_UID)
     is_other = tag in _NAMES and (len(text) > MAX_UID or is_other_uid(text))
     if not _UID.fullmatch(text) and not is_other:
         unsafe = ", and not safe in addresses and names of files" if tag in _NAMES else ""
         raise InvalidArgument(
-            f"{tag_name(tag)} is not digits in components separated by periods{unsafe}: {text[:64]!r}"
+            f"{tag_name(tag)} is not digits in components separated by periods{unsafe}: {text[:64]!r}",
+            kind=Reason.INVALID_UID,
         )
     if len(text) > MAX_UID:
-        raise InvalidArgument(f"{tag_name(tag)} has {len(text)} characters, more than the {MAX_UID} of a UID")
+        raise InvalidArgument(
+            f"{tag_name(tag)} has {len(text)} characters, more than the {MAX_UID} of a UID", kind=Reason.INVALID_UID
+        )
     return text
 
 

@@ -18,6 +18,7 @@ from gantry.dicom.elements import (
     inner_encoding,
     read_head,
 )
+from gantry.dicom.faults import cut_off, malformed
 from gantry.dicom.known_heads import Kept, KnownHeads, Passed
 from gantry.dicom.tags import (
     BITS_ALLOCATED,
@@ -41,6 +42,7 @@ from gantry.dicom.tags import (
 )
 from gantry.dicom.vr import BINARY, LONG, SHORT
 from gantry.errors import InvalidArgument
+from gantry.reasons import Reason
 
 ReadAt = Callable[[int, int], bytes]
 """``read_at(offset, length)`` gives at most ``length`` bytes, fewer only at the end of the object."""
@@ -175,7 +177,7 @@ class Walk:
         window = self.read(self.pos, wanted) if wanted else b""
         if len(window) < wanted:
             at = self.pos + len(window)
-            raise InvalidArgument(f"{self.what} ends at byte {at}, though its size was said to be {self.size}")
+            raise cut_off(f"{self.what} ends at byte {at}, though its size was said to be {self.size}")
         # Lets the last element's header be unpacked as if it were the longer form; skip() then finds it too long.
         self.window = window + bytes(4) if self.pos + wanted == self.size else window
         self.base = self.pos
@@ -203,7 +205,7 @@ class Walk:
 
     def skip(self, tag: int, header: int, length: int) -> None:
         if length == UNDEFINED:
-            raise InvalidArgument(f"{tag_name(tag)} at byte {self.pos} has an undefined length, not allowed there")
+            raise malformed(f"{tag_name(tag)} at byte {self.pos} has an undefined length, not allowed there")
         if header + length > self.size - self.pos:
             raise self.truncated(tag, self.pos, header, length)
         self.pos += header + length
@@ -214,8 +216,8 @@ class Walk:
             name = f"an item of {tag_name(self.open[-1].tag)}"
         left = self.size - start - header
         if left < 0:
-            return InvalidArgument(f"{self.what} ends inside the header of {name} at byte {start}")
-        return InvalidArgument(
+            return cut_off(f"{self.what} ends inside the header of {name} at byte {start}")
+        return cut_off(
             f"{name} declares {length} bytes but {self.what} ends after {left} (value begins at byte {start + header})"
         )
 
@@ -233,12 +235,14 @@ class Walk:
         if length > MAX_UID_VALUE:
             if header + length > self.remaining():
                 raise self.truncated(tag, self.pos, header, length)
-            raise InvalidArgument(f"{tag_name(tag)} has {length} characters, more than the 64 of a UID")
+            raise InvalidArgument(
+                f"{tag_name(tag)} has {length} characters, more than the 64 of a UID", kind=Reason.INVALID_UID
+            )
         at = self.need(header + length) + header
         value = self.window[at : at + length]
         known = self.found.setdefault(tag, value)
         if known is not value and known.rstrip(b"\0 ") != value.rstrip(b"\0 "):
-            raise InvalidArgument(f"{tag_name(tag)} occurs twice with different values, again at byte {self.pos}")
+            raise malformed(f"{tag_name(tag)} occurs twice with different values, again at byte {self.pos}")
 
     def keep(self, tag: int, header: int, length: int) -> None:
         """Keep the element at ``pos``."""
@@ -268,10 +272,10 @@ class Walk:
         if self.open:
             last = self.open[-1]
             what = f"an item of {tag_name(last.tag)}" if last.is_item else tag_name(last.tag)
-            raise InvalidArgument(f"{self.what} ends inside {what}, which begins at byte {last.start}")
+            raise cut_off(f"{self.what} ends inside {what}, which begins at byte {last.start}")
         if self.remaining():
             if not self.is_padding():
-                raise InvalidArgument(f"{self.what} ends inside the header of an element, at byte {self.pos}")
+                raise cut_off(f"{self.what} ends inside the header of an element, at byte {self.pos}")
             self.end = self.pos
 
     def pass_known(self, known: KnownHeads) -> Passed:
@@ -336,12 +340,12 @@ class Walk:
                 window, at, limit = self.window, self.pos - self.base, len(self.window) - 12
             if length > long_value or group >= 0x7FE0:
                 if group == 0xFFFE:  # PS3.5 §7.5: no item or delimiter has a VR
-                    raise InvalidArgument(f"{tag_name(group << 16 | element)} has a VR at byte {self.base + at}")
+                    raise malformed(f"{tag_name(group << 16 | element)} has a VR at byte {self.base + at}")
                 self.cut(group << 16 | element, vr.decode() if explicit else "", Cut(self.base + at, header, length))
             start = at
             at += header + length
         else:
-            raise InvalidArgument(_TOO_MANY)
+            raise malformed(_TOO_MANY)
         self.pos, self.last = self.base + at, group << 16 | element
 
     def cut(self, tag: int, vr: str, value: Cut) -> None:
@@ -367,7 +371,7 @@ class Walk:
             if element != 0xE000 or group != 0xFFFE or length == UNDEFINED:
                 return
             self.skip(ITEM, 8, length)
-        raise InvalidArgument(_TOO_MANY)
+        raise malformed(_TOO_MANY)
 
     def structure(self) -> None:
         """Handle what the loops leave alone: delimiters, undefined lengths, and elements without a known VR."""
@@ -378,7 +382,7 @@ class Walk:
         expects_item = parent is not None and not parent.is_item
         if tag in _DELIMITERS:
             if parent is None or parent.is_item != (tag == ITEM_END):
-                raise InvalidArgument(f"a delimitation item {tag_name(tag)} stands out of place at byte {self.pos}")
+                raise malformed(f"a delimitation item {tag_name(tag)} stands out of place at byte {self.pos}")
             self.encoding, self.last = parent.outer, parent.tag
             self.open.pop()
             self.pos += 8
@@ -388,12 +392,12 @@ class Walk:
                 self.cut(parent.tag, parent.vr, Cut(parent.start, parent.header, self.pos - value))
         elif expects_item != (tag == ITEM):
             found, where = ("an item", "between elements") if tag == ITEM else (tag_name(tag), "between items")
-            raise InvalidArgument(f"{found} stands {where} at byte {self.pos}")
+            raise malformed(f"{found} stands {where} at byte {self.pos}")
         elif length == UNDEFINED:
             self.enter(tag, vr, header)
         elif tag == 0 and not self.open:
             if not self.is_padding():
-                raise InvalidArgument(f"zeros stand where an element should begin, at byte {self.pos}")
+                raise malformed(f"zeros stand where an element should begin, at byte {self.pos}")
             self.end, self.pos = self.pos, self.size
         else:
             if not self.open and tag in _NOTED:
@@ -417,7 +421,7 @@ class Walk:
         else:
             self.skip(tag, header, UNDEFINED)
         if len(self.open) >= 2 * MAX_LEVELS:
-            raise InvalidArgument(f"sequences are nested deeper than {MAX_LEVELS} levels at byte {self.pos}")
+            raise malformed(f"sequences are nested deeper than {MAX_LEVELS} levels at byte {self.pos}")
         is_item = bool(self.open) and not self.open[-1].is_item
         self.open.append(_Open(is_item, fragments, tag, self.pos, outer, vr, header))
         self.pos += header

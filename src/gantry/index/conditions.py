@@ -26,6 +26,7 @@ from gantry.index.dialect import (
     folded,
     glob,
     has_trigrams,
+    is_between,
     is_in_texts,
     is_time,
     likely,
@@ -90,6 +91,8 @@ def read_match(match: Match) -> tuple[Condition, tuple[Any, ...]]:
         return Condition("range", level, field), (values[0], values[1] + _LAST)
     if operator is Operator.WORDS:
         return Condition("words", level, field, len(values)), _prefix_bounds([_cut(value) for value in values])
+    if operator is Operator.PREFIX:
+        return Condition("prefix", level, field, len(values)), _prefix_bounds(values)
     return _wildcard(match)
 
 
@@ -152,6 +155,11 @@ def _is_in(condition: Condition, name: str) -> ColumnElement[bool]:
         return found
     starts: Any = [cut_key(value) for value in values] if condition.parts else bindparam(f"{name}1", expanding=True)
     return is_in_texts(column, values, starts)
+
+
+def _begins_with(condition: Condition, name: str) -> ColumnElement[bool]:
+    column, starts = _column(condition), range(0, 2 * condition.parts, 2)
+    return or_(*(is_between(column, bindparam(f"{name}{n}"), bindparam(f"{name}{n + 1}")) for n in starts))
 
 
 def _values(condition: Condition, name: str) -> Any:
@@ -267,6 +275,7 @@ def _matches_glob(condition: Condition, name: str) -> ColumnElement[bool]:
 
 _CONDITIONS = {
     "in": _is_in,
+    "prefix": _begins_with,
     "range": _range,
     "times": _times,
     "glob": _glob,

@@ -109,6 +109,12 @@ def is_in_texts(
     return _Either(same, and_(cut_key(column).in_(starts), likely(same)))
 
 
+def is_between(column: ColumnElement[Any], low: ColumnElement[Any], high: ColumnElement[Any]) -> ColumnElement[bool]:
+    """Whether a long text is from ``low`` up to, not including, ``high``; PostgreSQL finds it by ``cut_key``."""
+    same, cut = and_(column >= low, column < high), cut_key(column)
+    return _Either(same, and_(cut >= cut_key(low), cut <= cut_key(high), likely(same)))
+
+
 class begins_with_date(_Value):
     """Whether a text begins with eight digits."""
 

@@ -11,6 +11,7 @@ from gantry.index.dialect import upsert
 from gantry.index.lookups import CHUNK, look_up_ids, look_up_pairs
 from gantry.index.tables import instance, selection, series, study
 from gantry.names import ResourcePath
+from gantry.reasons import Reason
 from gantry.resources import Failure, Selected
 
 _Row = tuple[int, str]  # series id; SOP Instance UID, empty for the whole series
@@ -60,4 +61,7 @@ def _series_of(connection: Connection, studies: Sequence[int]) -> dict[int, list
 
 
 def _nothing(item: Selected) -> Failure:
-    return Failure(item.resource, Status(Code.NOT_FOUND, f"{item.path} names nothing in this DICOM store"))
+    return Failure(
+        item.resource,
+        Status(Code.NOT_FOUND, f"{item.path} names nothing in this DICOM store", kind=Reason.NAMES_NOTHING),
+    )

@@ -8,6 +8,7 @@ from sqlalchemy import Connection
 
 from gantry.errors import Code, Status
 from gantry.index.lookups import find_stored
+from gantry.reasons import Reason
 from gantry.resources import Failure, StoredInstance
 
 
@@ -23,7 +24,9 @@ def explain_late(connection: Connection, store_id: int, late: Iterable[tuple[Sto
 
 def _explain(read: StoredInstance, there: bool) -> Failure:
     if there:
-        status = Status(Code.ABORTED, "this instance was changed or moved meanwhile", "try again")
+        status = Status(
+            Code.ABORTED, "this instance was changed or moved meanwhile", "try again", kind=Reason.INSTANCE_CHANGED
+        )
     else:
-        status = Status(Code.NOT_FOUND, "this instance was deleted meanwhile")
+        status = Status(Code.NOT_FOUND, "this instance was deleted meanwhile", kind=Reason.INSTANCE_GONE)
     return Failure(read.path, status)

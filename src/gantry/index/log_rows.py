@@ -12,6 +12,7 @@ from gantry.errors import Code, Status
 from gantry.index.clock import from_micros
 from gantry.index.tables import failure, operation
 from gantry.log_entries import LogEntry, Severity
+from gantry.reasons import find_reason
 from gantry.resources import Failure
 
 _LAST = 1 << 62  # behind every entry
@@ -41,8 +42,14 @@ def select_entries(connection: Connection, operation_id: int, limit: int, after:
 
 
 def to_log_entry(row: Row[Any]) -> LogEntry:
-    failed = Failure(row.resource, Status(Code(row.code), row.message))
+    failed = Failure(row.resource, make_status(row.code, row.message, row.reason))
     return LogEntry(row.seq, from_micros(row.time), failed, Severity(row.severity))
+
+
+def make_status(code: int, message: str, reason: str) -> Status:
+    """As it was written; ``reason`` is empty in rows of versions before schema 0022."""
+    known = find_reason(reason, Code(code).name)
+    return Status(Code(code), message, kind=None if known.value == Code(code).name else known)
 
 
 def insert_entries(
@@ -62,6 +69,7 @@ def insert_entries(
             "code": int(entry.status.code),
             "message": entry.status.message,
             "severity": int(severity),
+            "reason": entry.status.reason.value,
         }
         for number, entry in enumerate(failures, 1)
     ]

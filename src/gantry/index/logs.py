@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import operator
+from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
@@ -28,6 +29,7 @@ from gantry.index.operation_rows import select_operations, to_operation
 from gantry.index.tables import dataset, failure, operation
 from gantry.log_entries import LogEntry, LogFilter, LogPosition, Severity
 from gantry.names import OperationName
+from gantry.reasons import ABOUT, Reason, find_reason
 from gantry.resources import Failure, Operation
 
 SCAN = 100_000  # entries looked at by one call at most
@@ -45,6 +47,7 @@ _FIELDS: dict[str, ColumnElement[Any]] = {
     "resource": failure.c.resource,
     "message": failure.c.message,
     "code": failure.c.code,
+    "reason": failure.c.reason,
     "severity": failure.c.severity,
 }
 _COMPARE: dict[str, Callable[[Any, Any], Any]] = {
@@ -56,6 +59,23 @@ _COMPARE: dict[str, Callable[[Any, Any], Any]] = {
     ">=": operator.ge,
     ":": lambda column, value: contains(column, str(value)),
 }
+
+
+_TEXTS = ("resource", "message", "reason")
+
+
+def _has_reason(reason: Reason) -> ColumnElement[bool]:
+    """Entries of versions before schema 0022 have a code alone."""
+    found = failure.c.reason == reason.value
+    if reason.value in Code.__members__:
+        found = or_(found, and_(failure.c.reason == "", failure.c.code == int(Code[reason.value])))
+    return found
+
+
+def _has_title(text: str) -> ColumnElement[bool]:
+    """Whether the text is in the name that people read."""
+    found = [reason for reason, about in ABOUT.items() if text.lower() in about.title.lower()]
+    return or_(false(), *map(_has_reason, found))
 
 
 class Logs(Part):
@@ -88,24 +108,25 @@ class Logs(Part):
             last = connection.execute(select(func.max(failure.c.seq)).where(failure.c.operation_id == name.id)).scalar()
             return select_entries(connection, name.id, count, max(0, (last or 0) - count))
 
-    def count_entries(self, name: OperationName) -> tuple[dict[tuple[Severity, Code], int], bool]:
-        kinds = select(failure.c.severity, failure.c.code).where(failure.c.operation_id == name.id)
+    def count_entries(self, name: OperationName) -> tuple[dict[tuple[Severity, Reason], int], bool]:
+        kinds = select(failure.c.severity, failure.c.code, failure.c.reason).where(failure.c.operation_id == name.id)
         first = kinds.order_by(failure.c.seq).limit(_COUNTED).subquery()
-        severity, code, number = first.c.severity, first.c.code, func.count()
-        grouped = select(severity, code, number).group_by(severity, code)
+        number = func.count()
+        grouped = select(*first.c, number).group_by(*first.c)
+        counts: Counter[tuple[Severity, Reason]] = Counter()
         with self.database.read() as connection:
-            rows = connection.execute(grouped.order_by(severity.desc(), number.desc(), code))
-            counts = {(Severity(row[0]), Code(row[1])): row[2] for row in rows}
-        return counts, sum(counts.values()) < _COUNTED
+            for row in connection.execute(grouped.order_by(first.c.severity.desc(), number.desc(), first.c.reason)):
+                counts[Severity(row[0]), find_reason(row[2], Code(row[1]).name)] += row[3]
+        return dict(counts), sum(counts.values()) < _COUNTED
 
     def search_entries(
-        self, name: OperationName, text: str = "", code: Code | None = None, limit: int = 100, after: int = 0
+        self, name: OperationName, text: str = "", reason: Reason | None = None, limit: int = 100, after: int = 0
     ) -> tuple[list[LogEntry], int]:
         mine = failure.c.operation_id == name.id, failure.c.seq > after
         edge = select(failure.c.seq).where(*mine).order_by(failure.c.seq).offset(SCAN - 1).limit(1)
-        wanted = [] if code is None else [failure.c.code == int(code)]
+        wanted = [] if reason is None else [_has_reason(reason)]
         if text:
-            wanted.append(or_(*(_COMPARE[":"](_FIELDS[field], text) for field in ("resource", "message"))))
+            wanted.append(or_(_has_title(text), *(_COMPARE[":"](_FIELDS[field], text) for field in _TEXTS)))
         with self.database.read() as connection:
             last = connection.execute(edge).scalar()
             within = () if last is None else (failure.c.seq <= last,)
@@ -115,11 +136,19 @@ class Logs(Part):
             return found[:limit], found[limit - 1].seq
         return found, last or 0
 
-    def list_failure_codes(self, name: OperationName) -> list[Code]:
+    def list_failure_kinds(self, name: OperationName) -> set[tuple[Code, Reason]]:
         errors = failure.c.operation_id == name.id, failure.c.severity == Severity.ERROR
-        query = select(failure.c.code).where(*errors).distinct()
+        query = select(failure.c.code, failure.c.reason).where(*errors).distinct()
         with self.database.read() as connection:
-            return [Code(code) for code in connection.execute(query).scalars()]
+            rows = connection.execute(query).all()
+        return {(Code(row.code), find_reason(row.reason, Code(row.code).name)) for row in rows}
+
+    def list_failed_resources(self, name: OperationName, reason: Reason | None, after: str, limit: int) -> list[str]:
+        wanted = [failure.c.operation_id == name.id, failure.c.severity == Severity.ERROR, failure.c.resource > after]
+        wanted += [] if reason is None else [_has_reason(reason)]
+        query = select(failure.c.resource).where(*wanted).distinct().order_by(failure.c.resource).limit(limit)
+        with self.database.read() as connection:
+            return list(connection.execute(query).scalars())
 
     def get_first_failure(self, name: OperationName) -> Failure:
         with self.database.read() as connection:

@@ -10,7 +10,7 @@ from sqlalchemy import func, select
 from gantry.index.database import Part
 from gantry.index.paths import find_path, is_below
 from gantry.index.resource_rows import IS_ALIVE, get_dataset_row, get_store_row
-from gantry.index.tables import dicom_store, series, study, tally
+from gantry.index.tables import dicom_store, series, series_tally, study, tally
 from gantry.names import DatasetName, DicomStoreName, ResourcePath
 from gantry.resources import Growth, Metrics
 
@@ -46,6 +46,16 @@ class StoreMetrics(Part):
             alive = dicom_store.c.dataset_id == number, IS_ALIVE
             rows = connection.execute(query.where(*alive).group_by(dicom_store.c.id, dicom_store.c.store))
             return {row[0]: (row[1], row[2]) for row in rows}
+
+    def list_classes(self, store: DicomStoreName, path: ResourcePath) -> list[tuple[str, int, int]]:
+        instances = func.sum(series_tally.c.instances)
+        columns = series_tally.c.storage_class, instances, func.sum(series_tally.c.blob_bytes)
+        query = select(*columns).join_from(series_tally, series, series.c.id == series_tally.c.series_id)
+        query = query.group_by(series_tally.c.storage_class).having(instances > 0)
+        with self.database.read() as connection:
+            below = is_below(*find_path(connection, get_store_row(connection, store).id, path))
+            rows = connection.execute(query.where(*below).order_by(instances.desc(), series_tally.c.storage_class))
+            return [(row[0], int(row[1]), int(row[2])) for row in rows]
 
     def list_modalities(self, store: DicomStoreName) -> list[tuple[str, int, int, int]]:
         instances = func.sum(series.c.instance_count)

@@ -12,9 +12,9 @@ from typing import Any
 from sqlalchemy import Connection, Row, Select, bindparam, func, insert, select, update
 
 from gantry.counters import ProgressCounter, Transfer
-from gantry.errors import Code, DataLoss, InvalidArgument, NotFound, Status
+from gantry.errors import DataLoss, InvalidArgument, NotFound
 from gantry.index.clock import from_micros
-from gantry.index.log_rows import select_errors
+from gantry.index.log_rows import make_status, select_errors
 from gantry.index.statements import Statement
 from gantry.index.tables import dataset, operation, progress, trail
 from gantry.names import DatasetName, OperationName, parse_dicom_store_name
@@ -104,7 +104,7 @@ def to_operation(row: Row[Any], samples: tuple[Failure, ...] = ()) -> Operation:
         blob_prefix=row.blob_prefix,
         attempt=row.attempt,
         cancel_requested=row.cancel_requested,
-        error=None if row.error_code is None else Status(Code(row.error_code), row.error_message),
+        error=None if row.error_code is None else make_status(row.error_code, row.error_message, row.error_reason),
         samples=samples,
     )
 

@@ -379,5 +379,6 @@ def _finish(connection: Connection, row: Row[Any], now: int, error: Status | Non
             listed=row.listed if entries else row.success + row.failure,
             error_code=None if error is None else int(error.code),
             error_message=None if error is None else error.message,
+            error_reason="" if error is None else error.reason.value,
         )
     )

@@ -1,4 +1,4 @@
--- 0021
+-- 0022
 ;
 CREATE TABLE alembic_version (
 	version_num VARCHAR(32) NOT NULL,
@@ -69,7 +69,7 @@ CREATE TABLE operation (
 	attempt INTEGER DEFAULT '0' NOT NULL,
 	cancel_requested BOOLEAN DEFAULT 0 NOT NULL,
 	error_code INTEGER,
-	error_message TEXT, transferred_bytes BIGINT DEFAULT '0' NOT NULL, unchecked BIGINT DEFAULT '0' NOT NULL,
+	error_message TEXT, transferred_bytes BIGINT DEFAULT '0' NOT NULL, unchecked BIGINT DEFAULT '0' NOT NULL, error_reason TEXT DEFAULT '' NOT NULL,
 	PRIMARY KEY (id)
 )
 ;
@@ -85,7 +85,7 @@ CREATE TABLE failure (
 	time BIGINT NOT NULL,
 	resource TEXT NOT NULL,
 	code INTEGER NOT NULL,
-	message TEXT NOT NULL, severity INTEGER DEFAULT '500' NOT NULL,
+	message TEXT NOT NULL, severity INTEGER DEFAULT '500' NOT NULL, reason TEXT DEFAULT '' NOT NULL,
 	PRIMARY KEY (operation_id, seq)
 )
  WITHOUT ROWID

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, Connection, Select, bindparam, select
+from sqlalchemy import ColumnElement, Connection, Select, bindparam, func, select
 
 from gantry.index.conditions import Condition, is_modality, make_clause, read_match
 from gantry.index.database import Part
@@ -17,7 +17,7 @@ from gantry.index.statements import CompiledQuery
 from gantry.index.stored import select_stored
 from gantry.index.tables import instance, series, study, study_modality
 from gantry.names import DicomStoreName
-from gantry.queries import FoundSeries, FoundStudy, Level, Query
+from gantry.queries import FoundSeries, FoundStudy, Level, Query, StudyTotals
 from gantry.resources import SeriesAttributes, StoredInstance, StudyAttributes
 from gantry.short_members import lengthen_series, lengthen_study
 
@@ -44,13 +44,19 @@ class Search(Part):
     def search_studies(self, store: DicomStoreName, query: Query) -> list[FoundStudy]:
         return list(map(_found_study, self._search(store, query)))
 
+    def count_studies(self, store: DicomStoreName, query: Query) -> StudyTotals:
+        ((studies, series_count, instances),) = self._search(store, query, _count)
+        return StudyTotals(studies, int(series_count), int(instances))
+
     def search_series(self, store: DicomStoreName, query: Query) -> list[FoundSeries]:
         return list(map(_found_series, self._search(store, query)))
 
     def search_instances(self, store: DicomStoreName, query: Query) -> list[StoredInstance]:
         return [StoredInstance._make(row) for row in self._search(store, query)]
 
-    def _search(self, store: DicomStoreName, query: Query) -> Sequence[Any]:
+    def _search(
+        self, store: DicomStoreName, query: Query, make: Callable[[_Shape], CompiledQuery] | None = None
+    ) -> Sequence[Any]:
         values: dict[str, Any] = {"limit": query.limit, "offset": query.offset}
         values |= {f"path{place}": uid for place, uid in enumerate(query.path) if uid}
         conditions = []
@@ -63,7 +69,7 @@ class Search(Part):
         with self.database.read() as connection:
             values["store"] = get_store_id(connection, store)
             shape = shape._replace(few=_find_few(connection, shape, values))
-            return _statement(shape).fetch(connection, values)
+            return (make or _statement)(shape).fetch(connection, values)
 
 
 def _find_few(connection: Connection, shape: _Shape, values: dict[str, Any]) -> frozenset[str]:
@@ -95,6 +101,13 @@ def _found_series(row: Any) -> FoundSeries:
 @lru_cache(maxsize=1000)
 def _statement(shape: _Shape) -> CompiledQuery:
     return CompiledQuery(_select(shape))
+
+
+@lru_cache(maxsize=200)
+def _count(shape: _Shape) -> CompiledQuery:
+    found = _select(shape).subquery()
+    sums = (func.coalesce(func.sum(found.c[name]), 0) for name in ("series_count", "instance_count"))
+    return CompiledQuery(select(func.count(), *sums).select_from(found))
 
 
 @lru_cache(maxsize=100)
@@ -138,7 +151,7 @@ _AFTER: tuple[tuple[ColumnElement[bool], ...], ...] = (
 
 
 def _has_key(shape: _Shape) -> bool:
-    return any(item.field in _KEYS and item.kind == "in" for item in shape.conditions)
+    return any(item.field in _KEYS and item.kind in ("in", "prefix") for item in shape.conditions)
 
 
 def _looks_up_study(shape: _Shape) -> bool:

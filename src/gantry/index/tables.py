@@ -264,6 +264,7 @@ operation = Table(
     Column("cancel_requested", Boolean, nullable=False, server_default=FALSE),
     Column("error_code", Integer),
     Column("error_message", TEXT),
+    _text("error_reason"),
     _count("transferred_bytes"),
     _count("unchecked"),
     Index("operation_dataset", "dataset_id", "id"),
@@ -292,6 +293,7 @@ failure = Table(
     Column("code", Integer, nullable=False),
     Column("message", TEXT, nullable=False),
     Column("severity", Integer, nullable=False, server_default="500"),
+    _text("reason"),
     Index("failure_time", "time", "operation_id", "seq"),
     sqlite_with_rowid=False,
 )

@@ -10,6 +10,7 @@ from gantry.counters import Queue
 from gantry.errors import Code, Status
 from gantry.log_entries import LogEntry, LogFilter, LogPosition, Severity
 from gantry.names import DatasetName, OperationName
+from gantry.reasons import Reason
 from gantry.resources import Batch, Committed, Failure, Method, Operation
 
 
@@ -137,8 +138,8 @@ class LogIndex(Protocol):
         """The last ``count`` entries of an operation's error log, in the order of commits."""
         ...
 
-    def count_entries(self, name: OperationName) -> tuple[dict[tuple[Severity, Code], int], bool]:
-        """(severity, code) → count of an operation's log entries, the most severe and most frequent first; the second
+    def count_entries(self, name: OperationName) -> tuple[dict[tuple[Severity, Reason], int], bool]:
+        """(severity, reason) → count of an operation's log entries, the most severe and most frequent first; the second
         value is False when not all were counted.
 
         Counting stops after the first hundred thousand.
@@ -146,17 +147,22 @@ class LogIndex(Protocol):
         ...
 
     def search_entries(
-        self, name: OperationName, text: str = "", code: Code | None = None, limit: int = 100, after: int = 0
+        self, name: OperationName, text: str = "", reason: Reason | None = None, limit: int = 100, after: int = 0
     ) -> tuple[list[LogEntry], int]:
-        """Entries of an operation's log after number ``after``, of ``code``, with ``text`` in their object or message.
+        """Entries of an operation's log after number ``after``, of ``reason``, with ``text`` in their object, their
+        message, their reason or its title.
 
         The second value is the number to continue after, 0 at the end. A call reads SCAN entries at most, so it may
         return none before the end.
         """
         ...
 
-    def list_failure_codes(self, name: OperationName) -> list[Code]:
-        """The different codes of an operation's failures."""
+    def list_failure_kinds(self, name: OperationName) -> set[tuple[Code, Reason]]:
+        """The different codes and reasons of an operation's failures."""
+        ...
+
+    def list_failed_resources(self, name: OperationName, reason: Reason | None, after: str, limit: int) -> list[str]:
+        """The different objects with an error, of ``reason`` if given, sorted by their bytes, behind ``after``."""
         ...
 
     def get_first_failure(self, name: OperationName) -> Failure:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Protocol
 
 from gantry.names import DatasetName, DicomStoreName, ResourcePath
-from gantry.queries import FoundSeries, FoundStudy, Query
+from gantry.queries import FoundSeries, FoundStudy, Query, StudyTotals
 from gantry.resources import (
     Growth,
     Metrics,
@@ -18,6 +18,10 @@ class SearchIndex(Protocol):
 
     def search_studies(self, store: DicomStoreName, query: Query) -> list[FoundStudy]:
         """Latest study date first. Raises NotFound for the store."""
+        ...
+
+    def count_studies(self, store: DicomStoreName, query: Query) -> StudyTotals:
+        """What those up to the limit of the query hold together. Raises NotFound for the store."""
         ...
 
     def search_series(self, store: DicomStoreName, query: Query) -> list[FoundSeries]:
@@ -59,6 +63,10 @@ class MetricsIndex(Protocol):
 
     def list_store_sizes(self, parent: DatasetName) -> dict[str, tuple[int, int]]:
         """Store id → (instances, bytes), for the stores of a dataset that ever held an instance."""
+        ...
+
+    def list_classes(self, store: DicomStoreName, path: ResourcePath) -> list[tuple[str, int, int]]:
+        """(storage class, instances, bytes) of a study or series, the most instances first. Raises NotFound."""
         ...
 
     def list_modalities(self, store: DicomStoreName) -> list[tuple[str, int, int, int]]:

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 from gantry.errors import Code, NoWorker, Status
 from gantry.operations.interruption import go_on
+from gantry.reasons import Reason
 from gantry.resources import Failure
 from gantry.worker_calls import (
     Check,
@@ -167,8 +168,10 @@ def describe_death(resource: str, doing: str, error: WorkerDied) -> Failure:
             f"there was no sign of life for {error.seconds:g} seconds while the worker {doing}; its data may be "
             "damaged, or its disk does not answer"
         )
-        return Failure(resource, Status(Code.DEADLINE_EXCEEDED, message))
-    return Failure(resource, Status(Code.INTERNAL, f"the worker process died while it {doing}"))
+        return Failure(resource, Status(Code.DEADLINE_EXCEEDED, message, kind=Reason.WORKER_SILENT))
+    return Failure(
+        resource, Status(Code.INTERNAL, f"the worker process died while it {doing}", kind=Reason.WORKER_DIED)
+    )
 
 
 def _run_alone(

@@ -19,6 +19,7 @@ from gantry.operations.import_dicom_data import settle
 from gantry.operations.interruption import go_on
 from gantry.operations.retention import report_failures
 from gantry.operations.sweeper import sweep_some_garbage
+from gantry.reasons import Reason
 from gantry.resources import CANCELLED, Batch, Committed, Failure, Method, Operation, StoredInstance, Uids
 from gantry.seams import Seams
 from gantry.worker_calls import Check
@@ -166,11 +167,13 @@ def _describe_partial_failure(seams: Seams, operation: Operation) -> Status | No
     counter = seams.index.operations.get_operation(operation.name).counter
     if not counter.failure:
         return None
-    codes = seams.index.logs.list_failure_codes(operation.name)
+    kinds = seams.index.logs.list_failure_kinds(operation.name)
+    codes, reasons = {code for code, _ in kinds}, {reason for _, reason in kinds}
     first = seams.index.logs.get_first_failure(operation.name)
     total = counter.success + counter.failure
     return Status(
-        codes[0] if len(codes) == 1 else Code.UNKNOWN,
+        codes.pop() if len(codes) == 1 else Code.UNKNOWN,
         f"{counter.failure} of {total} failed, {counter.success} succeeded. "
         f"The first failure: {first.resource}: {first.status.message}",
+        kind=reasons.pop() if len(reasons) == 1 else Reason.SEVERAL,
     )

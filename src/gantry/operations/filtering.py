@@ -15,6 +15,7 @@ from gantry.names import DicomStoreName, ResourcePath
 from gantry.operations.bucket_use import open_bucket
 from gantry.operations.filter_file import SHAPE, Line, explain, read_lines
 from gantry.operations.interruption import go_on
+from gantry.reasons import Reason
 from gantry.resources import Batch, Failure, Operation, Selected, StoredInstance
 from gantry.seams import Bucket, Seams
 from gantry.storage.uris import StorageUri
@@ -128,7 +129,7 @@ def _is_reading(operation: Operation) -> bool:
 
 
 def _make_failure(uri: StorageUri, line: Line, store: DicomStoreName | None) -> Failure:
-    return Failure(_name_line(uri, line), Status(Code.INVALID_ARGUMENT, explain(line, store)))
+    return Failure(_name_line(uri, line), Status(Code.INVALID_ARGUMENT, explain(line, store), kind=Reason.FILTER_LINE))
 
 
 def _make_empty_warning(uri: StorageUri) -> Failure:

@@ -30,8 +30,10 @@ from gantry.operations.batch_writers import Tries
 from gantry.operations.batches import cut, describe_death, run_batch, run_in_order
 from gantry.operations.blob_keys import batch_prefix
 from gantry.operations.bucket_use import open_bucket
+from gantry.operations.failed_objects import FailedObjects
 from gantry.operations.interruption import Stopping, go_on, make_stop_check
 from gantry.operations.no_match import describe_source
+from gantry.reasons import Reason
 from gantry.resources import Batch, Failure, Instance, ObjectMeta, Operation, Replacement, StoredInstance, Uids
 from gantry.seams import BlobStore, Bucket, Seams
 from gantry.storage.uris import UriPattern
@@ -79,7 +81,7 @@ def import_dicom_data(seams: Seams, operation: Operation, check: Check = go_on) 
         return describe_death(make_printable(source_uri + item.key), _READING, error), 0, False
 
     done, checkpoint = operation.counter.success + operation.counter.failure, operation.checkpoint
-    with Count(source, pattern, operation.checkpoint, done) as count:
+    with _count(seams, operation, source, pattern, done) as count:
         batches = cut(count.list(check), lambda item: item.size)
         with closing(run_in_order(submit, batches, seams.window, on_death, check)) as results:
             for number, objects, ingested in results:
@@ -100,11 +102,18 @@ def import_dicom_data(seams: Seams, operation: Operation, check: Check = go_on) 
                 )
     source.require_mounted()
     if not done:
-        raise NotFound(f"{make_printable(str(pattern))} matches no object: {describe_source(source, pattern, check)}")
+        what = f"{make_printable(str(pattern))} matches no object: {describe_source(source, pattern, check)}"
+        raise NotFound(what, kind=Reason.NO_MATCH)
     counted = seams.index.operations.get_operation(operation.name).counter
     if missing := max(counted.listed, count.value) - done:
-        gone = Failure(operation.subject, Status(Code.NOT_FOUND, _describe_missing(missing)))
+        gone = Failure(operation.subject, Status(Code.NOT_FOUND, _describe_missing(missing), kind=Reason.OBJECT_GONE))
         yield Batch("", warnings=(gone,), is_end=True)
+
+
+def _count(seams: Seams, operation: Operation, source: Bucket, pattern: UriPattern, done: int) -> Count | FailedObjects:
+    if "failures_of" in operation.request:
+        return FailedObjects(seams, operation, source, pattern, done)
+    return Count(source, pattern, operation.checkpoint, done)
 
 
 def _add_up(ingested: Sequence[Ingested]) -> Transfer:
@@ -220,7 +229,12 @@ def _make_failures(item: Instance, verdict: bool | Status) -> list[Failure]:
         return []
     if verdict is False:
         message = "an instance with these UIDs exists and its content differs (checksum mismatch); it was kept"
-        return [Failure(item.resource, Status(Code.ALREADY_EXISTS, f"{message}: {item.path}"))]
+        return [
+            Failure(
+                item.resource,
+                Status(Code.ALREADY_EXISTS, f"{message}: {item.path}", kind=Reason.ALREADY_EXISTS_DIFFERENT),
+            )
+        ]
     return [Failure(item.resource, make_unknown(item.path, verdict))]
 
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 from gantry.errors import Code, NotFound
+from gantry.reasons import Reason
 from gantry.resources import Failure, StoredInstance, Uids
 from gantry.seams import Seams
 from gantry.stored_bytes import make_lost
@@ -57,4 +58,4 @@ def _is_elsewhere(before: StoredInstance, now: dict[Uids, StoredInstance]) -> bo
 def _explain(before: StoredInstance, now: dict[Uids, StoredInstance]) -> Failure:
     if before.uids in now:
         return Failure(before.path, make_lost(before.sop_instance_uid).status)
-    return Failure(before.path, NotFound("this instance was deleted meanwhile").status)
+    return Failure(before.path, NotFound("this instance was deleted meanwhile", kind=Reason.INSTANCE_GONE).status)

@@ -14,6 +14,7 @@ from gantry.operations.batch_writers import BatchWriters, Tries, item_prefix, ma
 from gantry.operations.blob_keys import batch_prefix, parse_place
 from gantry.operations.interruption import go_on
 from gantry.operations.per_instance import Work, process_instances
+from gantry.reasons import Reason
 from gantry.resources import Batch, Change, Failure, Operation, StoredInstance
 from gantry.seams import Blobs, Seams
 from gantry.stored_bytes import WrittenSums, open_stored
@@ -98,5 +99,10 @@ def _list_changes(
 
 
 def _fail_moved(instances: Sequence[StoredInstance]) -> list[str | Failure]:
-    status = Status(Code.ABORTED, "another operation moved this instance meanwhile", "start this one again")
+    status = Status(
+        Code.ABORTED,
+        "another operation moved this instance meanwhile",
+        "start this one again",
+        kind=Reason.INSTANCE_CHANGED,
+    )
     return [Failure(instance.path, status) for instance in instances]

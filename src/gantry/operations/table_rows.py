@@ -11,6 +11,7 @@ from gantry.dicom.header_bytes import HeaderBytes
 from gantry.dicom.part10 import MAX_LIVE_HEADER, read_header, read_header_bytes
 from gantry.errors import DataLoss, FailedPrecondition, StatusError
 from gantry.header_packs import unpack
+from gantry.reasons import Reason
 from gantry.resources import Failure, StoredInstance
 from gantry.seams import BlobStore, Seams
 from gantry.stored_bytes import open_stored
@@ -117,5 +118,5 @@ def read_live_header(instance: StoredInstance, blobs: BlobStore) -> HeaderBytes:
         layout = read_header(blob.read_at, blob.size).layout
         found = read_header_bytes(blob.read_at, blob.size, layout, MAX_LIVE_HEADER)
     if found is None:
-        raise FailedPrecondition(f"its header has more than {MAX_LIVE_HEADER} bytes")
+        raise FailedPrecondition(f"its header has more than {MAX_LIVE_HEADER} bytes", kind=Reason.TOO_LARGE)
     return found

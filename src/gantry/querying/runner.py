@@ -26,6 +26,7 @@ from gantry.errors import (
 )
 from gantry.query_seams import Query
 from gantry.querying.extracting import Extract, write_extract
+from gantry.querying.filter_lines import FilterFile, Lines, write_filter
 from gantry.querying.job_files import JobFiles, key_of
 from gantry.querying.jobs import EXTRACT, QUERY, Job, tell
 from gantry.seams import Seams
@@ -72,6 +73,15 @@ class QueryJobs:
             with self._seams.queries.run(query, check) as answer:
                 rows = write_extract(self._seams, extract, answer.fields, answer.batches, check)
             return replace(job, rows=rows, read=answer.read_bytes)
+
+        return self._begin(replace(job, kind=EXTRACT), run)
+
+    def begin_filter(self, job: Job, file: FilterFile, lines: Lines, source: Job) -> Job:
+        """Write the rows of a job that is done as a filter file. Raises as ``begin_query``."""
+
+        def run(job: Job, check: Callable[[], None]) -> Job:
+            write_filter(self._seams, file, lines, self.files.list_batches(source), check)
+            return replace(job, rows=source.rows)
 
         return self._begin(replace(job, kind=EXTRACT), run)
 

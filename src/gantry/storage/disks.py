@@ -20,6 +20,7 @@ from gantry.errors import (
     StatusError,
     Unavailable,
 )
+from gantry.reasons import Reason
 from gantry.storage.durable import NotKept, most_file_bytes
 from gantry.system_errors import describe_os_error
 
@@ -110,14 +111,14 @@ class Disk:
 
 def translate_read_error(error: OSError) -> StatusError:
     if error.errno in (errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG):
-        return NotFound("no such object")
+        return NotFound("no such object", kind=Reason.OBJECT_GONE)
     if error.errno in (errno.EACCES, errno.EPERM):
-        return PermissionDenied("the server may not read this object", advice=READABLE)
+        return PermissionDenied("the server may not read this object", advice=READABLE, kind=Reason.NO_ACCESS)
     if error.errno in (errno.ELOOP, errno.EMLINK):
-        return PermissionDenied("is a symbolic link; links inside a bucket are not followed")
+        return PermissionDenied("is a symbolic link; links inside a bucket are not followed", kind=Reason.NO_ACCESS)
     if error.errno in (errno.ENXIO, errno.EISDIR):
-        return NotFound("is not a regular file")
-    return Unavailable(f"cannot be read ({describe_os_error(error)})")
+        return NotFound("is not a regular file", kind=Reason.OBJECT_GONE)
+    return Unavailable(f"cannot be read ({describe_os_error(error)})", kind=Reason.OBJECT_UNREADABLE)
 
 
 def translate_delete_error(error: OSError, key: str) -> StatusError:

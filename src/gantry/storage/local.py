@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 from gantry.errors import InvalidArgument, NotFound, PermissionDenied, Unavailable
+from gantry.reasons import Reason
 from gantry.resources import ObjectMeta
 from gantry.seams import OpenedObject
 from gantry.storage.beneath import create_beneath, open_beneath, open_directory
@@ -168,7 +169,7 @@ class LocalBlobStore:
             self.require_mounted()
             raise self.disk.translate_read_error(error) from None
         if stat.S_ISDIR(status.st_mode):
-            raise NotFound("is a directory", advice="use ** to import what lies below it")
+            raise NotFound("is a directory", advice="use ** to import what lies below it", kind=Reason.OBJECT_GONE)
         return describe(status, name)
 
     def open(self, key: str) -> LocalObject:
@@ -179,7 +180,7 @@ class LocalBlobStore:
             raise self.disk.translate_read_error(error) from None
         if not opened.is_file:
             opened.close()
-            raise NotFound("is not a regular file")
+            raise NotFound("is not a regular file", kind=Reason.OBJECT_GONE)
         return opened
 
     def open_found(self, found: ObjectMeta) -> LocalObject:
@@ -268,10 +269,14 @@ class LocalBlobStore:
         try:
             name = os.fsencode(key)
         except UnicodeEncodeError:
-            raise NotFound("the name cannot be a file name, so no such object exists") from None
+            raise NotFound(
+                "the name cannot be a file name, so no such object exists", kind=Reason.OBJECT_GONE
+            ) from None
         for segment in name.split(b"/"):
             if segment in (b"", b".", b"..") or len(segment) > 255 or b"\0" in segment:
-                raise NotFound("the name cannot be a path in a directory, so no such object exists")
+                raise NotFound(
+                    "the name cannot be a path in a directory, so no such object exists", kind=Reason.OBJECT_GONE
+                )
         return name
 
     def name_to_write(self, key: str) -> bytes:

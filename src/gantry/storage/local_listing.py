@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from gantry.checkpoints import list_reported
 from gantry.errors import PermissionDenied, StatusError, Unavailable
+from gantry.reasons import Reason
 from gantry.resources import ObjectMeta
 from gantry.storage.beneath import open_directory
 from gantry.storage.disks import READABLE
@@ -180,10 +181,10 @@ def _read_names(fd: int, base: bytes, part: Part, after: bytes, check: Check) ->
 
 def _translate_list_error(error: OSError) -> StatusError:
     if isinstance(error, PermissionError):
-        return PermissionDenied("the server may not list this directory", advice=READABLE)
+        return PermissionDenied("the server may not list this directory", advice=READABLE, kind=Reason.NO_ACCESS)
     if error.errno in _GONE:
-        return Unavailable("the directory was removed while it was listed")
-    return Unavailable(f"the directory cannot be listed ({describe_os_error(error)})")
+        return Unavailable("the directory was removed while it was listed", kind=Reason.OBJECT_GONE)
+    return Unavailable(f"the directory cannot be listed ({describe_os_error(error)})", kind=Reason.OBJECT_UNREADABLE)
 
 
 def _is_utf8(key: bytes) -> bool:

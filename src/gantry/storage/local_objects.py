@@ -11,6 +11,7 @@ from typing import Self
 
 from gantry.beats import beat_again
 from gantry.errors import Aborted, StatusError
+from gantry.reasons import Reason
 from gantry.seams import OpenedObject
 from gantry.storage.disks import FULL, translate_read_error
 from gantry.storage.roots import stat_or_close
@@ -78,9 +79,9 @@ class LocalObject(OpenedObject):
         # one too, and the same bytes.
         is_touched = now.st_ctime_ns != then.st_ctime_ns and now.st_nlink == then.st_nlink
         if is_touched or (now.st_size, now.st_mtime_ns) != (then.st_size, then.st_mtime_ns):
-            raise Aborted("was changed by another program while it was read")
+            raise Aborted("was changed by another program while it was read", kind=Reason.OBJECT_CHANGED)
         if read != self.size:
-            raise Aborted(f"only {read} of {self.size} bytes could be read")
+            raise Aborted(f"only {read} of {self.size} bytes could be read", kind=Reason.OBJECT_CHANGED)
 
     def __enter__(self) -> Self:
         return self

@@ -144,7 +144,7 @@ def read_one_header(seams: Seams, store: DicomStoreName, row: StoredInstance) ->
 def name_instance(row: StoredInstance, error: StatusError | None) -> StatusError:
     """The same error with the instance in front of its message."""
     error = error or DataLoss("its header cannot be read")
-    return type(error)(f"instance {row.sop_instance_uid}: {error.message}", error.details)
+    return type(error)(f"instance {row.sop_instance_uid}: {error.message}", error.details, kind=error.kind)
 
 
 def log_unread(row: StoredInstance, error: StatusError | None, answer: str) -> None:

@@ -344,7 +344,7 @@ def explain_transcoding(error: StatusError) -> StatusError:
         return error
     is_damaged = isinstance(error, InvalidArgument | CrashingPixels)
     kind = type(error) if is_damaged else NotAcceptable
-    return kind(f"{error.message}; ask for transfer-syntax=*", error.details)
+    return kind(f"{error.message}; ask for transfer-syntax=*", error.details, kind=error.kind)
 
 
 def _choose_window(seams: Seams, rows: Sequence[StoredInstance]) -> int:

@@ -16,6 +16,7 @@ from gantry.dicom.buffers import Held, Readable
 from gantry.errors import AlreadyExists, BrokenBody, Code, InvalidArgument, Status, StatusError
 from gantry.ingest import UIDS, identify, require_uids_or_stored
 from gantry.names import DicomStoreName, ResourcePath, check_uids
+from gantry.reasons import Reason
 from gantry.resources import BlobStorageClass, Instance
 from gantry.seams import Seams
 from gantry.studies.damaged import heal
@@ -159,12 +160,13 @@ class _Request:
             self._refuse(failed.error, _make_refused(failed.instance, failed.error.status))
             return
         except StatusError as error:
-            self._refuse(error, Refused("", "", Status(error.code, f"{item.name}: {error.message}")))
+            self._refuse(error, Refused("", "", Status(error.code, f"{item.name}: {error.message}", kind=error.kind)))
             return
         if self.study and read.instance.study_instance_uid != self.study:
             self._delete(read.instance.blob_key)
             message = f"its StudyInstanceUID is {read.instance.study_instance_uid}, the address says {self.study}"
-            self._refuse(InvalidArgument(message), _make_refused(read.instance, InvalidArgument(message).status))
+            problem = InvalidArgument(message, kind=Reason.UID_MISMATCH)
+            self._refuse(problem, _make_refused(read.instance, problem.status))
             return
         if self.accepts_same and any(each.instance.uids == read.instance.uids for each in self.batch):
             self._commit()  # what is compared must be stored
@@ -247,7 +249,8 @@ class _Request:
         accepted = same if self.accepts_same else set()
         self.done.instances += [item._replace(description=None) for item in doubles if item.uids in accepted]
         refused = [item for item in doubles if item.uids not in healed | accepted]
-        return stored, [_make_refused(item, unknown.get(item.uids) or _make_exists_status(item)) for item in refused]
+        problems = [unknown.get(item.uids) or _make_exists_status(item, item.uids in same) for item in refused]
+        return stored, [_make_refused(item, problem) for item, problem in zip(refused, problems, strict=True)]
 
     def _settle(self, batch: list[Instance], written: list[Instance], error: BaseException) -> None:
         """After a commit that ended in an error: what has rows nevertheless is stored. Raises the error of the rest."""
@@ -284,5 +287,6 @@ def _make_refused(item: Instance, status: Status) -> Refused:
     return Refused(item.sop_class_uid, item.sop_instance_uid, status, item.study_instance_uid)
 
 
-def _make_exists_status(item: Instance) -> Status:
-    return AlreadyExists(f"an instance with these UIDs already exists: {item.path}").status
+def _make_exists_status(item: Instance, is_same: bool = False) -> Status:
+    kind = Reason.ALREADY_STORED if is_same else Reason.ALREADY_EXISTS_DIFFERENT
+    return AlreadyExists(f"an instance with these UIDs already exists: {item.path}", kind=kind).status

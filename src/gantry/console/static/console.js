@@ -1,7 +1,7 @@
 // Times in the reader's locale, menus that close, forms that show the fields of the chosen option.
 "use strict";
 
-const format = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "medium" });
+const format = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "long" });
 
 function showLocalTimes(root) {
   for (const time of root.querySelectorAll("time[datetime]")) {
@@ -20,7 +20,8 @@ function closeMenus(but) {
 function requireConfirmations(root) {
   for (const input of root.querySelectorAll("input[data-expected]")) {
     const button = input.form.querySelector("button");
-    const check = () => { button.disabled = input.value.trim() !== input.dataset.expected; };
+    const expected = JSON.parse(input.dataset.expected).map((text) => text.trim().toLowerCase());
+    const check = () => { button.disabled = !expected.includes(input.value.trim().toLowerCase()); };
     input.addEventListener("input", check);
     check();
   }
@@ -82,6 +83,33 @@ function hideBrokenThumbnails() {
   }
 }
 
+// Says how much is ticked; without anything ticked no action can be chosen.
+function countPicks(form) {
+  const boxes = [...form.querySelectorAll("input[name=study]")], all = form.querySelector("[data-pick-all]");
+  const check = () => {
+    const ticked = boxes.filter((box) => box.checked);
+    const instances = ticked.reduce((sum, box) => sum + Number(box.dataset.instances), 0);
+    form.querySelector("[data-picked-studies]").textContent = ticked.length.toLocaleString();
+    form.querySelector("[data-picked-instances]").textContent = instances.toLocaleString();
+    for (const button of form.querySelectorAll("[data-for-picked]")) button.disabled = !ticked.length;
+    form.querySelector(".bulk").classList.toggle("active", ticked.length > 0);
+    all.checked = ticked.length === boxes.length;
+    all.indeterminate = ticked.length > 0 && !all.checked;
+  };
+  all.hidden = false;
+  all.addEventListener("change", () => { for (const box of boxes) box.checked = all.checked; check(); });
+  form.addEventListener("change", check);
+  addEventListener("pageshow", check); // a browser that goes back restores the ticks
+  check();
+}
+
+// A button cannot be pressed while the part of the page that it needs says that nothing is chosen.
+function checkNeeds() {
+  for (const button of document.querySelectorAll("[data-needs]")) {
+    button.disabled = "nothing" in (document.getElementById(button.dataset.needs)?.dataset ?? {});
+  }
+}
+
 document.addEventListener("click", (event) => closeMenus(event.target.closest("details.menu")));
 document.addEventListener("keydown", (event) => {
   if (event.key !== "Escape") return;
@@ -89,9 +117,17 @@ document.addEventListener("keydown", (event) => {
   closeMenus(null);
   open?.querySelector("summary").focus();
 });
+// "/" leads to the search field, unless something is being typed.
+document.addEventListener("keydown", (event) => {
+  if (event.key !== "/" || event.ctrlKey || event.metaKey || event.altKey) return;
+  if (event.target.closest("input, textarea, select, [contenteditable]")) return;
+  event.preventDefault();
+  document.getElementById("find")?.focus();
+});
 document.addEventListener("htmx:afterSwap", (event) => {
   const root = event.detail.target.isConnected ? event.detail.target : document;
   showLocalTimes(root.parentElement ?? document);
+  checkNeeds();
   if (document.querySelector("[data-announce=folder]") && event.detail.target.id === "folders") {
     document.body.dispatchEvent(new Event("folder"));
   }
@@ -114,3 +150,5 @@ filterTransferSyntaxes();
 fillPath();
 readChosenFiles();
 hideBrokenThumbnails();
+for (const form of document.querySelectorAll("form[data-picks]")) countPicks(form);
+checkNeeds();

@@ -6,16 +6,16 @@ const SHOWN = 1000; // rows of errors
 const drop = document.getElementById("drop");
 const state = document.getElementById("upload-state");
 const errors = document.getElementById("upload-errors");
-const count = { stored: 0, failed: 0, left: 0, sent: 0 };
+const count = { stored: 0, there: 0, failed: 0, left: 0, sent: 0 };
 let queue = [], total = 0, running = false;
 let upload = new AbortController(); // Stop aborts it; files that are added later start a new one
 
 function showProgress() {
-  for (const name of ["stored", "failed", "left"]) document.getElementById(name).textContent = count[name].toLocaleString();
+  for (const name of ["stored", "there", "failed", "left"]) document.getElementById(name).textContent = count[name].toLocaleString();
   document.getElementById("sent").textContent = `${(count.sent / (1 << 20)).toFixed(1)} MiB`;
   const bar = document.getElementById("upload-progress");
   bar.max = Math.max(total, 1);
-  bar.value = count.stored + count.failed;
+  bar.value = count.stored + count.there + count.failed;
 }
 
 function showError(name, message) {
@@ -74,15 +74,18 @@ async function send(piece, signal) {
   if (result.error) throw Object.assign(new Error(result.error.message), { final: [401, 403, 404].includes(answer.status) });
   const object = Array.isArray(result) ? result[0] : result;
   const items = (tag) => (object[tag]?.Value ?? []).map((item) => ({
-    uid: item["00081155"]?.Value?.[0] ?? "", reason: item["00091097"]?.Value?.[0] ?? "it was refused",
+    uid: item["00081155"]?.Value?.[0] ?? "",
+    // The number of a part says nothing to who has chosen files.
+    reason: { kind: item["00091101"]?.Value?.[0] ?? "", text: (item["00091097"]?.Value?.[0] ?? "it was refused").replace(/^part \d+: /, "") },
   }));
   return { stored: items("00081199"), failed: items("00081198") };
 }
 
 // A file with an answer counts, even after Stop, which sets the rest to 0.
 function finish(item, reason, signal) {
-  if (reason) showError(item.name, reason);
-  else count.stored += 1;
+  if (!reason) count.stored += 1;
+  else if (reason.kind === "ALREADY_STORED") count.there += 1;
+  else showError(item.name, reason.text);
   count.sent += item.file.size;
   if (!signal.aborted) count.left -= 1;
 }
@@ -97,7 +100,7 @@ async function sendPiece(piece, signal) {
     if (piece.length > 1 && !error.final) {
       for (const item of piece) await sendPiece([item], signal);
     } else {
-      for (const item of piece) finish(item, error.message, signal);
+      for (const item of piece) finish(item, { kind: "", text: error.message }, signal);
     }
     showProgress();
     return;
@@ -107,14 +110,14 @@ async function sendPiece(piece, signal) {
   const unknown = [];
   for (const item of piece) {
     const uid = piece.length === 1 ? [...stored, ...failed.keys()][0] ?? "" : await readUid(item.file);
-    if (stored.has(uid)) finish(item, "", signal);
+    if (stored.has(uid)) finish(item, null, signal);
     else if (failed.has(uid) && (uid || piece.length === 1)) finish(item, failed.get(uid), signal);
     else unknown.push(item);
   }
   showProgress();
   // Files that the answer does not name were not stored; sent one by one, each gets its own reason.
   if (piece.length > 1) for (const item of unknown) await sendPiece([item], signal);
-  else for (const item of unknown) finish(item, "the server's answer does not name this file", signal);
+  else for (const item of unknown) finish(item, { kind: "", text: "the server's answer does not name this file" }, signal);
   showProgress();
 }
 

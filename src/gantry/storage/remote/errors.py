@@ -25,6 +25,7 @@ from gantry.errors import (
     Unavailable,
     Unimplemented,
 )
+from gantry.reasons import Reason
 from gantry.storage.remote.place import RemotePlace
 
 _STATUS = re.compile(r"non-2xx status code: (\d{3})")
@@ -84,6 +85,8 @@ PASSING = {
 
 class Archived(FailedPrecondition):
     """The object lies in an archive tier: it can be read some time after somebody has restored it."""
+
+    kind = Reason.IN_ARCHIVE
 
 
 class Overloaded(Unavailable):
@@ -229,15 +232,18 @@ def describe_trouble(
         return PermissionDenied(
             f"this server{who} does not have {right} on {bucket}: {trouble.said}",
             advice="the owner of the bucket can grant it",
+            kind=Reason.NO_ACCESS,
         )
     return _translate_rest(trouble, what)
 
 
 def _translate_rest(trouble: Trouble, what: str) -> StatusError:
     if trouble.status == 404:
-        return NotFound("there is no object of this name" if what else trouble.said)
+        return NotFound("there is no object of this name" if what else trouble.said, kind=Reason.OBJECT_GONE)
     if trouble.status in (412, 416) and trouble.code not in LOCKED:
-        return Aborted("the object was changed since it was listed", advice="import it again")
+        return Aborted(
+            "the object was changed since it was listed", advice="import it again", kind=Reason.OBJECT_CHANGED
+        )
     if trouble.code in EXISTING:
         return Aborted("there is an object of this name already")
     if trouble.code in MIXED:

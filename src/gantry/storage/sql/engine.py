@@ -11,7 +11,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -20,7 +20,9 @@ from typing import IO, Any, cast
 from gantry.errors import DeadlineExceeded, Internal, ResourceExhausted, StatusError, Unavailable
 from gantry.query_seams import Answer, Batch, Field, Query, TableInfo
 from gantry.storage.sql.catalogue import Catalogue, without
+from gantry.storage.sql.environment import make_environment
 from gantry.storage.sql.limits import QueryLimits
+from gantry.storage.sql.parquet_file import write_parquet
 from gantry.system_errors import describe_os_error
 from gantry.table_address import TableAddress
 from gantry.worker_calls import LISTEN_SECONDS, Check
@@ -28,9 +30,6 @@ from gantry.worker_calls import LISTEN_SECONDS, Check
 logger = logging.getLogger(__name__)
 
 _MAIN = (sys.executable, "-m", "gantry.storage.sql.process")
-_KEPT = ("PATH", "LD_LIBRARY_PATH", "PYTHONHOME", "PYTHONDONTWRITEBYTECODE", "VIRTUAL_ENV")
-"""Of the environment: nothing that could be a secret."""
-
 _ERRORS = {error.code.name: error for error in StatusError.__subclasses__()}
 
 
@@ -108,6 +107,9 @@ class LocalQueries:
                 self._spare = _Process()
         return found
 
+    def write_parquet(self, fields: Sequence[Field], batches: Iterable[Batch]) -> Iterator[bytes]:
+        return write_parquet(fields, batches, self.directory, self.limits.seconds)
+
     def close(self) -> None:
         with self._lock:
             self._is_closed = True
@@ -137,8 +139,6 @@ class _Process:
 
     def __init__(self) -> None:
         """Raises Unavailable."""
-        environment = {name: value for name in _KEPT if (value := os.environ.get(name))}
-        environment["PYTHONPATH"] = os.pathsep.join(map(os.path.abspath, filter(None, sys.path)))
         try:
             self._errors = tempfile.TemporaryFile()  # noqa: SIM115 - as long as the process lives
             self._process = subprocess.Popen(
@@ -146,7 +146,7 @@ class _Process:
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=self._errors,
-                env=environment | {"LANG": "C.UTF-8", "TZ": "UTC"},
+                env=make_environment(),
                 cwd="/",
             )
             self._input, self._output = cast(IO[bytes], self._process.stdin), cast(IO[bytes], self._process.stdout)

@@ -55,7 +55,7 @@ def stub() -> Iterator[Stub]:
         def do_GET(self) -> None:
             found.requests.append((self.command, self.path))
             found.headers.append({name.lower(): value for name, value in self.headers.items()})
-            self.rfile.read(int(self.headers.get("content-length") or 0))
+            found.bodies.append(self.rfile.read(int(self.headers.get("content-length") or 0)))
             status, body = found.answer(self.command, self.path)
             data = body.encode() if isinstance(body, str) else json.dumps(body).encode()
             self.send_response(status)
@@ -63,7 +63,7 @@ def stub() -> Iterator[Stub]:
             self.end_headers()
             self.wfile.write(data)
 
-        do_POST = do_DELETE = do_GET
+        do_POST = do_DELETE = do_PATCH = do_GET
 
         def log_message(self, *_: Any) -> None:
             pass

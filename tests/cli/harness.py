@@ -78,4 +78,5 @@ class Stub:
     answer: Callable[[str, str], tuple[int, Any]] = lambda _verb, _path: (404, {})
     requests: list[tuple[str, str]] = field(default_factory=list)
     headers: list[dict[str, str]] = field(default_factory=list)
+    bodies: list[bytes] = field(default_factory=list)
     url: str = ""

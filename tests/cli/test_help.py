@@ -14,9 +14,12 @@ from tests.cli.harness import ENVIRON, run
 COMMANDS = [
     *("serve", "import", "export", "demo", "operations", "stores", "datasets"),
     *(f"operations {name}" for name in ("list", "describe", "errors", "wait", "cancel")),
-    *(f"stores {name}" for name in ("list", "create", "describe", "delete")),
-    *(f"datasets {name}" for name in ("list", "create", "delete")),
+    *(f"stores {name}" for name in ("list", "create", "describe", "update", "delete")),
+    *(f"datasets {name}" for name in ("list", "create", "describe", "delete")),
     *("changes", "sql", "index copy", "migrate", "emulator", "emulator credentials", "wait-ready"),
+    *(f"studies {name}" for name in ("list", "show", "delete")),
+    *(f"iam {name}" for name in ("get", "add", "remove")),
+    *("upload", "storage-class set", "metrics", "buckets list", "buckets check", "completion", "man"),
 ]
 
 
@@ -28,7 +31,8 @@ def test_help_imports_nothing_heavy() -> None:
     assert "argparse" in imported
     assert not {name.partition(".")[0] for name in imported} & heavy
     assert {name for name in imported if name.startswith("gantry")} == {
-        *("gantry", "gantry.cli", "gantry.client", "gantry.client.arguments", "gantry.client.help_texts")
+        *("gantry", "gantry.cli", "gantry.client"),
+        *(f"gantry.client.{name}" for name in ("arguments", "api_arguments", "parsers", "help_texts")),
     }
 
 
@@ -68,7 +72,7 @@ def test_version() -> None:
     assert run("--version").stdout == f"gantry {__version__}\n"
 
 
-@pytest.mark.parametrize("arguments", [(), ("fly",), ("import",), ("import", "gs://b/**", "--storage-class", "HOT")])
+@pytest.mark.parametrize("arguments", [(), ("fly",), ("upload",), ("import", "gs://b/**", "--storage-class", "HOT")])
 def test_usage_errors_exit_2(arguments: tuple[str, ...]) -> None:
     with pytest.raises(SystemExit) as left:
         parser().parse_args(list(arguments))

@@ -21,6 +21,7 @@ from gantry.api import (
 )
 from gantry.api.method import BETA, ApiMethod, list_allowed
 from gantry.errors import MethodNotAllowed, NotFound
+from gantry.names import API_VERSIONS
 
 
 def _below(id_prefix: str, path: str, permission_prefix: str, *rows: ApiMethod) -> tuple[ApiMethod, ...]:
@@ -229,6 +230,8 @@ def route(verb: str, version: str, segments: list[str], strict: bool = False) ->
                     return method, ids
                 others.append(its_verb)
     message = f"no such method: {verb} /{version}/{'/'.join(segments)}"
+    if segments[0] in API_VERSIONS:
+        message += "; the version stands there twice: leave it out of the address of the server, or of the path"
     if others and _DICOM_WEB in segments:
         error = MethodNotAllowed(message)
         error.allowed = list_allowed(others)

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import httpx
 
 from gantry.access.addresses import LOOPBACK
 from gantry.errors import InvalidArgument, StatusError, Unavailable, Unknown
-from gantry.names import check_segments, url_path
+from gantry.names import API_VERSIONS, check_segments, url_path
 from gantry.system_errors import describe_os_error
 
 Json = dict[str, Any]
 
 _ERRORS = {error.code.name: error for error in StatusError.__subclasses__()}
 _AWAY = (502, 503, 504)  # answers of a proxy whose server is not running
+
+_NO_CONTENT = 204
+_STORE_TIMEOUT = httpx.Timeout(600, connect=10)  # the answer to a large file comes when it is on the disk
 
 
 class Api:
@@ -24,10 +27,12 @@ class Api:
     def __init__(self, server: str, token: str = "") -> None:
         self.server = server.rstrip("/")
         url = _parse(self.server)
+        is_here = url.host in LOOPBACK
         self._http = httpx.Client(
             headers={"authorization": f"Bearer {token}"} if token else {},
             timeout=httpx.Timeout(60, connect=10),
-            trust_env=url.host not in LOOPBACK,  # a proxy does not lead back to this machine
+            trust_env=not is_here,  # a proxy does not lead back to this machine
+            verify=url.scheme == "https" or not is_here,  # the authorities take a tenth of a second to load
         )
 
     def get(self, name: str, **query: str) -> Json:
@@ -37,6 +42,10 @@ class Api:
     def post(self, name: str, body: Json, **query: str) -> Json:
         """Create a resource in a collection, or call a method, ``name:verb``."""
         return self._call("POST", f"/v1/{name}", query, body)
+
+    def patch(self, name: str, body: Json, **query: str) -> Json:
+        """Change the fields of a resource that ``updateMask`` names."""
+        return self._call("PATCH", f"/v1/{name}", query, body)
 
     def delete(self, name: str) -> Json:
         return self._call("DELETE", f"/v1/{name}", {})
@@ -53,6 +62,21 @@ class Api:
         """Every entry of an operation's error log."""
         return self._pages(f"/logs/{operation}", "entries", pageSize="1000")
 
+    def search(self, path: str, query: dict[str, str]) -> Sequence[Json]:
+        """A page of what a search finds (PS3.18 §10.6), as DICOM JSON; nothing is 204."""
+        response, answer = self._send("GET", f"/v1/{path}", query)
+        if response.is_success and (response.status_code == _NO_CONTENT or isinstance(answer, list)):
+            return answer or []
+        raise _error(self.server, response, answer)
+
+    def store(self, path: str, parts: Iterable[bytes], content_type: str) -> Json:
+        """The Store Instances Response (PS3.18 §10.5.3), also where none was stored: that is 409, too."""
+        headers = {"content-type": content_type, "accept": "application/dicom+json"}
+        response, answer = self._send("POST", f"/v1/{path}", {}, content=parts, headers=headers, timeout=_STORE_TIMEOUT)
+        if isinstance(answer, dict) and "error" not in answer and (response.is_success or response.status_code == 409):
+            return answer
+        raise _error(self.server, response, answer)
+
     def _pages(self, path: str, field: str, **query: str) -> Iterator[Json]:
         while True:
             page = self._call("GET", path, query)
@@ -62,19 +86,23 @@ class Api:
             query["pageToken"] = page["nextPageToken"]
 
     def _call(self, verb: str, path: str, query: dict[str, str], body: Json | None = None) -> Json:
-        check_segments(*path.split("/")[1:])  # httpx would resolve dot segments and request another resource
-        url = self.server + url_path(path)
-        try:
-            response = self._http.request(verb, url, params=query, json=body)
-        except httpx.TransportError as error:
-            raise Unavailable(f"no answer from {self.server}: {_describe(error)}") from None
-        try:
-            answer = response.json()
-        except ValueError:
-            answer = None
+        response, answer = self._send(verb, path, query, json=body)
         if response.is_success and isinstance(answer, dict):
             return answer
         raise _error(self.server, response, answer)
+
+    def _send(self, verb: str, path: str, query: dict[str, str], **options: Any) -> tuple[httpx.Response, Any]:
+        """The response and its JSON, None where it is none."""
+        check_segments(*path.split("/")[1:])  # httpx would resolve dot segments and request another resource
+        url = self.server + url_path(path)
+        try:
+            response = self._http.request(verb, url, params=query, **options)
+        except httpx.TransportError as error:
+            raise Unavailable(f"no answer from {self.server}: {_describe(error)}") from None
+        try:
+            return response, response.json()
+        except ValueError:
+            return response, None
 
 
 def _parse(server: str) -> httpx.URL:
@@ -84,6 +112,8 @@ def _parse(server: str) -> httpx.URL:
         url = httpx.URL()
     if url.scheme not in ("http", "https") or not url.host:
         raise InvalidArgument(f"--server: {server!r} is not an address such as http://127.0.0.1:8080")
+    if url.path.strip("/").partition("/")[0] in API_VERSIONS:
+        raise InvalidArgument(f"--server: leave {url.path!r} out; the server is {url.copy_with(raw_path=b'/')}")
     return url
 
 

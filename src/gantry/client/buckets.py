@@ -1,4 +1,4 @@
-"""``gantry buckets check``: what the server of these settings can do with a bucket, tried on this machine."""
+"""``gantry buckets``: the buckets of these settings, and what their server can do with one, tried on this machine."""
 
 from __future__ import annotations
 
@@ -6,24 +6,52 @@ import argparse
 import json
 import os
 from collections.abc import Sequence
+from dataclasses import replace
 
 from gantry.checking.bucket_rights import Trial, try_rights
-from gantry.client.terminal import note, print_error, printable, say
+from gantry.client.terminal import note, print_error, printable, say, table
 from gantry.config import make_buckets
-from gantry.errors import Unavailable
-from gantry.settings.loading import load_settings
+from gantry.errors import NotFound, Unavailable
+from gantry.settings.loading import Settings, load_settings
 from gantry.storage.bucket_rules import BucketRule
-from gantry.storage.remote_buckets import find_remote
+from gantry.storage.remote_buckets import find_remote, list_remote
 from gantry.storage.uris import address_of_bucket, parse_prefix
 
 WORKS, FAILS = 0, 1  # exit codes
 _WORDS = {True: "yes", False: "no", None: "not tried"}
 
 
+def list_(args: argparse.Namespace) -> int:
+    """Print the buckets that the settings name, and what they are. Which other ones a provider has the server does not
+    ask. Raises InvalidArgument."""
+    settings = _load(args)
+    buckets = replace(make_buckets(settings), rules=())
+    if not settings.buckets_path.is_dir():
+        raise NotFound(f"{settings.buckets_path}: there is no such directory; a server makes it when it starts")
+    found = [(each, buckets.kind_of(each).value) for each in buckets.list("", "read")]
+    found += [
+        (address_of_bucket(each), "buckets that an entry of remote_buckets names") for each in _list_patterns(settings)
+    ]
+    rules = {address: _describe_rules(settings.bucket_rules, address) for address, _ in found}
+    if args.json:
+        print(json.dumps([{"bucket": each, "kind": kind, "rules": rules[each]} for each, kind in found], indent=2))
+    elif not found:
+        note(f"no buckets: {settings.buckets_path} is empty, and remote_buckets names none")
+    else:
+        table(("BUCKET", "WHAT IT IS", "RULES"), [(*each, "; ".join(rules[each[0]])) for each in found])
+    return WORKS
+
+
+def _list_patterns(settings: Settings) -> list[str]:
+    """Names of entries that are for many buckets: which of these there are only the provider knows."""
+    single = list_remote(settings.remote_buckets)
+    return [each.name for each in settings.remote_buckets if address_of_bucket(each.name) not in single]
+
+
 def check_bucket(args: argparse.Namespace) -> int:
     """Print what can be listed, read and written, and what the rules allow. Raises InvalidArgument, PermissionDenied,
     and NotFound where there is no such bucket."""
-    settings = load_settings(_read_flags(args), os.environ, args.config or os.environ.get("GANTRY_CONFIG", ""))
+    settings = _load(args)
     asked = parse_prefix(address_of_bucket(args.bucket))
     buckets = make_buckets(settings)
     try:
@@ -45,8 +73,9 @@ def check_bucket(args: argparse.Namespace) -> int:
     return FAILS if any(trial.works is False and trial.is_needed for trial in trials) else WORKS
 
 
-def _read_flags(args: argparse.Namespace) -> dict[str, str]:
-    return {name: value for name in ("data", "buckets") if (value := getattr(args, name))}
+def _load(args: argparse.Namespace) -> Settings:
+    flags = {name: value for name in ("data", "buckets") if (value := getattr(args, name))}
+    return load_settings(flags, os.environ, args.config or os.environ.get("GANTRY_CONFIG", ""))
 
 
 def _print(headline: str, trials: Sequence[Trial], rules: Sequence[str]) -> None:

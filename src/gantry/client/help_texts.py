@@ -17,6 +17,7 @@ exit codes:
   3    the server cannot be reached
   4    the operation itself failed (its bucket does not exist, say), or was cancelled
   5    the server failed, or has too much to do
+  124  the time of --timeout has passed; the operation continues
   130  Ctrl-C; a running operation continues
 
 With --json an error is printed on stdout, too: {"error": {"code": 404, "message": "…", "status": "NOT_FOUND"}}
@@ -84,6 +85,10 @@ Each object that fails is listed with its reason; the others are imported. It is
 examples:
   gantry import 'gs://incoming/**' --store radiology/main
   gantry import 'gs://incoming/**.dcm' --store radiology/main --storage-class ARCHIVE --async
+  gantry import --from-file addresses.txt --store radiology/main
+
+Of several URIs each becomes an operation: all are started, then followed. The exit code is the gravest of theirs.
+With --json there is one array of them all.
 """
 
 EXPORT = """\
@@ -97,7 +102,7 @@ examples:
 OPERATIONS = """\
 examples:
   gantry operations list --dataset radiology
-  gantry operations wait 7 --dataset radiology
+  gantry operations wait 7 --dataset radiology --timeout 600
   gantry operations errors 7 --dataset radiology --json | jq .jsonPayload.source
 """
 
@@ -105,6 +110,7 @@ STORES = """\
 examples:
   gantry stores create radiology/main
   gantry stores list
+  gantry stores update radiology/main --label owner=pacs
   gantry stores delete radiology/main --yes
 """
 
@@ -154,10 +160,12 @@ examples:
 """
 
 BUCKETS = """\
-Runs on the machine of the server, as its user and with its settings; no server needs to run. Tries each right and
-names one that is missing. Exit code: 0 all that was tried works, 1 something does not.
+Runs on the machine of the server, as its user and with its settings; no server needs to run: the API has no method for
+buckets. `check` tries each right and names one that is missing. Exit code: 0 all that was tried works, 1 something does
+not. `list` shows directories and entries of the settings; which buckets a provider has besides is not asked.
 
 examples:
+  gantry buckets list --config /etc/gantry.toml
   gantry buckets check incoming --config /etc/gantry.toml
   gantry buckets check s3://archive-2024/exports --write
 """
@@ -203,4 +211,78 @@ Starts a server, imports real DICOM files and one broken file, exports them and 
 On a terminal the server then runs until Ctrl-C, so that you can look at the result.
 Needs the extra: pip install 'gantry-dicom[demo]'
 With --buckets s3 it also needs: pip install 'gantry-dicom[demo,s3]' 'moto[server,s3]'
+"""
+
+STORE_UPDATE = """\
+What no flag names stays as it is. --from-file has other fields of a DicomStore (streamConfigs, notificationConfigs).
+
+examples:
+  gantry stores update radiology/main --label owner=pacs --remove-label trial
+  gantry stores update radiology/main --notify projects/hospital/topics/changes
+  gantry stores update radiology/main --stream bq://hospital.archive.instances
+  gantry stores update radiology/main --no-stream
+"""
+
+STUDIES = """\
+examples:
+  gantry studies list --store radiology/main --patient-name Rossi --study-date 20240101-
+  gantry studies show 1.2.840.113619.2.1 --store radiology/main
+  gantry studies delete 1.2.840.113619.2.1 --store radiology/main --yes
+"""
+
+STUDIES_LIST = """\
+All conditions must match; * and ? are wildcards where the API has them. With --json each study is a line of DICOM JSON.
+
+examples:
+  gantry studies list --store radiology/main --patient-id 4711
+  gantry studies list --store radiology/main --modality CT --study-date 20240101-20240131
+  gantry studies list --store radiology/main --where ReferringPhysicianName=Gregory --limit 0 --json
+"""
+
+UPLOAD = """\
+Files are sent in groups. One that fails is printed with its reason, and the others are sent. What is stored already,
+byte for byte, is counted as "already there" and is no failure: it is safe to run an upload again. Of directories every
+file is sent; a DICOMDIR fails. Exit code: 0 all are stored, 1 some failed.
+
+examples:
+  gantry upload ct.dcm mr.dcm --store radiology/main
+  gantry upload /media/cdrom --store radiology/main --json
+"""
+
+STORAGE_CLASS = """\
+examples:
+  gantry storage-class set ARCHIVE --store radiology/main --study 1.2.840.113619.2.1
+  gantry storage-class set nearline --store radiology/main --filter gs://incoming/filter.txt
+"""
+
+METRICS = """\
+Without --dataset, --store and GANTRY_STORE it is the only dataset.
+
+examples:
+  gantry metrics --store radiology/main
+  gantry metrics --dataset radiology --json
+  gantry metrics --store radiology/main --study 1.2.840.113619.2.1
+"""
+
+IAM = """\
+Without --dataset and --store it is the policy of the project. Where somebody else changes it meanwhile, the change is
+made again on what they wrote.
+
+examples:
+  gantry iam get --store radiology/main
+  gantry iam add roles/healthcare.dicomViewer user:ana@example.org --dataset radiology
+  gantry iam remove roles/healthcare.dicomViewer user:ana@example.org --dataset radiology
+"""
+
+COMPLETION = """\
+examples:
+  bash, in ~/.bashrc:    eval "$(gantry completion bash)"
+  zsh, in ~/.zshrc:      eval "$(gantry completion zsh)"     (after compinit)
+  fish, once:            gantry completion fish > ~/.config/fish/completions/gantry.fish
+"""
+
+MAN = """\
+examples:
+  gantry man | man -l -
+  gantry man > /usr/local/share/man/man1/gantry.1
 """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from argparse import Namespace
 from datetime import UTC, datetime
 from itertools import islice
@@ -75,9 +76,11 @@ def errors(args: Namespace) -> int:
 
 
 def wait(args: Namespace) -> int:
-    """Follow an operation to its end, as import and export do."""
+    """Follow an operation to its end, as import and export do, or for ``--timeout`` seconds."""
+    if args.timeout is not None and not 0 <= args.timeout < math.inf:
+        raise InvalidArgument("--timeout: must be zero seconds or more")
     connection, name = _operation(args)
-    return finish(connection, str(name), args.json)
+    return finish(connection, str(name), args.json, args.timeout)
 
 
 def cancel(args: Namespace) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import signal
 import time
 from collections import deque
@@ -26,12 +27,13 @@ RATE_WINDOW = 30.0
 """Seconds over which the rate is averaged, as in the console."""
 
 
-def follow(api: Api, name: str) -> OperationView:
-    """Poll until the operation is done.
+def follow(api: Api, name: str, timeout: float | None = None) -> OperationView:
+    """Poll until the operation is done, or ``timeout`` seconds have passed.
 
     Raises Unavailable if the server is down for more than ``PATIENCE`` seconds, and the errors of the server.
     """
     pause, lost = FIRST_PAUSE, 0.0
+    deadline = math.inf if timeout is None else time.monotonic() + timeout
     with _watch() as watch, _Interrupts() as interrupts:
         while True:
             interrupts.check()
@@ -49,9 +51,9 @@ def follow(api: Api, name: str) -> OperationView:
                 watch.show(view)
                 if view.wait_message:
                     watch.note(f"waiting: {view.wait_message}")
-                if view.done:
+                if view.done or time.monotonic() >= deadline:
                     return view
-            time.sleep(pause)
+            time.sleep(max(min(pause, deadline - time.monotonic()), 0))
             pause = min(pause * 1.3, LONGEST_PAUSE)
 
 

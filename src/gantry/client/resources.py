@@ -43,7 +43,7 @@ def create_store(args: Namespace) -> int:
             connection.api.post(f"{name.parent.parent}/datasets", {}, datasetId=name.dataset)
             note(f"created dataset {name.parent}")
         created = create()
-    return _report(args, created, f"created DICOM store {name}")
+    return report(args, created, f"created DICOM store {name}")
 
 
 def describe_store(args: Namespace) -> int:
@@ -62,6 +62,8 @@ def describe_store(args: Namespace) -> int:
         (
             ("store", store["name"]),
             ("labels", labels),
+            ("notifies", ", ".join(_list_topics(store))),
+            ("streams to", ", ".join(_list_tables(store))),
             ("studies", sizes.get("studyCount", "")),
             ("series", sizes.get("seriesCount", "")),
             ("instances", sizes.get("instanceCount", "")),
@@ -74,7 +76,7 @@ def describe_store(args: Namespace) -> int:
 def delete_store(args: Namespace) -> int:
     """Delete a store after a confirmation."""
     connection = Connection.of(args)
-    return _delete(args, connection, str(connection.store(args.store)), "DICOM store", "every instance in it")
+    return delete_named(args, connection, str(connection.store(args.store)), "DICOM store", "every instance in it")
 
 
 def list_datasets(args: Namespace) -> int:
@@ -95,29 +97,58 @@ def create_dataset(args: Namespace) -> int:
     connection = Connection.of(args)
     name = connection.dataset(args.dataset)
     operation = connection.api.post(f"{name.parent}/datasets", {}, datasetId=name.dataset)
-    return _report(args, operation.get("response", operation), f"created dataset {name}")
+    return report(args, operation.get("response", operation), f"created dataset {name}")
+
+
+def describe_dataset(args: Namespace) -> int:
+    """Show a dataset and how many stores it has."""
+    connection = Connection.of(args)
+    name = connection.dataset(args.dataset)
+    dataset = connection.api.get(str(name))
+    if args.json:
+        say_json(dataset)
+        return 0
+    stores = sum(1 for _ in connection.api.list(f"{name}/dicomStores"))
+    fields((("dataset", dataset["name"]), ("time zone", dataset.get("timeZone", "")), ("stores", f"{stores:,}")))
+    return 0
 
 
 def delete_dataset(args: Namespace) -> int:
     """Delete a dataset after a confirmation."""
     connection = Connection.of(args)
-    return _delete(args, connection, str(connection.dataset(args.dataset)), "dataset", "every store and instance in it")
+    return delete_named(
+        args, connection, str(connection.dataset(args.dataset)), "dataset", "every store and instance in it"
+    )
 
 
-def _delete(args: Namespace, connection: Connection, name: str, kind: str, content: str) -> int:
-    connection.api.get(name)
+def delete_named(
+    args: Namespace, connection: Connection, name: str, kind: str, content: str, is_there: bool = False
+) -> int:
+    """Delete a resource after a confirmation; ``is_there``: that it exists is known. Raises what the server answers."""
+    if not is_there:
+        connection.api.get(name)
     if not confirm(f"Delete the {kind} {name} and {content}?", args.yes):
         note("nothing was deleted")
         return 1
-    return _report(args, connection.api.delete(name), f"deleted {kind} {name}")
+    return report(args, connection.api.delete(name), f"deleted {kind} {name}")
 
 
-def _report(args: Namespace, answer: Json, sentence: str) -> int:
+def report(args: Namespace, answer: Json, sentence: str) -> int:
+    """Print the answer of a change, or a sentence for people."""
     if args.json:
         say_json(answer)
     else:
         say(printable(sentence))
     return 0
+
+
+def _list_topics(store: Json) -> list[str]:
+    configs = [store.get("notificationConfig") or {}, *store.get("notificationConfigs", ())]
+    return [config["pubsubTopic"] for config in configs if config.get("pubsubTopic")]
+
+
+def _list_tables(store: Json) -> list[str]:
+    return [(each.get("bigqueryDestination") or {}).get("tableUri", "") for each in store.get("streamConfigs", ())]
 
 
 def _short(name: str) -> str:

@@ -66,7 +66,11 @@ def print_failure(error: StatusError, as_json: bool = False) -> None:
     """On stderr for people; ``as_json``: on stdout, too, as the API writes errors."""
     print_error(error.message)
     if as_json:
-        say_json({"error": {"code": error.http, "message": error.message, "status": error.code.name}})
+        say_json(error_json(error))
+
+
+def error_json(error: StatusError) -> dict[str, Any]:
+    return {"error": {"code": error.http, "message": error.message, "status": error.code.name}}
 
 
 def say_json(value: Any, indent: int | None = 2) -> None:

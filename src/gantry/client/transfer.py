@@ -1,9 +1,9 @@
-"""``import`` and ``export``; follow and summarize any operation."""
+"""``export`` and ``storage-class set``; follow and summarize any operation."""
 
 from __future__ import annotations
 
 from argparse import Namespace
-from itertools import islice
+from itertools import islice, pairwise
 
 from rich.text import Text
 
@@ -12,20 +12,13 @@ from gantry.client.connection import Connection
 from gantry.client.progress import follow, format_rate
 from gantry.client.terminal import format_duration, note, printable, say, say_json
 from gantry.client.view import OperationView
-from gantry.errors import Unavailable
+from gantry.errors import InvalidArgument, Unavailable
+from gantry.names import ResourcePath, check_segments
 from gantry.sizes import format_size
 
 SHOWN_FAILURES = 5
-OBJECTS_FAILED, OPERATION_FAILED = 1, 4
+OBJECTS_FAILED, OPERATION_FAILED, OUT_OF_TIME, INTERRUPTED = 1, 4, 124, 130
 """Exit codes; ``gantry --help`` explains all."""
-
-
-def import_(args: Namespace) -> int:
-    """Start an import and follow it."""
-    body: Json = {"gcsSource": {"uri": args.uri}}
-    if args.storage_class:
-        body["blobStorageSettings"] = {"blobStorageClass": args.storage_class}
-    return _start(args, "import", body)
 
 
 def export(args: Namespace) -> int:
@@ -36,15 +29,44 @@ def export(args: Namespace) -> int:
     body: Json = {"gcsDestination": destination}
     if args.filter:
         body["filterConfig"] = {"resourcePathsGcsUri": args.filter}
-    return _start(args, "export", body)
-
-
-def _start(args: Namespace, verb: str, body: Json) -> int:
     connection = Connection.of(args)
-    started = connection.api.post(f"{connection.store(args.store)}:{verb}", body)
-    if not args.detach:
-        return finish(connection, started["name"], args.json)
-    if args.json:
+    return _start(args, connection, f"{connection.store(args.store)}:export", body)
+
+
+def set_storage_class(args: Namespace) -> int:
+    """Start to move a study, a series, an instance, or what a filter file names to a class, and follow it."""
+    connection = Connection.of(args)
+    path = read_path(args.study, args.series, args.instance)
+    if bool(path) == bool(args.filter):
+        raise InvalidArgument(
+            "what shall be moved? Give --study UID [--series UID [--instance UID]], or --filter gs://…"
+        )
+    body: Json = {"blobStorageSettings": {"blobStorageClass": args.storage_class}}
+    if args.filter:
+        body["filterConfig"] = {"resourcePathsGcsUri": args.filter}
+    resource = f"{connection.store(args.store)}{path and f'/dicomWeb/{path}'}"
+    return _start(args, connection, f"{resource}:setBlobStorageSettings", body)
+
+
+def read_path(study: str | None, series: str | None = None, instance: str | None = None) -> str:
+    """``studies/UID/series/UID`` of what the flags name; "" without any. Raises InvalidArgument."""
+    given = [uid or "" for uid in (study, series, instance)]
+    if any(below and not above for above, below in pairwise(given)):
+        raise InvalidArgument("--series needs --study, and --instance needs --series")
+    check_segments(*filter(None, given))
+    return str(ResourcePath(*given))
+
+
+def _start(args: Namespace, connection: Connection, method: str, body: Json) -> int:
+    started = connection.api.post(method, body)
+    if args.detach:
+        return tell_started(connection, started, args.json)
+    return finish(connection, started["name"], args.json)
+
+
+def tell_started(connection: Connection, started: Json, as_json: bool) -> int:
+    """For ``--async``."""
+    if as_json:
         say_json(started)
     else:
         say(printable(started["name"]))
@@ -52,21 +74,38 @@ def _start(args: Namespace, verb: str, body: Json) -> int:
     return 0
 
 
-def finish(connection: Connection, name: str, as_json: bool) -> int:
-    """Follow an operation to its end and print it. Exit code: 0 without an error, 1 where objects failed, 4 where it
-    failed itself or was cancelled, 130 after Ctrl-C."""
+def finish(connection: Connection, name: str, as_json: bool, timeout: float | None = None) -> int:
+    """Follow an operation to its end and print it. The exit code is that of ``code_of``, or 130 after Ctrl-C."""
+    view = await_end(connection, name, timeout)
+    if view is None:
+        return INTERRUPTED
+    if as_json:
+        say_json(view.json)
+    elif view.done:
+        summarize(connection, view)
+    return code_of(view)
+
+
+def await_end(connection: Connection, name: str, timeout: float | None = None) -> OperationView | None:
+    """What an operation is at its end, or after ``timeout`` seconds; None after Ctrl-C. Raises what ``follow`` does."""
     try:
-        view = follow(connection.api, name)
+        view = follow(connection.api, name, timeout)
     except KeyboardInterrupt:
         _note_commands(connection, name, "The operation continues.")
-        return 130
+        return None
     except Unavailable:
         _note_commands(connection, name, "The operation continues when the server runs again.")
         raise
-    if as_json:
-        say_json(view.json)
-    else:
-        summarize(connection, view)
+    if not view.done:
+        _note_commands(connection, name, f"It has not ended after {timeout:g} s. The operation continues.")
+    return view
+
+
+def code_of(view: OperationView) -> int:
+    """Exit code: 0 without an error, 1 where objects failed, 4 where the operation failed itself or was cancelled, 124
+    where it has not ended."""
+    if not view.done:
+        return OUT_OF_TIME
     if view.error and (view.is_cancelled or not view.failure):
         return OPERATION_FAILED
     return OBJECTS_FAILED if view.error else 0

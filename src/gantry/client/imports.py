@@ -1,0 +1,141 @@
+"""``import``: one operation for each URI, all of them started, then followed one after the other."""
+
+from __future__ import annotations
+
+import os
+import sys
+from argparse import Namespace
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from gantry.client.api import Json
+from gantry.client.connection import Connection
+from gantry.client.terminal import error_json, note, print_error, say, say_json
+from gantry.client.transfer import (
+    INTERRUPTED,
+    OPERATION_FAILED,
+    await_end,
+    code_of,
+    finish,
+    summarize,
+    tell_started,
+)
+from gantry.client.view import OperationView
+from gantry.errors import InvalidArgument, StatusError
+from gantry.sizes import format_count
+from gantry.storage.uris import UriPattern
+from gantry.system_errors import describe_os_error
+
+
+def import_(args: Namespace) -> int:
+    """Start the imports and follow them."""
+    uris = [*args.uri, *(_read_file(args.from_file) if args.from_file else ())]
+    if not uris:
+        raise InvalidArgument("what shall be imported? Give gs://BUCKET/OBJECT, or --from-file FILE")
+    for uri in uris:  # a slip in the last line shall not be found when the others run
+        _check(uri)
+    connection = Connection.of(args)
+    method = f"{connection.store(args.store)}:import"
+    settings = {"blobStorageSettings": {"blobStorageClass": args.storage_class}} if args.storage_class else {}
+    bodies = [{"gcsSource": {"uri": uri}} | settings for uri in uris]
+    if len(uris) > 1:
+        return _Imports(connection, method, bodies).run(args.detach, args.json)
+    started = connection.api.post(method, bodies[0])
+    if args.detach:
+        return tell_started(connection, started, args.json)
+    return finish(connection, started["name"], args.json)
+
+
+def _read_file(name: str) -> Iterator[str]:
+    """The lines that are not empty. Raises InvalidArgument."""
+    try:
+        with sys.stdin if name == "-" else open(name, encoding="utf-8") as file:
+            yield from filter(None, map(str.strip, file))
+    except OSError as error:
+        raise InvalidArgument(f"--from-file: {name}: {describe_os_error(error)}") from None
+    except UnicodeDecodeError:
+        raise InvalidArgument(f"--from-file: {name}: is not text in UTF-8") from None
+
+
+def _check(uri: str) -> None:
+    """Raises InvalidArgument, which says what else may have been meant."""
+    try:
+        UriPattern.parse(uri)
+    except InvalidArgument as error:
+        if "://" not in uri and os.path.exists(uri):
+            raise InvalidArgument(f"{error.message}, or store files of this machine with `gantry upload`") from None
+        raise
+
+
+class _Refused(NamedTuple):
+    uri: str
+    error: StatusError
+
+
+@dataclass
+class _Imports:
+    """Several imports of one command. ``bodies`` are the requests."""
+
+    connection: Connection
+    method: str
+    bodies: list[Json]
+
+    def run(self, detach: bool, as_json: bool) -> int:
+        """The exit code is the gravest one of all; that of an operation that failed where one was refused."""
+        started, refused = self._start_all()
+        if detach:
+            self._tell(started, refused, as_json)
+            return OPERATION_FAILED if refused else 0
+        ended: list[OperationView] = []
+        for place, each in enumerate(started):
+            view = await_end(self.connection, each["name"])
+            if view is None:
+                self._note_others(started[place + 1 :])
+                return INTERRUPTED
+            ended.append(view)
+            if not as_json:
+                summarize(self.connection, view)
+        if as_json:
+            say_json([view.json for view in ended] + [_refusal(each) for each in refused])
+        else:
+            _say_sums(ended, refused)
+        return max([code_of(view) for view in ended] + [OPERATION_FAILED] * bool(refused))
+
+    def _start_all(self) -> tuple[list[Json], list[_Refused]]:
+        """Raises the error of the first one: then nothing was started."""
+        started = [self.connection.api.post(self.method, self.bodies[0])]
+        refused: list[_Refused] = []
+        for body in self.bodies[1:]:
+            try:
+                started.append(self.connection.api.post(self.method, body))
+            except StatusError as error:
+                refused.append(_Refused(body["gcsSource"]["uri"], error))
+                print_error(f"{refused[-1].uri}: not started: {error.message}")
+        return started, refused
+
+    def _tell(self, started: list[Json], refused: list[_Refused], as_json: bool) -> None:
+        if as_json:
+            say_json([*started, *map(_refusal, refused)])
+            return
+        for each in started:
+            tell_started(self.connection, each, as_json)
+
+    def _note_others(self, others: list[Json]) -> None:
+        for each in others:
+            note(f"  this continues, too: {self.connection.command('wait', each['name'])}", "default")
+
+
+def _refusal(refused: _Refused) -> Json:
+    return {"uri": refused.uri} | error_json(refused.error)
+
+
+def _say_sums(ended: list[OperationView], refused: list[_Refused]) -> None:
+    success, failure = sum(view.success for view in ended), sum(view.failure for view in ended)
+    left = sum(view.total - view.finished for view in ended)
+    unfinished = sum(bool(view.error and (view.is_cancelled or not view.failure)) for view in ended)
+    parts = [f"{success:,} succeeded", f"{failure:,} failed"]
+    parts += [f"{left:,} not done"] * bool(left)
+    parts += [f"{format_count(unfinished, 'operation')} failed or cancelled"] * bool(unfinished)
+    parts += [f"{len(refused):,} not started"] * bool(refused)
+    say(f"{format_count(len(ended), 'import')}: {', '.join(parts)}")

@@ -1,0 +1,119 @@
+"""What the commands of the command line have in common. Imported for every command, so it imports nothing that is slow
+to load."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from collections.abc import Callable
+
+
+class Parser(argparse.ArgumentParser):
+    """``complete`` adds the arguments that are slow to import, once this command is chosen."""
+
+    complete: Callable[[Parser], None] | None = None
+
+    def _check_value(self, action: argparse.Action, value: object) -> None:
+        """As argparse, with the command that is most like what was written."""
+        if action.choices is not None and value not in action.choices:
+            from difflib import get_close_matches
+
+            near = get_close_matches(str(value), [str(each) for each in action.choices], 1)
+            hint = f"did you mean {near[0]!r}?" if near else f"choose from {', '.join(map(str, action.choices))}"
+            raise argparse.ArgumentError(action, f"{str(value)!r} is not there; {hint}")
+
+    def parse_known_args(self, *args: object, **kw: object) -> object:  # type: ignore[override]
+        if self.complete is not None:
+            complete, self.complete = self.complete, None
+            complete(self)
+        return super().parse_known_args(*args, **kw)
+
+
+Commands = argparse._SubParsersAction
+
+
+class Format(argparse.RawDescriptionHelpFormatter):
+    """Widens the first column by the indent of command names, which argparse does not count."""
+
+    def add_argument(self, action: argparse.Action) -> None:
+        super().add_argument(action)
+        if isinstance(action, argparse._SubParsersAction):
+            self._action_max_length += 2
+
+
+def add_command(
+    commands: Commands[Parser],
+    name: str,
+    run: str,
+    help: str,
+    epilog: str = "",
+    *,
+    remote: bool = True,
+    json: bool = False,
+) -> Parser:
+    """A command that the function ``gantry.{run}`` runs. ``remote``: it calls a server. ``json``: it has ``--json``."""
+    command = commands.add_parser(
+        name,
+        help=help,
+        description=f"{help[0].upper()}{help[1:]}.",
+        epilog=epilog,
+        formatter_class=Format,
+        allow_abbrev=False,
+    )
+    command.set_defaults(run=run)
+    if json:
+        command.add_argument("--json", action="store_true", help="print only JSON on stdout")
+    if remote:
+        _add_connection(command)
+    return command
+
+
+def add_server(command: argparse._ActionsContainer) -> None:
+    command.add_argument(
+        "--server",
+        metavar="URL",
+        default=os.environ.get("GANTRY_SERVER") or "http://127.0.0.1:8080",
+        help="address of the server (GANTRY_SERVER; default: http://127.0.0.1:8080)",
+    )
+
+
+def _add_connection(command: Parser) -> None:
+    env = os.environ.get
+    group = command.add_argument_group("connection")
+    add_server(group)
+    group.add_argument(
+        "--token",
+        default=env("GANTRY_TOKEN", ""),
+        help="sent as Bearer token (GANTRY_TOKEN is safer: not in `ps`)",
+    )
+    group.add_argument("--project", default=env("GANTRY_PROJECT") or "gantry", help="GANTRY_PROJECT; default: gantry")
+    group.add_argument(
+        "--location", default=env("GANTRY_LOCATION") or "us-central1", help="GANTRY_LOCATION; default: us-central1"
+    )
+
+
+def add_group(commands: Commands[Parser], name: str, help: str, epilog: str) -> Commands[Parser]:
+    group = commands.add_parser(
+        name,
+        help=help,
+        description=f"{help[0].upper()}{help[1:]}.",
+        epilog=epilog,
+        formatter_class=Format,
+        allow_abbrev=False,
+    )
+    return group.add_subparsers(title="commands", metavar="COMMAND", required=True)
+
+
+def add_dataset(command: Parser) -> None:
+    command.add_argument("--dataset", help="default: the dataset of GANTRY_STORE, or the only dataset")
+
+
+def add_store(command: argparse._ActionsContainer) -> None:
+    default = os.environ.get("GANTRY_STORE", "")
+    help = "DATASET/STORE or the full resource name (GANTRY_STORE)"
+    command.add_argument("--store", metavar="STORE", default=default, help=help)
+
+
+def add_place(command: Parser) -> None:
+    command.add_argument("--data", metavar="DIR", help="the server's directory (GANTRY_DATA; default: ./gantry-data)")
+    command.add_argument("--config", metavar="FILE", help="the server's settings (GANTRY_CONFIG)")

@@ -33,6 +33,16 @@ def test_bulk_data_alone_and_first() -> None:
     assert make_row(bulk, plain(0x00880140, "UI", "1.2"), form=AS_JSON)["Metadata"].keys() == {"00880140"}
 
 
+def test_several_bulk_data_first_in_a_data_set_and_in_an_item() -> None:
+    bulk = [plain(tag, "OB", b"\0\0") for tag in (0x00420011, 0x00420012, 0x00420013)]
+    code = plain(0x00880140, "UI", "1.2")
+    for count in range(4):
+        item = sequence(0x00880200, b"".join(bulk[:count]) + code)
+        row = make_row(*bulk[:count], code, item, form=AS_JSON)
+        found = {"00880140": {"vr": "UI", "Value": ["1.2"]}}
+        assert row["Metadata"] == {"00880200": {"vr": "SQ", "Value": [found]}, **found}
+
+
 def test_depth_is_no_limit() -> None:
     row = make_row(nested(0x0040A730, 40, plain(0x00080100, "SH", "C")), form=AS_JSON)
     found = row["Metadata"]

@@ -54,8 +54,10 @@ def _parse(text: str) -> Any:
 
 def _moment(microseconds: int) -> str:
     """``2024-01-31T23:59:59.5Z``"""
-    text = (_EPOCH + timedelta(microseconds=microseconds)).strftime("%Y-%m-%dT%H:%M:%S.%f")
-    return f"{text.rstrip('0').rstrip('.')}Z"
+    text = (_EPOCH + timedelta(microseconds=microseconds)).isoformat(
+        "T", "microseconds"
+    )  # strftime: years of one digit
+    return f"{text.removesuffix('+00:00').rstrip('0').rstrip('.')}Z"
 
 
 def write_cell(value: Any) -> str:

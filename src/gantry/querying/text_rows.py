@@ -71,8 +71,10 @@ def _text(field: Field, value: Any) -> str:
 
 def format_timestamp(microseconds: int) -> str:
     """``2024-01-31 23:59:59.5 UTC``"""
-    text = (_EPOCH + timedelta(microseconds=microseconds)).strftime("%Y-%m-%d %H:%M:%S.%f")
-    return f"{text.rstrip('0').rstrip('.')} UTC"
+    text = (_EPOCH + timedelta(microseconds=microseconds)).isoformat(
+        " ", "microseconds"
+    )  # strftime: years of one digit
+    return f"{text.removesuffix('+00:00').rstrip('0').rstrip('.')} UTC"
 
 
 def _take(out: StringIO) -> bytes:

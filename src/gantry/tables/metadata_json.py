@@ -42,7 +42,7 @@ def _drop_bulk(text: str) -> str:
     found = text.find(f"{BULK_MEMBER}:")
     while found >= 0:
         begin, end = found - _HEAD, text.index("}", found) + 1
-        if text[begin - 1] == ",":
+        if text[begin - 1] == "," and begin > at:  # else it went with the member before
             begin -= 1
         elif text[end] == ",":
             end += 1

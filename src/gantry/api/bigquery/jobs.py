@@ -13,6 +13,7 @@ from gantry.api.bigquery.reading import (
     is_anonymous,
     make_job,
     read_extract,
+    read_object,
     read_only,
     read_query,
     read_truth,
@@ -34,7 +35,7 @@ def insert(call: Call) -> Json | Unfinished:
     """POST …/jobs. What a dry run says is the answer, so that its end is waited for. Raises PermissionDenied for a job
     that would write a table."""
     body = call.body
-    config, reference = body.get("configuration"), body.get("jobReference") or {}
+    config, reference = body.get("configuration"), read_object(body, "jobReference")
     if not isinstance(config, dict):
         raise invalid_field("configuration", "is required")
     job = make_job(call, config, str(reference.get("jobId") or ""), str(reference.get("location") or ""))
@@ -48,7 +49,7 @@ def insert(call: Call) -> Json | Unfinished:
 
 
 def _begin_extract(call: Call, job: Job, found: Json) -> Job:
-    source = found.get("sourceTable") or {}
+    source = read_object(found, "sourceTable")
     address = TableAddress(*(str(source.get(name) or "") for name in ("projectId", "datasetId", "tableId")))
     extract = read_extract(call, found, job.id)
     if key := is_anonymous(address.dataset, address.table):

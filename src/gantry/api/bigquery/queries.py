@@ -12,6 +12,7 @@ from gantry.api.bigquery.reading import (
     MAX_PAGE_BYTES,
     make_job,
     make_token,
+    read_object,
     read_options,
     read_page,
     read_query,
@@ -33,14 +34,14 @@ def query(call: Call) -> Json | Unfinished:
     body = call.body
     is_dry = read_truth(body.get("dryRun", False))
     asked = read_query(call, body, is_dry)
-    wait = read_wait(body.get("timeoutMs"))
+    options, wait = read_object(body, "formatOptions"), read_wait(body.get("timeoutMs"))
     config: Json = {"query": {name: body[name] for name in _OF_QUERY if name in body}, "dryRun": is_dry}
     job = make_job(call, config, _make_id(call, body), str(body.get("location") or ""))
     try:
         job = call.jobs.begin_query(job, asked)
     except AlreadyExists:
         job = call.jobs.find(call.caller.name, job.project, job.id)  # the same request once more
-    return answer_later(call, job, wait, partial(_answer, call, job.id, body, body.get("formatOptions") or {}))
+    return answer_later(call, job, wait, partial(_answer, call, job.id, body, options))
 
 
 def _make_id(call: Call, body: Mapping[str, Any]) -> str:

@@ -45,6 +45,22 @@ def make_job(call: Call, config: Json, id: str = "", location: str = "", kind: s
     )
 
 
+def read_object(found: Mapping[str, Any], name: str) -> Json:
+    """A member that is an object, {} where there is none. Raises InvalidArgument for anything else."""
+    value = found.get(name) or {}
+    if not isinstance(value, dict):
+        raise invalid_field(name, "must be an object")
+    return value
+
+
+def read_objects(found: Mapping[str, Any], name: str) -> list[Json]:
+    """A member that is a list of objects, [] where there is none. Raises InvalidArgument for anything else."""
+    value = found.get(name) or []
+    if not isinstance(value, list) or not all(isinstance(each, dict) for each in value):
+        raise invalid_field(name, "must be a list of objects")
+    return value
+
+
 def read_query(call: Call, found: Mapping[str, Any], is_dry: bool) -> Query:
     """``found`` is the body of jobs.query, or ``configuration.query`` of a job. Raises InvalidArgument, and
     PermissionDenied for what would write."""
@@ -52,7 +68,7 @@ def read_query(call: Call, found: Mapping[str, Any], is_dry: bool) -> Query:
     text = found.get("query")
     if not isinstance(text, str) or not text.strip():
         raise invalid_field("query", "is required")
-    dataset = found.get("defaultDataset") or {}
+    dataset = read_object(found, "defaultDataset")
     default = None
     if dataset.get("datasetId"):
         default = (str(dataset.get("projectId") or call.ids[0]), str(dataset["datasetId"]))
@@ -61,7 +77,7 @@ def read_query(call: Call, found: Mapping[str, Any], is_dry: bool) -> Query:
         call.ids[0],
         default,
         read_truth(found.get("useLegacySql", True)),
-        tuple(map(_read_parameter, found.get("queryParameters") or ())),
+        tuple(map(_read_parameter, read_objects(found, "queryParameters"))),
         find_readable(call).__contains__,
         is_dry,
     )
@@ -74,7 +90,7 @@ def find_readable(call: Call) -> frozenset[str]:
 
 
 def _refuse_writing(found: Mapping[str, Any]) -> None:
-    destination = found.get("destinationTable") or {}
+    destination = read_object(found, "destinationTable")
     if destination and destination.get("datasetId") != RESULTS:
         raise PermissionDenied(
             f"Access Denied: {READ_ONLY}",
@@ -85,14 +101,12 @@ def _refuse_writing(found: Mapping[str, Any]) -> None:
             raise Unimplemented(f"{name}: this server has none; leave it out")
 
 
-def _read_parameter(found: Any) -> Parameter:
-    if not isinstance(found, dict):
-        raise invalid_field("queryParameters", "must be objects")
-    kind, value = found.get("parameterType") or {}, found.get("parameterValue") or {}
+def _read_parameter(found: Json) -> Parameter:
+    kind, value = read_object(found, "parameterType"), read_object(found, "parameterValue")
     name = str(found.get("name") or "")
     if kind.get("type") == "ARRAY":
-        item = str((kind.get("arrayType") or {}).get("type") or "")
-        values = [each.get("value") for each in value.get("arrayValues") or ()]
+        item = str(read_object(kind, "arrayType").get("type") or "")
+        values = [each.get("value") for each in read_objects(value, "arrayValues")]
         return Parameter(name, f"ARRAY<{item}>", [None if each is None else str(each) for each in values])
     single = value.get("value")
     return Parameter(name, str(kind.get("type") or ""), None if single is None else str(single))

@@ -66,7 +66,13 @@ def _choose_timestamp(options: Mapping[str, Any]) -> Write:
         return str
     if form == "ISO8601_STRING":
         return lambda value: format_timestamp(value).replace(" ", "T", 1).replace(" UTC", "Z")
-    return lambda value: f"{value // 1_000_000}.{value % 1_000_000:06}"
+    return _write_seconds
+
+
+def _write_seconds(value: int) -> str:
+    """Before 1970 the fraction counts backwards, too."""
+    seconds, rest = divmod(abs(value), 1_000_000)
+    return f"{'-' * (value < 0)}{seconds}.{rest:06}"
 
 
 def write_reference(job: Job) -> Json:

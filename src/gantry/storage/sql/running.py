@@ -13,14 +13,15 @@ from sqlglot import exp
 
 from gantry.errors import InvalidArgument, NotFound, PermissionDenied, ResourceExhausted, StatusError, Unavailable
 from gantry.query_seams import Batch, Field, Parameter
+from gantry.storage.sql import macros
 from gantry.storage.sql.catalogue import Catalogue, FoundTable
 from gantry.storage.sql.limits import QueryLimits
 from gantry.storage.sql.lowering import lower
-from gantry.storage.sql.meanings import DIVISION_BY_ZERO
 from gantry.storage.sql.parsing import find_places, parse
 from gantry.storage.sql.values import find_cast, make_converters, make_field
 from gantry.storage.warehouse.parquet import quote_name, quote_text
 from gantry.table_address import TableAddress
+from gantry.table_schema import Column
 
 logger = logging.getLogger(__name__)
 
@@ -148,6 +149,8 @@ def _connect(limits: QueryLimits, spills: str) -> duckdb.DuckDBPyConnection:
     )
     connection.execute("SET TimeZone = 'UTC'")
     connection.execute("SET enable_progress_bar = false")
+    for statement in macros.STATEMENTS:
+        connection.execute(statement)
     return connection
 
 
@@ -155,7 +158,7 @@ def _show(connection: duckdb.DuckDBPyConnection, tables: Sequence[FoundTable]) -
     """A view of each table, of its columns alone: readers of Parquet have more, such as the name of the file."""
     for number, table in enumerate(tables):
         files = ", ".join(map(quote_text, table.files))
-        columns = ", ".join(quote_name(column.name) for column in table.columns)
+        columns = ", ".join(map(_read_column, table.columns))
         query = f"SELECT {columns} FROM read_parquet([{files}])"  # noqa: S608 - names are quoted
         try:
             connection.execute(f"CREATE VIEW _t{number} AS {query}")
@@ -164,6 +167,12 @@ def _show(connection: duckdb.DuckDBPyConnection, tables: Sequence[FoundTable]) -
             raise Unavailable(
                 f"table {table.info.address} cannot be read now; the server's log has the details"
             ) from None
+
+
+def _read_column(column: Column) -> str:
+    """An array is never NULL: rows of instances without the element have an empty one."""
+    name = quote_name(column.name)
+    return f"coalesce({name}, []) AS {name}" if column.repeated else name
 
 
 def _lock(connection: duckdb.DuckDBPyConnection, tables: Sequence[FoundTable]) -> None:
@@ -189,7 +198,7 @@ _NAMES = (
     (re.compile(r'Referenced table "([^"/]+)" not found'), "Unrecognized name: {}"),
     (re.compile(r'Column "([^"/]+)" referenced that exists in the SELECT'), "Unrecognized name: {}"),
     (re.compile(r'does not have a column named "([^"/]+)"'), "Unrecognized name: {}"),
-    (re.compile(f"({DIVISION_BY_ZERO})"), "{}"),
+    (re.compile(f"({macros.DIVISION_BY_ZERO}|{macros.NEGATIVE})"), "{}"),
     (re.compile(r"Cannot create a (string) of size"), "A {} would have more bytes than it may"),
     (re.compile(r"Could not find key \"([^\"/]+)\" in struct"), "Field name {} does not exist in its record"),
     (re.compile(r'column "([^"/]+)" must appear in the GROUP BY'), "{} is neither grouped nor aggregated"),

@@ -93,6 +93,13 @@ def _float(value: float) -> float | str:
     return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
 
 
+def _moment(value: Any) -> Any:
+    """Beyond the year 9999, and of 24:00, Python has no value: they come as text."""
+    if isinstance(value, str):
+        raise InvalidArgument(f"Bad value: {value[:100]!r} is beyond what dates and times can be")
+    return value
+
+
 def _integer(value: int) -> int:
     if not -(1 << 63) <= value < 1 << 63:
         raise InvalidArgument("integer overflow: a value does not fit INT64")
@@ -110,10 +117,10 @@ def _interval(value: Any) -> str:
 _CONVERT: dict[str, Convert] = {
     "INTEGER": _integer,
     "FLOAT": _float,
-    "DATE": lambda value: value.isoformat(),
-    "TIME": lambda value: value.isoformat(),
-    "DATETIME": lambda value: value.isoformat(),
-    "TIMESTAMP": lambda value: (value - _EPOCH) // _MICROSECOND,
+    "DATE": lambda value: _moment(value).isoformat(),
+    "TIME": lambda value: _moment(value).isoformat(),
+    "DATETIME": lambda value: _moment(value).isoformat(),
+    "TIMESTAMP": lambda value: (_moment(value) - _EPOCH) // _MICROSECOND,
     "NUMERIC": _decimal,
     "BYTES": lambda value: base64.b64encode(value).decode(),
     "INTERVAL": _interval,

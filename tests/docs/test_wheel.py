@@ -46,7 +46,10 @@ NEED_URLLIB3 = {
 NEED_PSYCOPG = {f"gantry.index.postgresql{part}" for part in ("", "_locks", "_reading")}
 _OTHERS = ("jwt", "cryptography", "botocore", "obstore", "google.auth", "urllib3", "psycopg", "dask", "ray")
 NEED_RAY = {"gantry.engines.ray_client"}
-NEED_DUCKDB = {f"gantry.storage.warehouse.{name}" for name in ("parquet", "views")}
+NEED_DUCKDB = {
+    f"gantry.storage.{name}" for name in ("sql.packing", "sql.running", "warehouse.parquet", "warehouse.views")
+}
+NEED_SQLGLOT = {f"gantry.storage.sql.{name}" for name in ("lowering", "meanings", "parsing")}
 NEED_BIGQUERY = {
     f"gantry.storage.bigquery.{name}" for name in ("bigquery_stream", "bigquery_table", "clients", "errors", "schema")
 }
@@ -153,6 +156,7 @@ def test_only_pixels_signed_tokens_object_storage_postgresql_and_engines_need_an
         | dict.fromkeys(NEED_DASK, "dask")
         | dict.fromkeys(NEED_RAY, "ray")
         | dict.fromkeys(NEED_DUCKDB, "duckdb")
+        | dict.fromkeys(NEED_SQLGLOT, "sqlglot")
         | dict.fromkeys(NEED_BIGQUERY, "google")
     )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 from collections.abc import Callable
 from pathlib import Path
 from urllib.error import HTTPError
@@ -330,6 +331,34 @@ def test_an_import_that_is_refused_among_others_is_counted(stub: Stub, capsys: p
     told = capsys.readouterr()
     assert told.out.endswith("1 import: 2 succeeded, 0 failed, 1 not started\n")
     assert "gs://b/**: not started: too many" in told.err
+
+
+def test_ctrl_c_names_every_import_that_continues(stub: Stub, capsys: pytest.CaptureFixture[str]) -> None:
+    name = "projects/p/locations/l/datasets/d/operations"
+    posts = [(200, {"name": f"{name}/{number}"}) for number in (1, 2, 3)]
+
+    def answer(verb: str, path: str) -> tuple[int, object]:
+        if verb == "POST":
+            return posts.pop(0)
+        os.kill(os.getpid(), signal.SIGINT)
+        return 200, {"name": path.removeprefix("/v1/")}
+
+    stub.answer = answer
+    assert run_here(["import", "gs://a/**", "gs://b/**", "gs://c/**", "--store", "d/s", "--server", stub.url]) == 130
+    told = capsys.readouterr().err
+    assert all(f"operations wait {number} --dataset d" in told for number in (1, 2, 3))
+
+
+def test_ctrl_c_tells_what_was_uploaded(stub: Stub, capsys: pytest.CaptureFixture[str]) -> None:
+    def answer(_verb: str, _path: str) -> tuple[int, object]:
+        os.kill(os.getpid(), signal.SIGINT)
+        return 200, {}
+
+    stub.answer = answer
+    assert run_here(["upload", str(CT), "--store", "d/s", "--server", stub.url]) == 130
+    told = capsys.readouterr()
+    assert "0 stored, 0 already there, 0 failed" in told.out
+    assert "interrupted; run it again for the rest" in told.err
 
 
 def test_waiting_has_an_end(stub: Stub, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:

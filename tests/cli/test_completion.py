@@ -22,6 +22,7 @@ CASES = [
     ("import --store stores --as", {"--async"}),
     ("storage-class set ", {"STANDARD", "NEARLINE", "COLDLINE", "ARCHIVE"}),
     ("buckets check --wr", {"--write"}),
+    ("storage --data show co", {"compact"}),
     ("serve --port-f", {"--port-file"}),
     ("upload a", {"a file.dcm", "a.dcm"}),
     ("import --from-file a.", {"a.dcm"}),

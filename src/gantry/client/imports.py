@@ -89,9 +89,13 @@ class _Imports:
             return OPERATION_FAILED if refused else 0
         ended: list[OperationView] = []
         for place, each in enumerate(started):
-            view = await_end(self.connection, each["name"])
+            view = None
+            try:
+                view = await_end(self.connection, each["name"])
+            finally:
+                if view is None:  # Ctrl-C, or a server that is away
+                    self._note_others(started[place + 1 :])
             if view is None:
-                self._note_others(started[place + 1 :])
                 return INTERRUPTED
             ended.append(view)
             if not as_json:

@@ -17,7 +17,7 @@ from gantry.resources import Dataset, DicomStore, Method, Operation, StoredInsta
 from gantry.seams import Seams
 from gantry.studies.store import Incoming, Stored, store
 from gantry.studies.uploads import Uploads
-from tests.support.blobs import find_blobs
+from tests.support.blobs import read_blobs
 from tests.support.databases import has_index, make_settings
 from tests.support.dicom import make_instance
 
@@ -71,7 +71,7 @@ class Bare:
 
     def bytes_on_disk(self) -> dict[str, bytes]:
         """Every blob, by its key."""
-        return {key: blob.read() for root in self.roots for key, blob in find_blobs(root).items()}
+        return {key: data for root in self.roots for key, data in read_blobs(root).items()}
 
 
 def create_store(seams: Seams, name: DicomStoreName = STORE) -> int:

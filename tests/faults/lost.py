@@ -8,7 +8,7 @@ from contextlib import closing
 from pathlib import Path
 
 from tests.support import databases
-from tests.support.blobs import find_blobs
+from tests.support.blobs import read_blobs
 
 ENDINGS = ("", "-wal", "-shm")
 
@@ -32,7 +32,7 @@ def put_index_back(data: Path, copy: Path) -> None:
 
 def bytes_on_disk(*roots: Path) -> dict[str, bytes]:
     """Every blob below directories of blobs, by root and key; without those that were freed."""
-    return {f"{root}:{key}": blob.read() for root in roots for key, blob in find_blobs(root).items()}
+    return {f"{root}:{key}": data for root in roots for key, data in read_blobs(root).items()}
 
 
 def tree(*roots: Path) -> dict[str, bytes]:

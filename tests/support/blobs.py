@@ -60,6 +60,15 @@ def find_blobs(root: Path) -> dict[str, BlobOnDisk]:
     return found
 
 
+def read_blobs(root: Path) -> dict[str, bytes]:
+    """The bytes of every blob, by its key; without those that a running server freed since they were found."""
+    read = {}
+    for key, blob in find_blobs(root).items():
+        with suppress(FileNotFoundError):
+            read[key] = blob.read()
+    return read
+
+
 def used_bytes(root: Path) -> int:
     """The bytes of all files below a directory that are no holes, in whole blocks; files may vanish meanwhile.
 

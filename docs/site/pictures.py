@@ -1,4 +1,4 @@
-"""A picture ``x.png`` that has a dark twin ``x-dark.png`` beside it is shown light or dark, as the reader's system is."""
+"""A picture ``x.png`` with a dark twin ``x-dark.png`` beside it is shown light or dark, as the reader's system is."""
 
 from __future__ import annotations
 

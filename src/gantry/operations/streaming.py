@@ -103,10 +103,9 @@ class Streaming:
         if not table.is_added():
             if self._is_exported(delivery.receiver):  # asked after the changes were read: the export has them, too
                 return False
-            if not delivery.planned:
-                if not self._seams.index.deliveries.plan(delivery, lot.size):
-                    return False
-                delivery = delivery._replace(planned=lot.size)
+            if not self._seams.index.deliveries.plan(delivery, lot.size):  # asked after the table was: see is_added
+                return False
+            delivery = delivery._replace(planned=lot.size)
             self._add(delivery, read_stream_form(store, config), table)
             self._rest(delivery.receiver, table, time.monotonic() - begun)
         return self._move(delivery, lot.end) and lot.is_all

@@ -57,7 +57,8 @@ class BigQueryStream(BigQueryTable):
     def is_added(self) -> bool:
         with translated(str(self.address)):
             client = self._client()
-            return find_done(client, self._adding, find_location(client, self._dataset))
+            location = find_location(client, self._dataset)
+            return find_done(client, str(self.address), self._adding, location, _JOB_SECONDS)
 
     def begin(self, kept: str) -> None:
         """What rows of the same stream have left that were given up is removed."""
@@ -95,7 +96,7 @@ class BigQueryStream(BigQueryTable):
                         project=client.project, location=location, timeout=60.0,
                     )  # fmt: skip
 
-            job = run_job(client, str(self.address), self._adding, location, submit, _JOB_SECONDS)
+            job = run_job(client, str(self.address), self._adding, location, submit, _JOB_SECONDS, is_final=False)
             path.unlink(missing_ok=True)
             return int(job.output_rows or 0)
 

@@ -73,7 +73,8 @@ class BigQueryTable:
         with translated(str(self.address)):
             client = self._client()
             # A crash may have come between the job and the end of the operation.
-            is_published = find_done(client, self._publishing, find_location(client, self._dataset))
+            location = find_location(client, self._dataset)
+            is_published = find_done(client, str(self.address), self._publishing, location)
             found = self._find(client)
         return found._replace(exports=(self.key,)) if found is not None and is_published else found
 

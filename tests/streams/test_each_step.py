@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from gantry.errors import StatusError
+from gantry.errors import DiskAway, StatusError
 from gantry.index.sql import SqlIndex
 from gantry.names import ResourcePath
 from gantry.resources import Dataset, DicomStore
@@ -204,3 +204,27 @@ def test_rows_that_are_visible_come_before_the_position_is_moved(stepping: Stepp
 
     run_to(stepping, "before index move", look)
     assert seen == [5]
+
+
+def test_another_directory_in_the_place_gets_nothing(stepping: Stepping) -> None:
+    """Such as the mount point of a disk that is away."""
+    elsewhere = stepping.root.rename(stepping.root.with_name("elsewhere"))
+    stepping.root.mkdir()
+    stepping.follow(TABLE)  # the same again
+    with pytest.raises(DiskAway, match="has none of the tables that were in it"):
+        stepping.settle()
+    assert not os.listdir(stepping.root)
+    stepping.root.rmdir()
+    elsewhere.rename(stepping.root)
+    stepping.settle()
+    assert stepping.rows() == stepping.told()
+
+
+def test_a_directory_that_is_gone_for_good_is_another_one_once_it_is_configured_again(stepping: Stepping) -> None:
+    shutil.rmtree(stepping.root)
+    stepping.root.mkdir()
+    stepping.follow()
+    stepping.follow(TABLE)
+    stepping.stow()
+    stepping.settle()
+    assert stepping.rows() == {("1.2.1.6", "INSERT"): 1}

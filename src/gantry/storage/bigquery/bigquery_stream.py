@@ -54,6 +54,9 @@ class BigQueryStream(BigQueryTable):
         with translated(str(self.address)):
             return self._find(self._client())
 
+    def require_place(self) -> None:
+        """The service has one of each name."""
+
     def is_added(self) -> bool:
         with translated(str(self.address)):
             client = self._client()

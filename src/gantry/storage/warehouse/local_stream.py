@@ -7,7 +7,7 @@ import shutil
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
-from gantry.errors import Aborted, PermissionDenied
+from gantry.errors import Aborted, DiskAway, PermissionDenied
 from gantry.storage.warehouse.local_table import LocalTable, translated
 from gantry.storage.warehouse.places import count_rows
 from gantry.storage.warehouse.stages import MAX_ROWS
@@ -34,6 +34,14 @@ class LocalStream(LocalTable):
         if not os.access(above, os.W_OK | os.X_OK):
             raise PermissionDenied(
                 f"{self.disk.name} cannot be written by this server", advice="give its user the right"
+            )
+
+    @translated
+    def require_place(self) -> None:
+        if not self.place.hidden.parent.is_dir():
+            raise DiskAway(
+                f"{self.disk.name} has none of the tables that were in it",
+                advice="mount it where it was; if they are gone for good, remove the streamConfigs and set them again",
             )
 
     @translated

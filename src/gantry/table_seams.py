@@ -126,8 +126,8 @@ class StreamTable(ExportTable, Protocol):
         ...
 
     def is_added(self) -> bool:
-        """Whether the rows of this key are in the table, or were. Asked before ``begin``: where another server has added
-        rows of this stream since, ``plan`` raises Aborted, and nothing is added."""
+        """Whether the rows of this key are in the table, or were. Asked before ``begin``: where another server has
+        added rows of this stream since, ``plan`` raises Aborted, and nothing is added."""
         ...
 
 

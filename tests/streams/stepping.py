@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import dataclasses
-import os
 import threading
-import time
 from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -13,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from gantry.errors import OutOfRange, StatusError
+from gantry.errors import StatusError
 from gantry.events import Kind
 from gantry.followed import Followed
 from gantry.index.sql import SqlIndex
@@ -28,7 +25,7 @@ from gantry.studies.store import Incoming, store
 from gantry.studies.uploads import Uploads
 from gantry.table_seams import StreamTable
 from tests.index.values import STORE
-from tests.streams.test_local import TABLE, read
+from tests.streams.test_local import read
 from tests.support.dicom import make_instance
 
 TABLE_STEPS = ("is_added", "begin", "keep", "plan", "write_file", "publish")
@@ -120,7 +117,8 @@ class Stepping:
     def tell(self, server: Following) -> bool:
         """One turn: True where nothing is left."""
         found = self.index.deliveries.list_deliveries()
-        return all([server._tell((each.store_id, each.receiver)) for each in found])
+        told = [server._tell((each.store_id, each.receiver)) for each in found]
+        return all(told)
 
     def settle(self) -> None:
         """A server that begins now tells all there is. Two failures in a row are no accident."""

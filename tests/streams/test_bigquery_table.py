@@ -158,7 +158,7 @@ def test_rows_whose_job_has_failed_are_added_once_the_reason_is_gone(
     for _ in range(many):
         if not service.failures:
             break
-        with pytest.raises(StatusError, match="could not finish a job: no|does not finish a job"):
+        with pytest.raises(StatusError, match=r"could not finish a job: no|does not finish a job"):
             add(open_stream(tmp_path, service, monkeypatch))
         assert not open_stream(tmp_path, service, monkeypatch).is_added()
     add(open_stream(tmp_path, service, monkeypatch))

@@ -155,9 +155,7 @@ def taken_away_and_back(stepping: Stepping) -> None:
 
 @pytest.mark.parametrize("event", [taken_away, taken_away_and_back], ids=lambda event: event.__name__)
 @pytest.mark.parametrize("step", STEPS)
-def test_a_table_that_is_taken_away_meanwhile(
-    stepping: Stepping, step: str, event: Callable[[Stepping], None]
-) -> None:
+def test_a_table_that_is_taken_away_meanwhile(stepping: Stepping, step: str, event: Callable[[Stepping], None]) -> None:
     """What was on its way is there wholly, or not at all."""
     run_to(stepping, step, event)
     stepping.follow(TABLE)

@@ -98,8 +98,8 @@ def run_job(
 
 
 def find_done(client: bigquery.Client, what: str, name: str, location: str, seconds: float | None = None) -> bool:
-    """Whether a job that ``run_job`` was asked for has succeeded; one that still runs is waited for, so many ``seconds``
-    at most. Raises what ``run_job`` does."""
+    """Whether a job that ``run_job`` was asked for has succeeded; one that still runs is waited for, so
+    many ``seconds`` at most. Raises what ``run_job`` does."""
     _, job = _find_last(client, name, location)
     return job is not None and _wait(job, what, seconds).error_result is None
 

@@ -155,13 +155,13 @@ def run(connection: duckdb.DuckDBPyConnection, statement: str) -> Sequence[Any]:
     try:
         return connection.execute(statement).fetchone() or ()
     except duckdb.Error as error:
-        number = _find_errno(error)
+        number = find_errno(error)
         if number:
             raise OSError(number, os.strerror(number)) from None
         raise Internal("the rows cannot be written as Parquet; the server's log has the details") from error
 
 
-def _find_errno(error: duckdb.Error) -> int:
+def find_errno(error: duckdb.Error) -> int:
     """What the system has said, if DuckDB repeats it: the number or, for some calls, only the text."""
     found = _ERRNO.search(f"{error}")
     if found is not None:

@@ -20,9 +20,9 @@ from gantry.storage.sql.limits import QueryLimits
 from gantry.storage.sql.lowering import lower
 from gantry.storage.sql.parsing import find_places, parse
 from gantry.storage.sql.values import find_cast, make_converters, make_field
-from gantry.storage.warehouse.parquet import find_errno, quote_name, quote_text
+from gantry.storage.warehouse.parquet import find_errno
 from gantry.table_address import TableAddress
-from gantry.table_schema import Column
+from gantry.table_schema import Column, quote_name, quote_text
 
 logger = logging.getLogger(__name__)
 

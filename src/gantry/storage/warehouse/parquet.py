@@ -16,17 +16,8 @@ import duckdb
 from gantry.durable_files import sync_file
 from gantry.errors import Internal
 from gantry.storage.warehouse.stages import COMMON, common_of, read_raw_lines
-from gantry.table_schema import Column, Columns
+from gantry.table_schema import Column, Columns, quote_name, quote_text, write_duckdb_type
 
-_TYPES = {
-    "STRING": "VARCHAR",
-    "INTEGER": "BIGINT",
-    "FLOAT": "DOUBLE",
-    "DATE": "DATE",
-    "TIME": "TIME",
-    "TIMESTAMP": "TIMESTAMPTZ",
-    "JSON": "JSON",
-}
 _COMMON_COLUMN = Column(0, COMMON, "STRING")
 _ORDER = "ORDER BY StudyInstanceUID, SeriesInstanceUID, SOPInstanceUID"
 _GROUP = 8192
@@ -172,16 +163,4 @@ def find_errno(error: duckdb.Error) -> int:
 
 def type_of(column: Column) -> str:
     """The type of a column in DuckDB."""
-    if column.type == "RECORD":
-        kind = f"STRUCT({', '.join(f'{quote_name(field.name)} {type_of(field)}' for field in column.fields)})"
-    else:
-        kind = _TYPES[column.type]
-    return f"{kind}[]" if column.repeated else kind
-
-
-def quote_name(name: str) -> str:
-    return '"' + name.replace('"', '""') + '"'
-
-
-def quote_text(text: str) -> str:
-    return "'" + text.replace("'", "''") + "'"
+    return write_duckdb_type(column.type, column.repeated, ((each.name, type_of(each)) for each in column.fields))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
-import os
+import shutil
 import sys
 import tempfile
 import time
@@ -22,6 +22,7 @@ from gantry.client.terminal import note, say_json, table
 from gantry.errors import FailedPrecondition, InvalidArgument, StatusError
 from gantry.libraries import is_installed
 from gantry.names import check_segments
+from gantry.table_schema import quote_text
 
 _WAIT_MS = "20000"  # of one request: less than proxies and the client itself wait
 _SHOWN = 1000
@@ -158,17 +159,15 @@ def _print_parquet(query: _Query) -> None:
     with tempfile.TemporaryDirectory() as home:
         source, target = Path(home, "rows.json"), Path(home, "rows.parquet")
         _write_lines(source, (read_object(query.fields, row) for row in query.rows()))
-        types = (
-            f"{parquet.quote_text(field['name'])}: {parquet.quote_text(parquet_type(field))}" for field in query.fields
-        )
+        types = (f"{quote_text(field['name'])}: {quote_text(parquet_type(field))}" for field in query.fields)
         options = f"columns={{{', '.join(types)}}}, format='newline_delimited', maximum_object_size={200 << 20}"
-        read = f"FROM read_json({parquet.quote_text(str(source))}, {options})"
+        read = f"FROM read_json({quote_text(str(source))}, {options})"
         with closing(parquet.connect(Path(home))) as connection:
-            parquet.run(connection, f"COPY ({read}) TO {parquet.quote_text(str(target))} (FORMAT parquet)")
+            parquet.run(connection, f"COPY ({read}) TO {quote_text(str(target))} (FORMAT parquet)")
         sys.stdout.flush()
         with target.open("rb") as file:
-            while piece := file.read(1 << 20):
-                os.write(sys.stdout.fileno(), piece)
+            shutil.copyfileobj(file, sys.stdout.buffer)
+        sys.stdout.buffer.flush()
 
 
 def _write_lines(path: Path, rows: Iterable[Json]) -> None:

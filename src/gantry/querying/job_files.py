@@ -25,7 +25,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from gantry.errors import AlreadyExists, DiskAway, NotFound, ResourceExhausted
+from gantry.errors import AlreadyExists, DiskAway, NotFound, ResourceExhausted, StatusError
 from gantry.query_seams import Batch
 from gantry.querying.jobs import Job, dump, load
 from gantry.system_errors import describe_os_error
@@ -62,7 +62,11 @@ class JobFiles:
             raise AlreadyExists(f"Already Exists: Job {job.project}:{job.location}.{job.id[:200]}") from None
         except FileNotFoundError:
             raise DiskAway("the directory of tables, where results of queries are kept, is not there") from None
-        self.save(job)
+        try:
+            self.save(job)
+        except (StatusError, OSError):
+            self.remove(job)  # its id is free
+            raise
 
     def save(self, job: Job) -> None:
         directory = self._directory(job)

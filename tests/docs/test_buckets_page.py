@@ -22,6 +22,6 @@ def test_the_check_of_a_bucket_prints_what_the_page_shows(tmp_path: Path) -> Non
         server.put("incoming", {f"{number:04}.dcm": b"x" for number in range(1200)})
         (tmp_path / "gantry.toml").write_text(ENTRY.format(url=server.url))
         with server.fail("403 AccessDenied", methods=("GetObject",)) as rule:
-            done = shell("true &\n" + command.replace("/etc/", "") + " || test $? = 2\n", tmp_path)
+            done = shell("sleep 60 &\n" + command.replace("/etc/", "") + " || test $? = 1\n", tmp_path)
         assert rule.failed
     assert (done.returncode, done.stdout) == (0, printed), done.stderr

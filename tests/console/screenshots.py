@@ -1,5 +1,6 @@
-"""``./run screenshots``: the pictures of README and ``docs/``. ``./run screenshots DIRECTORY``: every page of the
-console, in light, in dark, and as wide as a telephone."""
+"""``./run screenshots``: the pictures of README and ``docs/``.
+
+``./run screenshots DIRECTORY``: every page of the console, in light, in dark, and as wide as a telephone."""
 
 from __future__ import annotations
 

@@ -48,9 +48,9 @@ class Stepping:
     """``happen`` sets what happens at a step, once."""
 
     def __init__(self, index: SqlIndex, tmp_path: Path) -> None:
-        (tmp_path / "blobs").mkdir()
         self.root, self.index = tmp_path / "tables", index
-        self.root.mkdir()
+        for directory in (tmp_path / "blobs", self.root):
+            directory.mkdir(exist_ok=True)
         self.workers: Any = Threads(2)
         self.seams = self._make_seams(index)
         self.uploads = Uploads(self.seams)

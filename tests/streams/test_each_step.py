@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import os
 import shutil
+import sqlite3
 from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
-from gantry.errors import DiskAway, StatusError
+from gantry.errors import AlreadyExists, DiskAway, StatusError
 from gantry.index.sql import SqlIndex
+from gantry.index_wiring import INDEX
 from gantry.names import ResourcePath
-from gantry.resources import Dataset, DicomStore
+from gantry.resources import Dataset, DicomStore, Method
 from tests.index.values import DATASET, STORE
 from tests.streams.stepping import STEPS, Killed, Stepping, find_delivery
 from tests.streams.test_local import TABLE, read
@@ -22,21 +25,28 @@ from tests.support.databases import index_url
 LATER = datetime.now(UTC) + timedelta(days=1)
 
 
+@contextmanager
+def opened(home: Path) -> Iterator[Stepping]:
+    """A store that a table follows, in a new index or in the one that is there."""
+    with closing(SqlIndex(index_url(home / "data"))) as index:
+        with suppress(AlreadyExists):
+            index.resources.create_dataset(Dataset(DATASET), "v1")
+            index.resources.create_dicom_store(DicomStore(STORE))
+        index.feed.begin(True)
+        made = Stepping(index, home)
+        made.follow(TABLE)
+        yield made
+        made.workers.shutdown()
+
+
 @pytest.fixture
 def stepping(tmp_path: Path) -> Iterator[Stepping]:
-    index = SqlIndex(index_url(tmp_path / "data"))
-    index.resources.create_dataset(Dataset(DATASET), "v1")
-    index.resources.create_dicom_store(DicomStore(STORE))
-    index.feed.begin(True)
-    made = Stepping(index, tmp_path)
-    made.follow(TABLE)
-    made.stow(2)
-    made.settle()
-    assert made.rows() == made.told()
-    made.stow(3)
-    yield made
-    made.workers.shutdown()
-    index.close()
+    with opened(tmp_path) as made:
+        made.stow(2)
+        made.settle()
+        assert made.rows() == made.told()
+        made.stow(3)
+        yield made
 
 
 def run_to(stepping: Stepping, step: str, event: Callable[[Stepping], None]) -> None:
@@ -202,6 +212,44 @@ def test_rows_that_are_visible_come_before_the_position_is_moved(stepping: Stepp
 
     run_to(stepping, "before index move", look)
     assert seen == [5]
+
+
+def test_rows_wait_for_an_export_into_the_table(stepping: Stepping) -> None:
+    """Its end may replace the table by what it has read before these changes."""
+    operations, request = stepping.index.operations, {"table_uri": TABLE, "disposition": "WRITE_TRUNCATE"}
+    export = operations.create_operation(DATASET, "v1", Method.EXPORT_DICOM_DATA, request, str(STORE))
+    server = stepping.begin_server()
+    assert not stepping.tell(server)
+    assert stepping.rows().total() == 2
+    claimed = operations.claim_operation("runner")
+    assert claimed is not None and claimed.name == export.name
+    operations.finish_operation(claimed, "runner", None)
+    stepping.settle()
+    assert stepping.rows() == stepping.told()
+
+
+@pytest.mark.sqlite("its file is put back")
+def test_an_index_that_was_put_back_has_other_changes_after_its_position(tmp_path: Path) -> None:
+    """As many of them: the table has rows of others, and gets these, too."""
+    with opened(tmp_path) as before:
+        before.stow(2)
+        before.settle()
+        with (
+            closing(sqlite3.connect(tmp_path / "data" / INDEX)) as source,
+            closing(sqlite3.connect(tmp_path / "copy")) as copy,
+        ):
+            source.backup(copy)
+        before.stow(3)
+        run_to(before, "before index move", kill)
+    for name in os.listdir(tmp_path / "data"):
+        (tmp_path / "data" / name).unlink()
+    shutil.move(tmp_path / "copy", tmp_path / "data" / INDEX)
+    with opened(tmp_path) as after:
+        after.count = 7
+        after.stow(3)
+        after.settle()
+        assert after.told() <= after.rows()
+        assert after.rows().total() == 8 and max(after.rows().values()) == 1
 
 
 def test_another_directory_in_the_place_gets_nothing(stepping: Stepping) -> None:

@@ -83,7 +83,7 @@ class JobFiles:
         try:
             with _told():
                 return load((self.root / key / "about").read_bytes())
-        except FileNotFoundError:
+        except (FileNotFoundError, ValueError):
             raise NotFound(otherwise) from None
 
     def request_cancel(self, job: Job) -> None:
@@ -161,7 +161,7 @@ class JobFiles:
         with suppress(OSError):
             for name in os.listdir(self.root):
                 if not name.startswith("."):
-                    with suppress(NotFound, DiskAway, ValueError):
+                    with suppress(NotFound, DiskAway):
                         found.append(self.read_key(name, name))
         return sorted(found, key=lambda job: job.created)
 
@@ -180,12 +180,13 @@ class JobFiles:
             shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink(missing_ok=True)
 
     def _list_left(self, now: float) -> list[Path]:
-        """What has no job, and signs of servers, after a day."""
-        with suppress(OSError):
+        """What has no job that can be read, and signs of servers, after a day."""
+        kept = {key_of(job.project, job.id) for job in self.list_kept()}
+        with suppress(OSError):  # another server removes it, too
             return [
                 path
                 for path in self.root.iterdir()
-                if now - path.lstat().st_mtime > KEPT_SECONDS and not (path / "about").exists()
+                if path.name not in kept and now - path.lstat().st_mtime > KEPT_SECONDS
             ]
         return []
 

@@ -20,6 +20,7 @@ from gantry.resources import (
     StoredInstance,
     StudyAttributes,
     Uids,
+    Unswept,
 )
 
 
@@ -163,6 +164,10 @@ class GarbageIndex(Protocol):
         The key of a segment stands for all that is in it: nothing inside of it is listed then. What an operation has
         left may be listed as one key, too: see ``rests``.
         """
+        ...
+
+    def measure_unswept(self, most: int) -> Unswept:
+        """What is waiting to be removed. At most ``most`` blobs are counted."""
         ...
 
     def add_blobs(self, keys: Sequence[str]) -> None:

@@ -15,6 +15,7 @@ from starlette.requests import Request
 from gantry.api.accept import Choice, MediaRange, Offer, choose, parse_accept, rank
 from gantry.api.access import ANYBODY, Access, Caller
 from gantry.api.body import Body
+from gantry.api.bucket_checks import BucketChecks
 from gantry.api.forwarded import Proxies
 from gantry.api.intake import Pace
 from gantry.api.looking import Look
@@ -89,7 +90,8 @@ class Context:
     send a body; ``proxies`` are trusted to name their clients. ``accept_without_effect`` names the fields that are kept
     although nothing is done with them. Pages of ``allowed_origins`` may use the API from a browser. ``looks`` are what
     ``/readyz`` looks at, by part. Where the server ``is_stopping``, nobody waits. An emulator answers to
-    ``any_name``. ``jobs`` are queries and their results. ``facts`` are for pages of administrators.
+    ``any_name``. ``jobs`` are queries and their results. ``facts`` are for pages of administrators,
+    ``bucket_checks`` are what was found out of buckets.
     """
 
     seams: Seams
@@ -115,6 +117,7 @@ class Context:
     any_name: bool = False
     jobs: QueryJobs | None = None
     facts: ServerFacts = field(default_factory=ServerFacts)
+    bucket_checks: BucketChecks = field(default_factory=BucketChecks)
 
     @property
     def origins(self) -> Origins:

@@ -15,8 +15,11 @@ from gantry.api.paths import page_path
 from gantry.api.sessions import SIGN_IN, sign_in_first
 from gantry.console import (
     archives,
+    audit,
+    buckets,
     class_by_file,
     datasets,
+    disk,
     everything,
     exporting,
     importing,
@@ -26,6 +29,7 @@ from gantry.console import (
     picked_studies,
     running_again,
     searches,
+    settings,
     storage_class,
     stores,
     studies,
@@ -52,6 +56,11 @@ PAGES: dict[str, PageHandler] = {
     "create": datasets.show_create_form,
     "find": everything.find,
     "running": operations.show_running,
+    "buckets": buckets.show_buckets,
+    "settings": settings.show_settings,
+    "disk": disk.show_disk,
+    "audit": audit.show_audit,
+    "audit.csv": audit.download_csv,
     _DATASET: datasets.list_stores,
     f"{_DATASET}/operations": operations.list_operations,
     f"{_DATASET}/create": stores.show_create_form,
@@ -70,6 +79,7 @@ PAGES: dict[str, PageHandler] = {
     f"{_STORE}/import/preview": importing.show_preview,
     f"{_STORE}/export": exporting.show_form,
     f"{_STORE}/export/selection": exporting.show_selection,
+    f"{_STORE}/buckets": buckets.show_for_store,
     f"{_STORE}/upload": uploading.show_form,
     f"{_STORE}/storage-class": storage_class.show_form,
     f"{_STORE}/storage-class/file": class_by_file.show_form,
@@ -96,6 +106,8 @@ PAGES: dict[str, PageHandler] = {
     f"{_STUDY}/series/*/instances/*/storage-class": storage_class.show_form_below,
 }
 FORMS: dict[str, PageHandler] = {
+    "buckets": buckets.check_buckets,
+    f"{_STORE}/buckets": buckets.check_for_store,
     "create": datasets.create,
     f"{_DATASET}/create": stores.create,
     f"{_DATASET}/edit": datasets.edit,

@@ -65,7 +65,7 @@ class DiskPage:
 
     @property
     def other(self) -> int:
-        """Bytes of others, and what file systems need for themselves. Holes of segments make ours less than they say."""
+        """Bytes of others and of the file system. Ours may be fewer than they say: segments have holes."""
         return max(0, self.used - self.files - self.index)
 
     @property

@@ -52,7 +52,7 @@ def show_form(call: PageCall, error: StatusError | None = None) -> Response:
         error = InvalidArgument(picking.NOTHING)
     chosen = "studies" if picked or error else "search" if search else "all"
     values = {
-        "bucket": "",
+        "bucket": call.query.get("bucket", ""),
         "prefix": "",
         "mime_type": DICOM,
         "syntax": "",

@@ -71,8 +71,7 @@ class MetricsIndex(Protocol):
         ...
 
     def sum_growth(self, first: int, last: int) -> dict[str, int]:
-        """Storage class → the bytes that all stores gained, or lost, from the day ``first`` to ``last`` (since 1970).
-        """
+        """Storage class → the bytes that all stores gained, or lost, from day ``first`` to ``last`` (since 1970)."""
         ...
 
     def find_first_day(self) -> int | None:

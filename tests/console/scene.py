@@ -60,7 +60,7 @@ class Scene:
     settings."""
 
     def __init__(self, home: Path, config: Path | None = None) -> None:
-        tables = {"GANTRY_BIGQUERY": f"p={home / 'tables'}"}
+        tables = {"GANTRY_BIGQUERY": f"p={home / 'tables'}", "GANTRY_AUDIT_LOG": str(home / "audit.jsonl")}
         (home / "tables").mkdir()
         env = tables | ({"GANTRY_CONFIG": str(config)} if config else {})
         self.server = start_server(home / "data", home / "buckets", env=env)

@@ -102,7 +102,7 @@ class _Reader:
         return found[1].decode() if found else ""
 
     def _find_ends(self, offset: int) -> set[str]:
-        """The ids of calls whose last line stands behind an offset: those whose first one stands before it have ended."""
+        """The ids of calls whose last line stands behind an offset: they have ended wherever their first one stands."""
         self._file.seek(offset)
         return {found[1].decode() for found in _LAST.finditer(self._file.read(_AFTER))}
 

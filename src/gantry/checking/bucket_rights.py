@@ -114,8 +114,8 @@ def try_writing(bucket: Bucket, prefix: str, compare: bool = True, holds_blobs: 
 
 
 def remove_left(bucket: Bucket, prefix: str) -> None:
-    """Delete the objects of trials that ended within, because their server was killed. Where they cannot be listed, read
-    or deleted they stay: their text says what they are."""
+    """Delete the objects of trials that ended half way, because their server was killed. Where they cannot be listed,
+    read or deleted they stay: their text says what they are."""
     with suppress(StatusError):
         for each in islice(bucket.list(f"{prefix}{_NAME}"), _MOST_LEFT):
             if _is_left(bucket, each, prefix):

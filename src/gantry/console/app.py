@@ -14,6 +14,7 @@ from gantry.api.inside import Inside
 from gantry.api.paths import page_path
 from gantry.api.sessions import SIGN_IN, sign_in_first
 from gantry.console import (
+    access,
     archives,
     audit,
     buckets,
@@ -56,6 +57,9 @@ PAGES: dict[str, PageHandler] = {
     "create": datasets.show_create_form,
     "find": everything.find,
     "running": operations.show_running,
+    "access": access.show_all,
+    "projects/*/access": access.show_project,
+    "projects/*/access/change": access.ask_project,
     "buckets": buckets.show_buckets,
     "settings": settings.show_settings,
     "disk": disk.show_disk,
@@ -66,6 +70,8 @@ PAGES: dict[str, PageHandler] = {
     f"{_DATASET}/create": stores.show_create_form,
     f"{_DATASET}/edit": datasets.show_edit_form,
     f"{_DATASET}/delete": datasets.show_delete_form,
+    f"{_DATASET}/access": access.show_dataset,
+    f"{_DATASET}/access/change": access.ask_dataset,
     _OPERATION: operation_page.show_operation,
     f"{_OPERATION}/progress": operation_page.show_progress,
     f"{_OPERATION}/errors": operation_errors.list_errors,
@@ -80,6 +86,8 @@ PAGES: dict[str, PageHandler] = {
     f"{_STORE}/export": exporting.show_form,
     f"{_STORE}/export/selection": exporting.show_selection,
     f"{_STORE}/buckets": buckets.show_for_store,
+    f"{_STORE}/access": access.show_store,
+    f"{_STORE}/access/change": access.ask_store,
     f"{_STORE}/upload": uploading.show_form,
     f"{_STORE}/storage-class": storage_class.show_form,
     f"{_STORE}/storage-class/file": class_by_file.show_form,
@@ -107,6 +115,9 @@ PAGES: dict[str, PageHandler] = {
 }
 FORMS: dict[str, PageHandler] = {
     "buckets": buckets.check_buckets,
+    "projects/*/access/change": access.save_project,
+    f"{_DATASET}/access/change": access.save_dataset,
+    f"{_STORE}/access/change": access.save_store,
     f"{_STORE}/buckets": buckets.check_for_store,
     "create": datasets.create,
     f"{_DATASET}/create": stores.create,

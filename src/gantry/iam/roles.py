@@ -83,6 +83,10 @@ class Roles:
     def __contains__(self, role: str) -> bool:
         return role in self._known
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        return tuple(self._known)
+
     def grants(self, role: str, permission: str) -> bool:
         """False for a role that does not exist (any more)."""
         return permission in self._known.get(role, ())

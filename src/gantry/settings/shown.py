@@ -29,7 +29,8 @@ def show_settings(settings: Settings, sources: Mapping[str, Source]) -> list[Set
 def _show(settings: Settings, name: str, source: Source) -> ShownSetting:
     about = about_field(next(each for each in fields(settings) if each.name == name))
     value = getattr(settings, name)
-    shown = (HIDDEN if value else "") if about.secret else _write(value)
+    is_hidden = about.secret and value and source is not Source.DEFAULT
+    shown = HIDDEN if is_hidden else _write(value)
     return ShownSetting(name, shown, source, f"{about.help} {about.more}".strip(), about.absent)
 
 

@@ -19,6 +19,7 @@ from gantry.console.people import (
     list_roles,
     say,
 )
+from gantry.console.refusals import Refused
 from gantry.errors import InvalidArgument, StatusError
 from gantry.iam.policies import EVERYBODY, check_member, fold_member
 from gantry.iam.roles import PREDEFINED, Roles
@@ -168,7 +169,7 @@ def _crumbs(level: Level, *more: Crumb) -> tuple[Crumb, ...]:
     return (*above, *first, here, *more)
 
 
-# A change: first what it would do, then the change itself ---------------------------------------------------------------
+# A change: first what it would do, then the change itself -------------------------------------------------------------
 
 
 def ask_store(call: PageCall) -> Response:
@@ -233,7 +234,7 @@ def _read_change(call: PageCall, given: dict[str, str]) -> Change:
     if adds:
         check_member(member)
         if role not in roles_of(call):
-            raise InvalidArgument("choose what the person may do")
+            raise Refused(_("choose what the person may do"))
     return Change(adds, fold_member(member), role, given.get("condition", ""))
 
 

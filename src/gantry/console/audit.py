@@ -16,9 +16,10 @@ from gantry.api.methods import SHOW_AUDIT
 from gantry.console.audit_words import ACTIONS, describe_method, list_actions
 from gantry.console.operation_errors import as_text
 from gantry.console.page_call import Crumb, PageCall
+from gantry.console.refusals import NotHere
 from gantry.console.rendering import send_attachment
 from gantry.console.typed_dates import is_month_first, parse_days
-from gantry.errors import Code, InvalidArgument, NotFound
+from gantry.errors import Code, InvalidArgument
 from gantry.iam.roles import AUDIT_LOGS
 from gantry.languages import N_, _
 from gantry.names import DatasetName
@@ -64,7 +65,7 @@ def download_csv(call: PageCall) -> ASGIApp:
     if error is not None:
         raise error
     if wanted is None:
-        raise NotFound("this server writes no audit log; the setting audit_log names its file")
+        raise NotHere(_("this server writes no audit log; the setting audit_log names its file"))
     path = call.context.facts.audit_log
 
     def pieces() -> Iterator[bytes]:

@@ -13,12 +13,12 @@ from starlette.responses import Response
 from gantry.api.methods import SHOW_DISK
 from gantry.api.server_facts import DiskUse
 from gantry.console.charts import draw_stacked_bar
+from gantry.console.formats import number, size
 from gantry.console.page_call import Crumb, PageCall
 from gantry.languages import _, ngettext
 from gantry.names import DicomStoreName
 from gantry.resources import Holding
 from gantry.seams import Seams
-from gantry.sizes import format_size
 
 NEARLY_FULL = 0.8
 """The part of a disk from which on the page warns: a week is left to buy another one, at the usual rates."""
@@ -74,7 +74,7 @@ class DiskPage:
             return ""
         parts = [("files", _("Stored files"), self.files), ("index", _("Index"), self.index)]
         parts += [("other", _("Other data"), self.other), ("rest", _("Free"), self.use.free)]
-        return draw_stacked_bar(parts, format_size)
+        return draw_stacked_bar(parts, size)
 
 
 def show_disk(call: PageCall) -> Response:
@@ -110,7 +110,7 @@ def list_disks(
         files = sum(each.blob_bytes for each in held if seams.place_of(each.storage_class) in use.holds)
         gained = None
         if week is not None:
-            gained = sum(size for name, size in week.items() if seams.place_of(name) in use.holds)
+            gained = sum(each for name, each in week.items() if seams.place_of(name) in use.holds)
         shown.append(DiskPage(use, files, index if use.has_index else 0, describe_outlook(use.free, gained)))
     return shown
 
@@ -136,7 +136,7 @@ def describe_outlook(free: int | None, gained: int | None) -> str:
     text = ngettext(
         "Full in about {days} day at this week's rate.", "Full in about {days} days at this week's rate.", days
     )
-    return text.format(days=f"{days:,}")
+    return text.format(days=number(days))
 
 
 def sum_classes(held: Iterable[Holding]) -> list[ClassUse]:

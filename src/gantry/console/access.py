@@ -18,6 +18,7 @@ from gantry.console.people import (
     list_people,
     list_roles,
     say,
+    summarize,
 )
 from gantry.console.refusals import Refused
 from gantry.errors import InvalidArgument, StatusError
@@ -27,7 +28,7 @@ from gantry.languages import _
 from gantry.names import DatasetName, DicomStoreName, url_path
 from gantry.whole_numbers import read_number
 
-_PAGE = 50  # people
+_PAGE, _FEW = 50, 10  # people of a page; who can be looked through without a search
 _PLACES = 100  # datasets
 Json = dict[str, Any]
 
@@ -126,7 +127,8 @@ def show_project(call: PageCall) -> Response:
 def _show(call: PageCall, resource: Resource, error: StatusError | None = None) -> Response:
     policies = read_policies(call, resource)
     level, text = policies.levels[0], call.query.get("q", "").strip()
-    people = [each for each in _list(call, policies) if text.lower() in each.name.lower()]
+    everybody = _list(call, policies)
+    people = [each for each in everybody if text.lower() in each.name.lower()]
     page = max(1, read_number(call.query.get("page", "")) or 1)
     may_change = call.api.caller.has(level.name_permission("setIamPolicy"), resource)
     return call.show(
@@ -140,14 +142,15 @@ def _show(call: PageCall, resource: Resource, error: StatusError | None = None) 
         page=page,
         has_more=len(people) > page * _PAGE,
         text=text,
+        may_search=bool(text) or len(everybody) > _FEW,
         titles=policies.titles,
+        summarize=summarize,
         hidden=[each.title for each in policies.hidden],
-        say=say,
         is_on=call.context.access is not None,
         may_change=may_change,
         needed=_name_roles(level.name_permission("setIamPolicy")),
         kinds={key: _(words) for key, words in KINDS.items()},
-        roles=[(role, say(gives)) for role, gives in list_roles(roles_of(call), policies.kind)],
+        roles=[(role, summarize(gives)) for role, gives in list_roles(roles_of(call), policies.kind)],
         given={"kind": "user", "name": "", "role": ""} | call.query | call.form,
         error=error,
     )
@@ -216,6 +219,7 @@ def _ask(call: PageCall, resource: Resource, error: StatusError | None = None) -
         change=change,
         person=Person(change.member),
         effect=effect,
+        is_above=not isinstance(resource, DicomStoreName),
         say=say,
         is_same=changed.get("bindings", []) == policies.own.get("bindings", []),
         is_on=call.context.access is not None,

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Callable, Iterator
+import re
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
+from itertools import groupby
+from typing import NamedTuple
 from urllib.parse import urlencode
 
 from starlette.responses import Response
@@ -29,6 +32,8 @@ _PAGE, _CHUNK = 50, 1000
 _PROJECTS, _NAMES = 100, 1000  # projects whose permission is checked; names of datasets of one query
 _FIELDS = ("who", "action", "store", "days", "outcome")
 _HEAD = b"time (UTC),who,action,method,resource,address,outcome\r\n"
+_ABOVE = re.compile(r"projects/[^/]+/locations/[^/]+/datasets/")
+_NO_TIME = datetime.min
 _REFUSED = (Code.PERMISSION_DENIED, Code.UNAUTHENTICATED)
 OUTCOMES = {
     "ok": N_("Done"),
@@ -48,7 +53,7 @@ def show_audit(call: PageCall) -> Response:
         crumbs=(Crumb(_("Audit"), ""),),
         is_on=bool(call.context.facts.audit_log),
         is_whole=call.api.caller.administers,
-        rows=[(each, describe_method(each.method), outcome_of(each)) for each in page.lines] if page else [],
+        rows=fold(page.lines) if page else [],
         before=page.before if page else 0,
         is_first=before is None,
         given=given,
@@ -86,6 +91,32 @@ def _cells(line: AuditLine) -> tuple[str, ...]:
     outcome = "" if line.is_open else Code(line.code).name if line.code in list(Code) else str(line.code)
     time = line.time.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S.%f")
     return time, as_text(line.who), action, line.method, as_text(line.resource), line.address, outcome
+
+
+class Row(NamedTuple):
+    """Lines of the page that say the same, one after the other; ``line`` is the latest of ``count``."""
+
+    line: AuditLine
+    action: str
+    resource: str
+    outcome: str
+    count: int
+
+
+def fold(lines: Sequence[AuditLine]) -> list[Row]:
+    """A program that asks again and again is one row."""
+    rows = []
+    for _same, group in groupby(lines, lambda each: each._replace(offset=0, time=_NO_TIME)):
+        first, *more = group
+        action, resource = describe_method(first.method), shorten(first.resource)
+        rows.append(Row(first, action, resource, outcome_of(first), 1 + len(more)))
+    return rows
+
+
+def shorten(resource: str) -> str:
+    """Without what all resources of a place have in common: ``hospital/radiology/studies/1.2``."""
+    short = _ABOVE.sub("", resource)
+    return short.replace("/dicomStores/", "/", 1).replace("/dicomWeb/", "/", 1)
 
 
 def outcome_of(line: AuditLine) -> str:

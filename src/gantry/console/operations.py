@@ -166,7 +166,6 @@ def list_operations(call: PageCall) -> Response:
         presets={name: _(words) for name, words in PRESETS.items()},
         stores=_list_stores(call),
         running=any(not row.value.done for row in rows),
-        tab="operations",
     )
 
 

@@ -29,6 +29,9 @@ CAPABILITIES: Mapping[str, tuple[str, ...]] = {
 }
 """Words → the permissions below ``healthcare.`` of which any one gives a part of it, on the resources that have it."""
 
+MINOR = frozenset(("see that it is there", "see operations", "see who has access"))
+"""Said where nothing else can be: who may do more may nearly always do these, too."""
+
 KINDS = {
     "user": N_("Person"),
     "serviceAccount": N_("Service account"),
@@ -40,11 +43,12 @@ KINDS = {
 
 class Given(NamedTuple):
     """A role that a member has. ``level`` is where, as an index of the policies; ``condition`` is that of the binding,
-    as the API shows it."""
+    as the API shows it. ``gives``: capabilities, not translated."""
 
     level: int
     role: str
     condition: Mapping[str, str] | None = None
+    gives: tuple[str, ...] = ()
 
 
 @dataclass(slots=True)
@@ -73,7 +77,8 @@ def list_people(policies: Sequence[Mapping[str, Any]], roles: Roles, kind: str) 
     people: dict[str, Person] = {}
     for level, policy in enumerate(policies):
         for binding in policy.get("bindings", ()):
-            given = Given(level, binding["role"], binding.get("condition"))
+            gives = find_capabilities((binding["role"],), roles, kind)
+            given = Given(level, binding["role"], binding.get("condition"), gives)
             for member in dict.fromkeys(binding.get("members", ())):
                 people.setdefault(member, Person(member)).given.append(given)
     for person in people.values():
@@ -92,8 +97,10 @@ def find_capabilities(held: Iterable[str], roles: Roles, kind: str) -> tuple[str
 
 
 def _choose(permissions: Sequence[str], kind: str) -> Sequence[str]:
-    """Those about the resource itself where there are such: a role may give the dataset and not its stores."""
-    return [each for each in permissions if each.startswith(kind)] or permissions
+    """Those about the resource itself where there are such: a role may give the dataset and not its stores. No store
+    has those of datasets."""
+    own = [each for each in permissions if each.startswith(f"{kind}.")]
+    return own or [each for each in permissions if not (kind == "dicomStores" and each.startswith("datasets."))]
 
 
 def say(capabilities: Iterable[str]) -> list[str]:
@@ -101,10 +108,15 @@ def say(capabilities: Iterable[str]) -> list[str]:
     return [_(each) for each in capabilities]
 
 
+def summarize(capabilities: Sequence[str]) -> str:
+    """In the language of the call, without what goes without saying."""
+    return ", ".join(say([each for each in capabilities if each not in MINOR] or capabilities))
+
+
 def list_roles(roles: Roles, kind: str) -> list[tuple[str, tuple[str, ...]]]:
     """(role, what it gives) of the roles that give something, those with the least first."""
     found = [(role, find_capabilities((role,), roles, kind)) for role in roles.names]
-    return sorted((each for each in found if each[1]), key=lambda each: (len(each[1]), each[0]))
+    return sorted((each for each in found if set(each[1]) - MINOR), key=lambda each: (len(each[1]), each[0]))
 
 
 # Changes --------------------------------------------------------------------------------------------------------------

@@ -93,7 +93,6 @@ def list_studies(call: PageCall) -> Response:
         after=f"?{urlencode(shown | {'offset': offset + size})}" if found.has_more(offset + size) else "",
         search=urlencode(query),
         saved=[(name, text, describe_query(text)) for name, text in list_saved(call).items()],
-        tab="studies",
     )
 
 

@@ -94,13 +94,13 @@ def _cells(line: AuditLine) -> tuple[str, ...]:
 
 
 class Row(NamedTuple):
-    """Lines of the page that say the same, one after the other; ``line`` is the latest of ``count``."""
+    """Lines of the page that say the same, one after the other; ``line`` is the latest of as many ``times``."""
 
     line: AuditLine
     action: str
     resource: str
     outcome: str
-    count: int
+    times: int
 
 
 def fold(lines: Sequence[AuditLine]) -> list[Row]:

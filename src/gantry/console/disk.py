@@ -15,9 +15,9 @@ from gantry.api.server_facts import DiskUse
 from gantry.console.charts import draw_stacked_bar
 from gantry.console.formats import number, size
 from gantry.console.page_call import Crumb, PageCall
+from gantry.holdings import Holding
 from gantry.languages import _, ngettext
 from gantry.names import DicomStoreName
-from gantry.resources import Holding
 from gantry.seams import Seams
 
 NEARLY_FULL = 0.8

@@ -6,12 +6,12 @@ from collections.abc import Sequence
 
 from sqlalchemy import delete, func, select
 
+from gantry.holdings import Unswept
 from gantry.index.counting import discard_blobs
 from gantry.index.database import Part, with_reserve
 from gantry.index.purging import PIECE, purge
 from gantry.index.repeating import repeated
 from gantry.index.tables import change_start, dicom_store, garbage, saved_search, series, tally
-from gantry.resources import Unswept
 
 _IS_REMOVED = dicom_store.c.deleted.is_(True), dicom_store.c.removed_from.is_not(None)
 

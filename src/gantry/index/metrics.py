@@ -7,12 +7,13 @@ from __future__ import annotations
 
 from sqlalchemy import func, select
 
+from gantry.holdings import Holding
 from gantry.index.database import Part
 from gantry.index.paths import find_path, is_below
 from gantry.index.resource_rows import IS_ALIVE, get_dataset_row, get_store_row
 from gantry.index.tables import dataset, dicom_store, series, series_tally, study, tally
 from gantry.names import DatasetName, DicomStoreName, ResourcePath
-from gantry.resources import Growth, Holding, Metrics
+from gantry.resources import Growth, Metrics
 
 
 class StoreMetrics(Part):

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Protocol
 
 from gantry.events import Action
+from gantry.holdings import Unswept
 from gantry.names import DicomStoreName, ResourcePath
 from gantry.resources import (
     Failure,
@@ -20,7 +21,6 @@ from gantry.resources import (
     StoredInstance,
     StudyAttributes,
     Uids,
-    Unswept,
 )
 
 

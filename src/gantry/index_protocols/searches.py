@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Protocol
 
+from gantry.holdings import Holding
 from gantry.names import DatasetName, DicomStoreName, ResourcePath
 from gantry.queries import FoundSeries, FoundStudy, Query, StudyTotals
 from gantry.resources import (
     Growth,
-    Holding,
     Metrics,
     StoredInstance,
 )

@@ -57,7 +57,7 @@ def test_directories_of_one_disk_are_one_and_a_missing_one_says_so(tmp_path: Any
     places = {"main": str(tmp_path / "blobs"), "ARCHIVE": str(tmp_path / "gone")}
     one, gone = Disks(places, IndexPlace(tmp_path)).read()
     assert (one.holds, one.has_index, one.problem) == (("main",), True, "") and one.total and one.free
-    assert (gone.holds, gone.total, gone.free) == (("ARCHIVE",), None, None) and "No such file" in gone.problem
+    assert (gone.holds, gone.total, gone.free) == (("ARCHIVE",), None, None) and "no such file" in gone.problem
 
 
 def test_a_week_that_is_known(gantry: Gantry) -> None:

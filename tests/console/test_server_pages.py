@@ -1,4 +1,4 @@
-"""Pages about the server: settings, disk, audit log, buckets. Who may see them does; who may not is told whom to ask."""
+"""Pages about the server: settings, disk, audit log, buckets. Who may not see them is told whom to ask."""
 
 from __future__ import annotations
 

@@ -20,10 +20,11 @@ def main() -> None:
 def run(arguments: list[str]) -> int:
     """Run a command; its exit code. An error is printed as one line on stderr."""
     args = parser().parse_args(arguments)
-    from gantry.client.terminal import discard_stdout, escape_unencodable, note, print_failure
+    from gantry.client.terminal import discard_stdout, escape_unencodable, note, print_error, print_failure
 
     escape_unencodable()
     from gantry.errors import StatusError, Unavailable
+    from gantry.system_errors import describe_os_error
 
     try:
         code = _command(args)
@@ -43,6 +44,12 @@ def run(arguments: list[str]) -> int:
     except BrokenPipeError:
         discard_stdout()
         return 141
+    except OSError as error:
+        if error.filename is not None:
+            raise
+        discard_stdout()  # else what is left in its buffer would fail once more
+        print_error(f"the output cannot be written: {describe_os_error(error)}")
+        return REFUSED
 
 
 def _command(args: argparse.Namespace) -> int:

@@ -25,7 +25,7 @@ from gantry.settings.groups import (
 )
 from gantry.settings.oidc import OidcSettings
 from gantry.settings.own_bucket import OwnBucket, check_own_bucket, find_own_bucket
-from gantry.settings.setting import read_value, settings_of
+from gantry.settings.setting import Setting, read_value, settings_of
 from gantry.settings.table_group import TableSettings
 from gantry.system_errors import describe_os_error
 
@@ -116,12 +116,26 @@ def _gather(
     """What is set, as it stands there, and where."""
     found = {name: (value, Source.DEFAULT) for name, value in defaults.items()}
     found |= {name: (value, Source.FILE) for name, value in (_read_file(file) if file else {}).items()}
-    for name in settings_of(Settings):
-        if (text := environ.get(f"GANTRY_{name.upper()}")) is not None:
-            found[name] = (text, Source.ENVIRONMENT)
+    for name, about in settings_of(Settings).items():
+        text = environ.get(f"GANTRY_{name.upper()}")
+        if text is not None and _says_something(text, getattr(_DEFAULTS, name), about):
+            found[name] = (text if text.strip() else "", Source.ENVIRONMENT)
         if flags.get(name) is not None:
             found[name] = (flags[name], Source.OPTION)
     return found
+
+
+_DEFAULTS = Settings()
+
+
+def _says_something(text: str, default: Any, about: Setting) -> bool:
+    """Compose files set variables that have no value. Such a one counts where no value is a value: an empty list."""
+    if text.strip():
+        return True
+    try:
+        return not default and bool(about.reader.read("") == default)
+    except (TypeError, ValueError, AttributeError, InvalidArgument):
+        return False
 
 
 CLIENT_VARIABLES = ("CONFIG", "SERVER", "TOKEN", "PROJECT", "LOCATION", "STORE", "PROGRAM")

@@ -189,7 +189,7 @@ def counter_json(value: ProgressCounter) -> Json:
 
 
 def transfer_json(value: Transfer) -> Json:
-    counts = {"bytes": value.bytes, "uncheckedObjects": value.unchecked}
+    counts = {"bytes": value.bytes, "uncheckedObjects": value.unchecked, "files": value.files}
     return {key: str(count) for key, count in counts.items() if count}
 
 

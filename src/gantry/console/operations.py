@@ -35,7 +35,7 @@ TITLES = {
 _KINDS = {Method.IMPORT_DICOM_DATA: "import", Method.EXPORT_DICOM_DATA: "export"}
 _DONE = {
     Method.IMPORT_DICOM_DATA: N_("Imported"),
-    Method.EXPORT_DICOM_DATA: N_("Exported"),
+    Method.EXPORT_DICOM_DATA: N_("Instances exported"),
     Method.SET_BLOB_STORAGE_SETTINGS: N_("Changed"),
     Method.DELETE_STUDY: N_("Deleted"),
     Method.DELETE_SERIES: N_("Deleted"),

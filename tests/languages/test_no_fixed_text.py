@@ -56,7 +56,8 @@ def test_python_shows_no_text_of_its_own(path: Path) -> None:
         for call in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
         if isinstance(call, ast.Call) and SPEAKING.search(ast.unparse(call.func)) and call.args
         for text in call.args[:1]
-        if isinstance(text, (ast.Constant, ast.JoinedStr)) and not any(each in ast.unparse(text) for each in UNTRANSLATED)
+        if isinstance(text, (ast.Constant, ast.JoinedStr))
+        and not any(each in ast.unparse(text) for each in UNTRANSLATED)
     ]
     assert wrong == []
 

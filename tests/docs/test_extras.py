@@ -124,7 +124,11 @@ def test_dask(wheel: Path, home: Path) -> None:
 def test_docs(wheel: Path, home: Path) -> None:
     """``test_site.py`` builds the pages."""
     run(
-        wheel, "docs", "sleep 300 &\npython -c 'import furo, myst_parser, sphinx; print(sphinx.__version__)'\n", home, r"^\d"
+        wheel,
+        "docs",
+        "sleep 300 &\npython -c 'import furo, myst_parser, sphinx; print(sphinx.__version__)'\n",
+        home,
+        r"^\d",
     )
 
 

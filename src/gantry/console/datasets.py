@@ -59,9 +59,7 @@ def list_stores(call: PageCall) -> Response:
     sizes = call.context.seams.index.metrics.list_store_sizes(name)
     rows = [_row(name, item, sizes) for item in answer.get("dicomStores", ())]
     more = answer.get("nextPageToken", "")
-    return call.show(
-        "stores.html", crumbs=crumbs_of(name), name=name, dataset=dataset, rows=rows, more=more, tab="stores"
-    )
+    return call.show("stores.html", crumbs=crumbs_of(name), name=name, dataset=dataset, rows=rows, more=more)
 
 
 def _row(parent: DatasetName, item: dict[str, Any], sizes: dict[str, tuple[int, int]]) -> dict[str, Any]:

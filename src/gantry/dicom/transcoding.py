@@ -9,6 +9,7 @@ What decodes or encodes pixels is loaded where it is called: between native synt
 from __future__ import annotations
 
 import zlib
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -132,7 +133,7 @@ def _encode_frames(source: Source, image: ImagePixel, syntax: str, beat: Beat) -
     from gantry.dicom.encoders import encode_frame, require_encodable
 
     if syntax == forms.JXL_JPEG:
-        return _recompress(source, image, beat), image
+        return list(recompress_frames(source, image, beat, range(image.number_of_frames))), image
     # The codec may change what is declared (YBR_RCT to RGB), so only the plain refusals can be made this early.
     require_encodable(syntax, image)
     found, size, after = [], 0, image
@@ -153,18 +154,18 @@ def _keep_widest(known: ImagePixel, latest: ImagePixel) -> ImagePixel:
     return replace(latest, bits_stored=known.bits_stored, high_bit=known.high_bit)
 
 
-def _recompress(source: Source, image: ImagePixel, beat: Beat) -> list[bytes]:
+def recompress_frames(source: Source, image: ImagePixel, beat: Beat, numbers: Sequence[int]) -> Iterator[bytes]:
+    """JPEG Baseline frames as JPEG XL, by numbers from 0. Raises InvalidArgument, UnsuitableForm."""
     from gantry.dicom.codecs import decode_frame
     from gantry.dicom.encoders import recompress_jpeg
 
     if source.transfer_syntax_uid != forms.JPEG_BASELINE:
         raise UnsuitableForm("only JPEG Baseline instances can be recompressed to JPEG XL")
-    found = []
-    for data in read_encoded_frames(source, image):
+    bitstreams = read_encoded_frames(source, image)
+    for number in numbers:
         beat()
-        decode_frame(source.transfer_syntax_uid, data, image)
-        found.append(recompress_jpeg(data))
-    return found
+        decode_frame(source.transfer_syntax_uid, bitstreams[number], image)
+        yield recompress_jpeg(bitstreams[number])
 
 
 def _has_whole_cells(source: Source) -> bool:

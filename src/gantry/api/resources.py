@@ -35,7 +35,8 @@ from gantry.seams import Seams
 _NO_ZONES = {"Factory", "localtime", "posixrules"}
 """Files beside those of time zones: what they mean differs from machine to machine, or is nothing."""
 
-_KMS_KEY = re.compile(r"projects/[^/]+/locations/([^/]+)/keyRings/[^/]+/cryptoKeys/[^/]+")
+# Ids of key rings and keys as Cloud KMS has them.
+_KMS_KEY = re.compile(r"projects/[^/\s]{1,256}/locations/([^/]+)/keyRings/[\w-]{1,63}/cryptoKeys/[\w-]{1,63}", re.ASCII)
 
 
 def get_location(call: Call) -> Json:

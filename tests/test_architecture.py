@@ -29,6 +29,8 @@ LAYERS = {
             "merging",
             "moments",
             "header_packs",
+            "holdings",
+            "languages",
         ),
         *("checkpoints", "checksums", "findings", "rests", "late_writes", "live_servers", "short_members"),
         *("table_address", "table_schema"),
@@ -76,6 +78,7 @@ LAYERS = {
         "access_wiring",
         "key_wiring",
         "config",
+        "facts_wiring",
         "engine_wiring",
         "closing",
         "connections",
@@ -171,6 +174,7 @@ CYCLES: set[frozenset[str]] = set()
 PURE = {
     *("__future__", "abc", "base64", "collections", "contextlib", "dataclasses", "datetime", "enum", "functools"),
     *("bisect", "hashlib", "operator"),
+    *("contextvars", "gettext", "os.path"),  # of the texts of languages
     *(
         "itertools",
         "json",

@@ -20,10 +20,11 @@ def main() -> None:
 def run(arguments: list[str]) -> int:
     """Run a command; its exit code. An error is printed as one line on stderr."""
     args = parser().parse_args(arguments)
-    from gantry.client.terminal import discard_stdout, escape_unencodable, note, print_failure
+    from gantry.client.terminal import discard_stdout, escape_unencodable, note, print_error, print_failure
 
     escape_unencodable()
     from gantry.errors import StatusError, Unavailable
+    from gantry.system_errors import describe_os_error
 
     try:
         code = _command(args)
@@ -43,6 +44,12 @@ def run(arguments: list[str]) -> int:
     except BrokenPipeError:
         discard_stdout()
         return 141
+    except OSError as error:
+        if error.filename is not None:
+            raise
+        discard_stdout()  # else what is left in its buffer would fail once more
+        print_error(f"the output cannot be written: {describe_os_error(error)}")
+        return REFUSED
 
 
 def _command(args: argparse.Namespace) -> int:
@@ -65,9 +72,10 @@ def run_operations(args: argparse.Namespace) -> int:
 
 def _serve(args: argparse.Namespace, takes_requests: bool) -> int:
     from gantry.server import serve as serve_until_signal
-    from gantry.settings.loading import load_settings
+    from gantry.settings.loading import find_sources, load_settings
 
     flags = {name: value for name, value in vars(args).items() if name not in ("run", "config")}
-    settings = load_settings(flags, os.environ, args.config or os.environ.get("GANTRY_CONFIG", ""))
-    serve_until_signal(settings, takes_requests)
+    file = args.config or os.environ.get("GANTRY_CONFIG", "")
+    settings = load_settings(flags, os.environ, file)
+    serve_until_signal(settings, takes_requests, sources=find_sources(flags, os.environ, file))
     return 0

@@ -10,13 +10,14 @@ import pydicom
 from tests.dicomweb.instances import packaged
 from tests.support.gantry import Gantry
 from tests.support.replicas import start_server
+from tests.support.server import Json
 
 STUDIES = (
     ("Ferreira^Ana", "CT", "CT thorax with contrast", "CT_small.dcm", "20240118"),
     ("Lindqvist^Erik", "MR", "MR knee left", "MR_small.dcm", "20240216"),
     ("Okafor^Chidi", "US", "Echocardiography", "examples_ybr_color.dcm", "20240302"),
     ("Moreau^Camille", "MR", "MR abdomen", "examples_overlay.dcm", "20240305"),
-    ("王^小明", "CT", "CT abdomen", "CT_small.dcm", "20240411"),
+    ("Wang^Xiaoming=王^小明", "CT", "CT abdomen", "CT_small.dcm", "20240411"),
     ("Rossi^Giulia", "US", "US abdomen", "examples_palette.dcm", "20240412"),
     ("Haddad^Leila", "US", "US thyroid", "examples_rgb_color.dcm", "20240503"),
     ("Schmidt^Jonas", "MR", "MR lumbar spine", "MR_small_RLE.dcm", "20240521"),
@@ -26,6 +27,14 @@ QUERY = (
     "SELECT StudyInstanceUID, SeriesInstanceUID, Modality, PatientID, `Rows`, ImageType\n"
     f"FROM `{TABLE}`\nORDER BY StudyInstanceUID"
 )
+POLICY = (
+    ("roles/healthcare.dicomViewer", ("user:guest@example.org",)),
+    ("roles/healthcare.dicomViewer", ("user:ana.ferreira@example.org", "group:radiologists")),
+    ("roles/healthcare.dicomEditor", ("user:joao.cardoso@example.org", "serviceAccount:pacs@example.org")),
+    ("roles/healthcare.dicomStoreAdmin", ("user:joao.cardoso@example.org",)),
+)
+"""Of the store; the first binding has a condition."""
+
 HEART = 2  # the study that is a film
 
 
@@ -60,7 +69,7 @@ class Scene:
     settings."""
 
     def __init__(self, home: Path, config: Path | None = None) -> None:
-        tables = {"GANTRY_BIGQUERY": f"p={home / 'tables'}"}
+        tables = {"GANTRY_BIGQUERY": f"p={home / 'tables'}", "GANTRY_AUDIT_LOG": str(home / "audit.jsonl")}
         (home / "tables").mkdir()
         env = tables | ({"GANTRY_CONFIG": str(config)} if config else {})
         self.server = start_server(home / "data", home / "buckets", env=env)
@@ -69,6 +78,8 @@ class Scene:
         self.store = self.server.create_store("hospital", "radiology")
         gantry.call("DELETE", f"v1/{gantry.dataset}")
         self.gantry = gantry
+        for unused in (gantry.bucket, gantry.out):  # their names differ each time
+            (self.server.buckets / unused).rmdir()
         gantry.make_bucket("incoming")
         gantry.make_bucket("exports")
         for study in range(len(STUDIES)):
@@ -80,9 +91,16 @@ class Scene:
         self.failed = gantry.import_("gs://incoming/2024/**", store=self.store)["name"]
         self.exported = gantry.export("gs://exports/research", store=self.store)["name"]
 
+        self.set_policy(self.store, *POLICY)
+        self.set_policy(self.dataset, ("roles/healthcare.datasetAdmin", ("user:ines.tavares@example.org",)))
         body = {"bigqueryDestination": {"tableUri": f"bq://{TABLE}"}}
         gantry.wait(gantry.call("POST", f"v1/{self.store}:export", json=body)["name"])
         self.queried, self.wrong = self.query(QUERY), self.query(QUERY.replace("StudyI", "StudioI"))
+
+    def set_policy(self, resource: str, *bindings: tuple[str, tuple[str, ...]]) -> None:
+        made: list[Json] = [{"role": role, "members": members} for role, members in bindings]
+        made[0]["condition"] = {"title": "until 2030", "expression": 'request.time < timestamp("2030-01-01T00:00:00Z")'}
+        self.gantry.call("POST", f"v1/{resource}:setIamPolicy", json={"policy": {"bindings": made}})
 
     def query(self, text: str) -> str:
         """The id of a query that has ended."""
@@ -123,5 +141,15 @@ class Scene:
             "query": f"{store}/query",
             "query-result": f"{store}/query/{self.queried}?chart=Modality",
             "query-wrong": f"{store}/query/{self.wrong}",
+            "store-buckets": f"{store}/buckets",
+            "store-access": f"{store}/access",
+            "dataset-access": f"{dataset}/access",
+            "access-change": f"{store}/access/change?kind=user&name=ana.ferreira@example.org"
+            "&role=roles/healthcare.dicomEditor",
+            "access": "console/access",
+            "buckets": "console/buckets",
+            "audit": "console/audit",
+            "disk": "console/disk",
+            "settings": "console/settings",
             "not-found": "console/nothing",
         }

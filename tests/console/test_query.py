@@ -302,6 +302,11 @@ def test_a_chart_of_many_values_and_rows_says_what_it_leaves_out(tab: Tab) -> No
     assert re.search("of the first [0-9,]+ of 210,000 rows", page)
 
 
+def test_long_values_that_begin_alike_are_not_added_up(tab: Tab) -> None:
+    path = tab.run("SELECT CONCAT(REPEAT('x', 100), CAST(n AS STRING)) AS s FROM UNNEST(GENERATE_ARRAY(1, 5)) AS n")
+    assert [bar[0::2] for bar in bars(tab.get(f"{path}?chart=s").text)] == [("x" * 80, "1")] * 5
+
+
 # Filter files ---------------------------------------------------------------------------------------------------------
 
 _STUDY, _SERIES, _INSTANCE = (Field(f"{n}InstanceUID", "STRING") for n in ("Study", "Series", "sop"))

@@ -27,6 +27,8 @@ class Api:
     def __init__(self, server: str, token: str = "") -> None:
         self.server = server.rstrip("/")
         url = _parse(self.server)
+        if not (token.isascii() and token.isprintable()):
+            raise InvalidArgument("--token: has a character that no token has")
         is_here = url.host in LOOPBACK
         self._http = httpx.Client(
             headers={"authorization": f"Bearer {token}"} if token else {},
@@ -97,6 +99,8 @@ class Api:
         url = self.server + url_path(path)
         try:
             response = self._http.request(verb, url, params=query, **options)
+        except UnicodeEncodeError:  # a byte of the command line that is no text
+            raise InvalidArgument("something in the command is not valid Unicode text") from None
         except httpx.TransportError as error:
             raise Unavailable(f"no answer from {self.server}: {_describe(error)}") from None
         try:

@@ -14,9 +14,13 @@ from gantry.api.inside import Inside
 from gantry.api.paths import page_path
 from gantry.api.sessions import SIGN_IN, sign_in_first
 from gantry.console import (
+    access,
     archives,
+    audit,
+    buckets,
     class_by_file,
     datasets,
+    disk,
     everything,
     exporting,
     importing,
@@ -26,6 +30,7 @@ from gantry.console import (
     picked_studies,
     running_again,
     searches,
+    settings,
     storage_class,
     stores,
     studies,
@@ -37,8 +42,11 @@ from gantry.console.query import downloads as query_downloads
 from gantry.console.query import filters as query_filters
 from gantry.console.query import page as query_page
 from gantry.console.query import tables as query_tables
+from gantry.console.refusals import NotHere
 from gantry.console.rendering import render_page
-from gantry.errors import NotFound, StatusError, Unauthenticated
+from gantry.console.speaking import ADDRESS, choose_language, keep_language
+from gantry.errors import StatusError, Unauthenticated
+from gantry.languages import ENGLISH, _, use_language
 
 PageHandler = Callable[[PageCall], ASGIApp]
 _DATASET = "projects/*/locations/*/datasets/*"
@@ -52,11 +60,21 @@ PAGES: dict[str, PageHandler] = {
     "create": datasets.show_create_form,
     "find": everything.find,
     "running": operations.show_running,
+    "access": access.show_all,
+    "projects/*/access": access.show_project,
+    "projects/*/access/change": access.ask_project,
+    "buckets": buckets.show_buckets,
+    "settings": settings.show_settings,
+    "disk": disk.show_disk,
+    "audit": audit.show_audit,
+    "audit.csv": audit.download_csv,
     _DATASET: datasets.list_stores,
     f"{_DATASET}/operations": operations.list_operations,
     f"{_DATASET}/create": stores.show_create_form,
     f"{_DATASET}/edit": datasets.show_edit_form,
     f"{_DATASET}/delete": datasets.show_delete_form,
+    f"{_DATASET}/access": access.show_dataset,
+    f"{_DATASET}/access/change": access.ask_dataset,
     _OPERATION: operation_page.show_operation,
     f"{_OPERATION}/progress": operation_page.show_progress,
     f"{_OPERATION}/errors": operation_errors.list_errors,
@@ -70,6 +88,9 @@ PAGES: dict[str, PageHandler] = {
     f"{_STORE}/import/preview": importing.show_preview,
     f"{_STORE}/export": exporting.show_form,
     f"{_STORE}/export/selection": exporting.show_selection,
+    f"{_STORE}/buckets": buckets.show_for_store,
+    f"{_STORE}/access": access.show_store,
+    f"{_STORE}/access/change": access.ask_store,
     f"{_STORE}/upload": uploading.show_form,
     f"{_STORE}/storage-class": storage_class.show_form,
     f"{_STORE}/storage-class/file": class_by_file.show_form,
@@ -96,6 +117,11 @@ PAGES: dict[str, PageHandler] = {
     f"{_STUDY}/series/*/instances/*/storage-class": storage_class.show_form_below,
 }
 FORMS: dict[str, PageHandler] = {
+    "buckets": buckets.check_buckets,
+    "projects/*/access/change": access.save_project,
+    f"{_DATASET}/access/change": access.save_dataset,
+    f"{_STORE}/access/change": access.save_store,
+    f"{_STORE}/buckets": buckets.check_for_store,
     "create": datasets.create,
     f"{_DATASET}/create": stores.create,
     f"{_DATASET}/edit": datasets.edit,
@@ -131,12 +157,21 @@ def home(context: Context, request: Request) -> Response:
 
 def show(context: Context, request: Request) -> ASGIApp:
     """Show a page of the console."""
-    return _answer(context, request, PAGES, {})
+    return _speak(context, request, PAGES, {})
 
 
 def act(context: Context, request: Request, body: bytes) -> ASGIApp:
     """Take a form of the console. A session does not authenticate a form that another site has sent."""
-    return _answer(context, request, FORMS, read_form(body))
+    form = read_form(body)
+    if page_path(request.scope) == [ADDRESS]:
+        return keep_language(context, request, form)
+    return _speak(context, request, FORMS, form)
+
+
+def _speak(context: Context, request: Request, table: dict[str, PageHandler], form: dict[str, str]) -> ASGIApp:
+    """In the reader's language; programs get errors in English, as from the API."""
+    with use_language(ENGLISH if _is_for_a_program(request) else choose_language(request)):
+        return _answer(context, request, table, form)
 
 
 def _answer(context: Context, request: Request, table: dict[str, PageHandler], form: dict[str, str]) -> ASGIApp:
@@ -177,4 +212,4 @@ def _find(table: dict[str, PageHandler], request: Request) -> tuple[PageHandler,
             pairs = list(zip(parts, segments, strict=True))
             if all(part in ("*", segment) for part, segment in pairs):
                 return function, tuple(segment for part, segment in pairs if part == "*")
-    raise NotFound("there is no such page; start at the list of datasets")
+    raise NotHere(_("there is no such page; start at the list of datasets"))

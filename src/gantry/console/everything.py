@@ -14,7 +14,8 @@ from gantry.console.finding import list_found, read_search
 from gantry.console.frame import find_place
 from gantry.console.page_call import Crumb, PageCall, address_of
 from gantry.console.rows import Row
-from gantry.errors import StatusError
+from gantry.errors import InvalidArgument, NotFound, PermissionDenied, StatusError
+from gantry.languages import _
 from gantry.names import DatasetName, DicomStoreName, OperationName, url_path
 
 _STORES, _DATASETS, _SHOWN = 50, 20, 20  # searched, looked at, studies shown of one store and field
@@ -45,7 +46,7 @@ def find(call: PageCall) -> Response:
     hits = [hit for hit in (_find_studies(call, text, store) for store in stores) if hit.rows]
     return call.show(
         "find.html",
-        crumbs=(Crumb("Search", ""),),
+        crumbs=(Crumb(_("Search"), ""),),
         text=text,
         hits=hits,
         place=place,
@@ -116,7 +117,7 @@ def _find_studies(call: PageCall, text: str, store: DicomStoreName) -> Hit:
         try:
             wanted = read_search(within, {field: text})
             found = list_found(within, wanted, _SHOWN)
-        except StatusError:
+        except (InvalidArgument, NotFound, PermissionDenied):  # no value of this field; a store that went meanwhile
             continue
         words += wanted.words
         rows |= {row.uid: row for row in found}

@@ -29,6 +29,7 @@ LAYERS = {
             "merging",
             "moments",
             "header_packs",
+            "languages",
         ),
         *("checkpoints", "checksums", "findings", "rests", "late_writes", "live_servers", "short_members"),
         *("table_address", "table_schema"),
@@ -171,6 +172,7 @@ CYCLES: set[frozenset[str]] = set()
 PURE = {
     *("__future__", "abc", "base64", "collections", "contextlib", "dataclasses", "datetime", "enum", "functools"),
     *("bisect", "hashlib", "operator"),
+    *("contextvars", "gettext", "os.path"),  # of the texts of languages
     *(
         "itertools",
         "json",

@@ -25,6 +25,7 @@ from gantry.api.streaming import begin_stream
 from gantry.api.web import Answer
 from gantry.console.plurals import counted
 from gantry.errors import NotFound
+from gantry.languages import _, language, ngettext
 from gantry.matching import search_key
 from gantry.names import url_path
 from gantry.reasons import ABOUT
@@ -55,13 +56,20 @@ def send_attachment(pieces: Iterator[bytes], kind: str, name: str) -> ASGIApp:
 @cache
 def _environment() -> Environment:
     environment = Environment(
-        loader=PackageLoader("gantry.console"), autoescape=True, undefined=StrictUndefined, trim_blocks=True
+        loader=PackageLoader("gantry.console"),
+        extensions=["jinja2.ext.i18n"],
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
     )
+    environment.policies["ext.i18n.trimmed"] = True  # as catalogues/extraction.py reads them
+    environment.install_gettext_callables(_, ngettext, newstyle=True)  # type: ignore[attr-defined]
     environment.globals |= {
         "static": _address,
         "address_of": lambda name: f"/console/{url_path(name)}",
         "url_path": url_path,
         "counted": counted,
+        "language": language,
     }
     environment.filters |= {"size": format_size, "number": number, "when": when, "duration": duration}
     environment.filters |= {"mark": mark, "day": day, "title_of": lambda status: ABOUT[status.reason].title}

@@ -1,0 +1,1 @@
+"""``./run translate``: the catalogues of texts in src/gantry/locale."""

@@ -50,7 +50,7 @@ _WORDS = {
 
 
 def describe_os_error(error: BaseException) -> str:
-    """A message in English, without capital and full stop; ``_`` translates it. An error that has none here is logged."""
+    """A message in English without capital and full stop, for ``_``. An error that has none here is logged."""
     if isinstance(error, socket.gaierror):
         return N_("no address is known for that name")
     if isinstance(error, ssl.SSLError):

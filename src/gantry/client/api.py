@@ -16,6 +16,8 @@ from gantry.system_errors import describe_os_error
 Json = dict[str, Any]
 
 _ERRORS = {error.code.name: error for error in StatusError.__subclasses__()}
+_NO_DETAILS: tuple[Json, ...] = ({},)
+"""An error of the server has details, so that it can be told from those that are made here."""
 _AWAY = (502, 503, 504)  # answers of a proxy whose server is not running
 
 _NO_CONTENT = 204
@@ -135,7 +137,8 @@ def _error(server: str, response: httpx.Response, answer: Any) -> StatusError:
     body = answer.get("error") if isinstance(answer, dict) else None
     if isinstance(body, dict) and body.get("message"):
         unknown = InvalidArgument if response.is_client_error else Unknown
-        return _ERRORS.get(str(body.get("status")), unknown)(str(body["message"]))
+        error = _ERRORS.get(str(body.get("status")), unknown)
+        return error(str(body["message"]), tuple(body.get("details") or ()) or _NO_DETAILS)
     if response.status_code in _AWAY:
         return Unavailable(_("{server} answers {code}").format(server=server, code=response.status_code))
     problem = _("{server} answers {code} and no JSON of the API: is it a Gantry server?")

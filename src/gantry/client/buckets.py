@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from gantry.checking.bucket_rights import Trial, try_rights
+from gantry.client.messages import describe_error, translate_message
 from gantry.client.terminal import note, print_error, printable, say, table
 from gantry.config import make_buckets
 from gantry.errors import NotFound, Unavailable
@@ -85,8 +86,9 @@ def _load(args: argparse.Namespace) -> Settings:
 
 def _print(headline: str, trials: Sequence[Trial], rules: Sequence[str]) -> None:
     say(printable(headline))
+    width = max(10, *(len(_(trial.right)) for trial in trials))
     for trial in trials:
-        say(printable(f"  {_(trial.right):<14} {_(_WORDS[trial.works]):<10} {translate_message(trial.detail)}"))
+        say(printable(f"  {_(trial.right):<{width}} {_(_WORDS[trial.works]):<10} {translate_message(trial.detail)}"))
     for rule in rules:
         say(printable(f"  {rule}"))
 

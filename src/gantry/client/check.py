@@ -11,6 +11,7 @@ from pathlib import Path
 
 from gantry.checking.directory import Checked
 from gantry.checking.run import check
+from gantry.client.messages import describe_error, translate_message
 from gantry.client.terminal import count_instances, note, print_error, printable, say
 from gantry.config import open_checked
 from gantry.errors import StatusError

@@ -81,7 +81,7 @@ class Connection:
 
     def operation(self, text: str, dataset: str | None) -> OperationName:
         """A number in ``dataset``, or the full name. Raises InvalidArgument."""
-        parent, _, number = text.rpartition("/operations/")
+        parent, _separator, number = text.rpartition("/operations/")
         id = read_number(number)
         if id is not None and text == number:
             return OperationName(self.dataset_or_default(dataset), id)

@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 from gantry.client.api import Json
 from gantry.client.connection import Connection
+from gantry.client.messages import describe_error, translate_message
 from gantry.client.terminal import error_json, note, print_error, say, say_json
 from gantry.client.transfer import (
     INTERRUPTED,

@@ -9,6 +9,7 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
+from gantry.client.messages import describe_error, translate_message
 from gantry.client.progress import LINE_EVERY
 from gantry.client.terminal import count_instances, note, print_error, printable, say, say_json
 from gantry.config import hold_alone

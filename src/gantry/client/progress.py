@@ -13,9 +13,10 @@ from typing import Protocol, Self
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn
 
 from gantry.client.api import Api
+from gantry.client.messages import describe_error
 from gantry.client.terminal import console, format_duration, note
 from gantry.client.view import OperationView
-from gantry.errors import Unavailable
+from gantry.errors import StatusError, Unavailable
 from gantry.languages import _, ngettext
 from gantry.sizes import format_decimal, format_number, format_size
 

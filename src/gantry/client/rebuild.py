@@ -11,6 +11,7 @@ from contextlib import closing
 from dataclasses import asdict
 from pathlib import Path
 
+from gantry.client.messages import translate_message
 from gantry.client.terminal import note, say
 from gantry.config import DataDirectory, open_seams, read_store_names
 from gantry.errors import InvalidArgument, NotFound, StatusError
@@ -56,7 +57,7 @@ def _read_names(pairs: Sequence[str]) -> dict[int, DicomStoreName]:
     """``NUMBER=NAME`` each. Raises InvalidArgument."""
     found = {}
     for pair in pairs:
-        number, _, name = pair.partition("=")
+        number, _separator, name = pair.partition("=")
         try:
             found[int(number)] = parse_dicom_store_name(name)
         except (ValueError, StatusError):

@@ -136,8 +136,8 @@ def delete_dataset(args: Namespace) -> int:
 def delete_named(
     args: Namespace, connection: Connection, name: str, question: str, sentence: str, is_there: bool = False
 ) -> int:
-    """Delete a resource after a confirmation; ``is_there``: that it exists is known. ``question`` and ``sentence``, said
-    when it is done, have a place for its ``name``. Raises what the server answers."""
+    """Delete a resource after a confirmation; ``is_there``: that it exists is known. ``question`` and ``sentence``, for
+    what is done, have a place for its ``name``. Raises what the server answers."""
     if not is_there:
         connection.api.get(name)
     if not confirm(question.format(name=name), args.yes):

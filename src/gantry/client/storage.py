@@ -14,6 +14,7 @@ from pathlib import Path
 
 from gantry.checking.directory import Checked
 from gantry.checking.files import check_unnamed
+from gantry.client.messages import describe_error, translate_message
 from gantry.client.terminal import count_instances, note, printable, say
 from gantry.config import DataDirectory, open_beside, open_checked, open_seams
 from gantry.errors import Aborted, FailedPrecondition, StatusError
@@ -47,7 +48,8 @@ def show(args: argparse.Namespace) -> int:
     if not totals:
         note(
             _(
-                "there are no segments; instances of 8 MiB and more, and those of older versions, have a file of their own"
+                "there are no segments; instances of 8 MiB and more, and those of older versions, have a file of their "
+                "own"
             )
         )
     return 0

@@ -13,6 +13,7 @@ from rich.cells import cell_len
 from rich.console import Console
 from rich.text import Text
 
+from gantry.client.messages import describe_error
 from gantry.errors import FailedPrecondition, StatusError
 from gantry.languages import _, ngettext
 from gantry.sizes import format_decimal, format_number
@@ -66,7 +67,7 @@ def print_error(message: str) -> None:
 
 def print_failure(error: StatusError, as_json: bool = False) -> None:
     """On stderr for people; ``as_json``: on stdout, too, as the API writes errors."""
-    print_error(error.message)
+    print_error(describe_error(error))
     if as_json:
         say_json(error_json(error))
 

@@ -9,6 +9,7 @@ from rich.text import Text
 
 from gantry.client.api import Json
 from gantry.client.connection import Connection
+from gantry.client.messages import describe_failure, find_reason, list_advice
 from gantry.client.progress import follow, format_rate
 from gantry.client.terminal import format_duration, note, printable, say, say_json
 from gantry.client.view import OperationView
@@ -128,10 +129,12 @@ def summarize(connection: Connection, view: OperationView) -> None:
     _print_warnings(connection, view)
     samples = view.samples[:SHOWN_FAILURES]
     if view.error and not view.failure:
-        say(f"  {printable(str(view.error.get('message', '')))}")
+        say(f"  {printable(view.error_message)}")
         return
-    for resource, reason in samples:
-        say(format_failure(resource, reason))
+    for each in samples:
+        say(format_failure(each.resource, each.message))
+    for advice in list_advice(each.reason for each in samples):
+        say(f"  {advice}", "dim")
     if left := view.failure - len(samples):
         more = ngettext("{count} more, all of them: ", "{count} more, all of them: ", left)
         _say_command(connection, more.format(count=format_number(left)), view)
@@ -210,8 +213,7 @@ def read_log_entry(entry: Json) -> tuple[str, str]:
     """Resource and message of an entry of an error log, the message with its reason (docs/howto/failures.md)."""
     payload = entry.get("jsonPayload", {})
     error = payload.get("error", {})
-    reasons = [f"[{each['reason']}]" for each in error.get("details", ()) if each.get("domain") == "gantry"]
-    message = " ".join((str(error.get("message", "")), *reasons))
+    message = describe_failure(str(error.get("message", "")), find_reason(error.get("details", ())))
     if entry.get("severity") == "WARNING":
         message = _("warning: {message}").format(message=message)
     return str(payload.get("source") or payload.get("resourceName") or ""), message

@@ -7,6 +7,7 @@ from argparse import Namespace
 
 from gantry.client.api import Api, Json
 from gantry.client.connection import Connection
+from gantry.client.messages import describe_failure, find_reason, list_advice
 from gantry.client.progress import FIRST_PAUSE, LINE_EVERY, LONGEST_PAUSE, PATIENCE, format_patience
 from gantry.client.terminal import format_duration, note, say, say_json
 from gantry.client.transfer import INTERRUPTED, OBJECTS_FAILED, format_failed, format_failure
@@ -48,7 +49,7 @@ def _send(api: Api, path: str, batch: Batch, told: _Told) -> None:
         raise
     except StatusError as error:
         for file in batch.files:
-            told.fail(file, describe_error(error), error.kind or Reason[error.code.name])
+            told.fail(file, error.message, find_reason(error.details) or Reason[error.code.name])
         return
     told.add(answer.stored, answer.refused, batch.size)
 
@@ -77,6 +78,7 @@ class _Told:
         self._as_json = as_json
         self.stored = self.there = self.failed = self._bytes = 0
         self._begun = self._noted = time.monotonic()
+        self._reasons: dict[str, None] = {}  # in the order in which they came
 
     def add(self, stored: int, refused: list[Refused], size: int) -> None:
         """``size``: bytes that were sent."""
@@ -96,7 +98,8 @@ class _Told:
         if self._as_json:
             say_json({"file": file, "message": message} | ({"reason": reason} if reason else {}), indent=None)
         else:
-            say(format_failure(file, f"{message} [{reason}]" if reason else message))
+            say(format_failure(file, describe_failure(message, reason)))
+            self._reasons |= {reason: None}
 
     def sum_up(self, problem: str = "") -> None:
         """``problem``: why it is not all."""
@@ -110,6 +113,8 @@ class _Told:
         took = format_duration(time.monotonic() - self._begun)
         text = _("upload: {counts}, {size} sent in {duration}")
         say(f"{mark} {text.format(counts=self._format_counts(), size=format_size(self._bytes), duration=took)}")
+        for advice in list_advice(self._reasons):
+            say(f"  {advice}", "dim")
 
     def _format_counts(self) -> str:
         stored = ngettext("{count} stored", "{count} stored", self.stored)

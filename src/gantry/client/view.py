@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, NamedTuple
 
+from gantry.client.messages import describe_failure, find_reason
 from gantry.client.terminal import format_duration
 from gantry.languages import N_, _
 from gantry.operation_state import State, state_of
@@ -20,6 +21,21 @@ _STATES = (
 )
 _WAITS = (N_("room"), N_("bucket"), N_("disk"), N_("index"), N_("worker"))
 """What ``_`` finds by what the API answers."""
+
+
+class Sample(NamedTuple):
+    """An object that failed: its name, what is told of it, and the kind of failure, "" where that is not known."""
+
+    resource: str
+    message: str
+    reason: str
+
+    @classmethod
+    def of(cls, item: dict[str, Any]) -> Sample:
+        error = item.get("error", {})
+        reason = find_reason(error.get("details", ()))
+        message = describe_failure(str(error.get("message", "")), reason)
+        return cls(str(item.get("resource", "")), message, reason)
 
 
 @dataclass(frozen=True)
@@ -95,10 +111,14 @@ class OperationView:
         return dict(self._metadata.get("waiting") or {})
 
     @property
-    def samples(self) -> list[tuple[str, str]]:
-        """The first failures: resource and reason."""
+    def error_message(self) -> str:
+        return describe_failure(str(self.error.get("message", "")), find_reason(self.error.get("details", ())))
+
+    @property
+    def samples(self) -> list[Sample]:
+        """The first failures."""
         errors = [item for detail in self.error.get("details", ()) for item in detail.get("sampleErrors", ())]
-        return [(str(item.get("resource", "")), str(item.get("error", {}).get("message", ""))) for item in errors]
+        return [Sample.of(item) for item in errors]
 
     @property
     def success(self) -> int:

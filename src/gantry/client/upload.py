@@ -112,9 +112,9 @@ class _Told:
         mark = "✗" if self.failed or problem else "✓"
         took = format_duration(time.monotonic() - self._begun)
         text = _("upload: {counts}, {size} sent in {duration}")
-        say(f"{mark} {text.format(counts=self._format_counts(), size=format_size(self._bytes), duration=took)}")
         for advice in list_advice(self._reasons):
             say(f"  {advice}", "dim")
+        say(f"{mark} {text.format(counts=self._format_counts(), size=format_size(self._bytes), duration=took)}")
 
     def _format_counts(self) -> str:
         stored = ngettext("{count} stored", "{count} stored", self.stored)

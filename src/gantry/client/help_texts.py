@@ -41,6 +41,7 @@ With --json an error is printed on stdout, too: {"error": {"code": 404, "message
 environment:
   GANTRY_SERVER, GANTRY_TOKEN, GANTRY_PROJECT, GANTRY_LOCATION, GANTRY_STORE   the defaults of the flags
   GANTRY_CONFIG, GANTRY_HOST, GANTRY_PORT, GANTRY_DATA, GANTRY_BUCKETS, …      the settings of `gantry serve`
+  LANGUAGE, LC_ALL, LC_MESSAGES, LANG   the language of messages: English, Portuguese or French
 """),
 )
 

@@ -225,8 +225,8 @@ class StorageSettings:
         SQLITE,
         readers.DATABASE,
         N_(
-            "Where the index is: sqlite, a file in data, or the address of a database of PostgreSQL, which several servers "
-            "can use where blobs is a bucket."
+            "Where the index is: sqlite, a file in data, or the address of a database of PostgreSQL, which several "
+            "servers can use where blobs is a bucket."
         ),
         '"postgresql://gantry@db.example.org/gantry"',
         more="It needs `pip install 'gantry-dicom[postgresql]'`; see [postgresql.md](howto/postgresql.md). The address "

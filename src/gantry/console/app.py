@@ -37,8 +37,11 @@ from gantry.console.query import downloads as query_downloads
 from gantry.console.query import filters as query_filters
 from gantry.console.query import page as query_page
 from gantry.console.query import tables as query_tables
+from gantry.console.refusals import NotHere
 from gantry.console.rendering import render_page
-from gantry.errors import NotFound, StatusError, Unauthenticated
+from gantry.console.speaking import ADDRESS, choose_language, keep_language
+from gantry.errors import StatusError, Unauthenticated
+from gantry.languages import ENGLISH, _, use_language
 
 PageHandler = Callable[[PageCall], ASGIApp]
 _DATASET = "projects/*/locations/*/datasets/*"
@@ -131,12 +134,21 @@ def home(context: Context, request: Request) -> Response:
 
 def show(context: Context, request: Request) -> ASGIApp:
     """Show a page of the console."""
-    return _answer(context, request, PAGES, {})
+    return _speak(context, request, PAGES, {})
 
 
 def act(context: Context, request: Request, body: bytes) -> ASGIApp:
     """Take a form of the console. A session does not authenticate a form that another site has sent."""
-    return _answer(context, request, FORMS, read_form(body))
+    form = read_form(body)
+    if page_path(request.scope) == [ADDRESS]:
+        return keep_language(context, request, form)
+    return _speak(context, request, FORMS, form)
+
+
+def _speak(context: Context, request: Request, table: dict[str, PageHandler], form: dict[str, str]) -> ASGIApp:
+    """In the reader's language; programs get errors in English, as from the API."""
+    with use_language(ENGLISH if _is_for_a_program(request) else choose_language(request)):
+        return _answer(context, request, table, form)
 
 
 def _answer(context: Context, request: Request, table: dict[str, PageHandler], form: dict[str, str]) -> ASGIApp:
@@ -177,4 +189,4 @@ def _find(table: dict[str, PageHandler], request: Request) -> tuple[PageHandler,
             pairs = list(zip(parts, segments, strict=True))
             if all(part in ("*", segment) for part, segment in pairs):
                 return function, tuple(segment for part, segment in pairs if part == "*")
-    raise NotFound("there is no such page; start at the list of datasets")
+    raise NotHere(_("there is no such page; start at the list of datasets"))

@@ -5,8 +5,9 @@ from __future__ import annotations
 from starlette.types import ASGIApp
 
 from gantry.console.page_call import PageCall
+from gantry.console.refusals import NotHere
 from gantry.console.rendering import send_attachment
-from gantry.errors import NotFound
+from gantry.languages import _
 from gantry.names import check_uids
 from gantry.studies.retrieve import keep_stored, read_instances
 from gantry.studies.zipping import ZIP, zip_instances
@@ -21,6 +22,8 @@ def download(call: PageCall) -> ASGIApp:
         store_id = index.resources.get_dicom_store(call.store).id
         if not index.instances.count_below(store_id, path):
             check_uids(path)
-            raise NotFound(f"{call.store} has no {path}; the page Studies lists what it has")
+            raise NotHere(
+                _("{store} has no {path}; the page Studies lists what it has").format(store=call.store, path=path)
+            )
     pieces = read_instances(call.context.seams, call.store, path, keep_stored).pieces
     return send_attachment(zip_instances(pieces), ZIP, f"{path.series or path.study}.zip")

@@ -8,6 +8,9 @@ from typing import NamedTuple
 
 from markupsafe import Markup
 
+from gantry.console.formats import abbreviate, day, elapsed, number
+from gantry.languages import _
+
 WIDTH, HEIGHT = 1080, 200
 _LEFT, _BOTTOM, _TOP = 56, 24, 12
 _LEAST = 4  # units of the width
@@ -34,9 +37,11 @@ def draw_line_chart(points: Sequence[Point], title: str, unit: str = "", is_shor
     line = " ".join(f"{'L' if at else 'M'}{x:.1f} {y:.1f}" for at, (x, y) in enumerate(places))
     area = f"{line} L{places[-1][0]:.1f} {HEIGHT - _BOTTOM} L{places[0][0]:.1f} {HEIGHT - _BOTTOM} Z"
     most = max(point.value for point in points)
-    label = f"{title}: from {points[0].value:,.0f} to {points[-1].value:,.0f}{unit}, at most {most:,.0f}"
+    label = _("{title}: from {first} to {last}{unit}, at most {most}").format(
+        title=title, first=number(points[0].value), last=number(points[-1].value), unit=unit, most=number(most)
+    )
     grid = Markup("").join(_draw_grid(top * part, part, unit) for part in (0, 0.5, 1))
-    begin, end = ("0 s", _elapsed(last - first)) if is_short else (_day(first), _day(last))
+    begin, end = (elapsed(0), elapsed(last - first)) if is_short else (_day(first), _day(last))
     return Markup(
         '<svg class="chart" viewBox="0 0 {w} {h}" role="img" aria-label="{label}">{grid}'
         '<path class="area" d="{area}"/><path class="line" d="{line}"/>'
@@ -46,10 +51,10 @@ def draw_line_chart(points: Sequence[Point], title: str, unit: str = "", is_shor
 
 def draw_stacked_bar(parts: Sequence[tuple[str, str, int]]) -> Markup:
     """A bar of parts, each with its class, its name and its count: what is there at all is a few units wide."""
-    total = sum(count for _, _, count in parts)
-    label = ", ".join(f"{name}: {count:,}" for _, name, count in parts if count)
+    total = sum(count for *_names, count in parts)
+    label = ", ".join(f"{name}: {number(count)}" for _kind, name, count in parts if count)
     bars, at = Markup(""), 0.0
-    for kind, _, count in parts:
+    for kind, _name, count in parts:
         width = max(WIDTH * count / total, _LEAST) if count else 0.0
         bars += Markup('<rect class="{}" x="{:.1f}" y="0" width="{:.1f}" height="12"/>').format(kind, at, width)
         at += width
@@ -75,25 +80,8 @@ def round_up(value: float) -> float:
     return next(power * step for step in (1, 2, 5, 10) if power * step >= value or step == 10)
 
 
-def abbreviate(value: float) -> str:
-    for unit, size in (("G", 1e9), ("M", 1e6), ("k", 1e3)):
-        if value >= size:
-            return f"{value / size:.3g}{unit}"
-    return f"{value:.3g}"
-
-
 def _day(time: float) -> str:
-    return datetime.fromtimestamp(time, UTC).strftime("%Y-%m-%d")
-
-
-def _elapsed(seconds: float) -> str:
-    return (
-        f"{seconds:.0f} s"
-        if seconds < 120
-        else f"{seconds / 60:.0f} min"
-        if seconds < 7200
-        else f"{seconds / 3600:.1f} h"
-    )
+    return day(datetime.fromtimestamp(time, UTC).date())
 
 
 def _thin(points: Sequence[Point]) -> Sequence[Point]:

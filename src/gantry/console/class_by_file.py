@@ -8,7 +8,9 @@ from starlette.responses import Response
 
 from gantry.console.operations import go_to_operation
 from gantry.console.page_call import Crumb, PageCall, address_of, crumbs_of
-from gantry.errors import InvalidArgument, StatusError
+from gantry.console.refusals import Refused
+from gantry.errors import StatusError
+from gantry.languages import _
 from gantry.resources import BlobStorageClass
 
 
@@ -17,7 +19,7 @@ def show_form(call: PageCall, error: StatusError | None = None) -> Response:
     return call.show(
         "class_by_file.html",
         200 if error is None else error.http,
-        crumbs=(*crumbs_of(call.store), Crumb("Storage class", "")),
+        crumbs=(*crumbs_of(call.store), Crumb(_("Storage class"), "")),
         name=call.store,
         here=f"{address_of(call.store)}/storage-class/file",
         classes=list(BlobStorageClass),
@@ -30,7 +32,7 @@ def start(call: PageCall) -> Response:
     given = call.form
     try:
         if not given.get("storage_class"):
-            raise InvalidArgument("choose the new storage class")
+            raise Refused(_("choose the new storage class"))
         body: dict[str, Any] = {
             "filterConfig": {"resourcePathsGcsUri": given.get("filter_uri", "").strip()},
             "blobStorageSettings": {"blobStorageClass": given["storage_class"]},

@@ -8,9 +8,10 @@ from zoneinfo import available_timezones
 from starlette.responses import Response
 
 from gantry.api.methods import LIST_DATASETS
-from gantry.console.deleting import describe_deleted, require_confirmation, show_question
+from gantry.console.deleting import DATASET, describe_deleted, require_confirmation, show_question
 from gantry.console.page_call import Crumb, PageCall, address_of, crumbs_of
 from gantry.errors import StatusError
+from gantry.languages import _
 from gantry.names import DatasetName, DicomStoreName, check_segments
 
 PAGE = 100
@@ -36,7 +37,7 @@ def _visible(call: PageCall, last: DatasetName | None) -> tuple[list[DatasetName
     """
     names: list[DatasetName] = []
     hidden = False
-    for _ in range(_MAX_CHECKED // PAGE):
+    for _page in range(_MAX_CHECKED // PAGE):
         checked = call.context.seams.index.resources.list_dataset_names(PAGE + 1, last)
         for name in checked[:PAGE]:
             if len(names) == PAGE:
@@ -75,7 +76,7 @@ def show_create_form(call: PageCall, error: StatusError | None = None) -> Respon
     return call.show(
         "dataset_create.html",
         200 if error is None else error.http,
-        crumbs=(Crumb("Create dataset", ""),),
+        crumbs=(Crumb(_("Create dataset"), ""),),
         given=given,
         error=error,
         locations=sorted(call.context.locations),
@@ -101,7 +102,7 @@ def show_edit_form(call: PageCall, error: StatusError | None = None) -> Response
     return call.show(
         "dataset_edit.html",
         200 if error is None else error.http,
-        crumbs=(*crumbs_of(call.dataset), Crumb("Edit", "")),
+        crumbs=(*crumbs_of(call.dataset), Crumb(_("Edit"), "")),
         name=call.dataset,
         given={"time_zone": dataset.get("timeZone", "")} | call.form,
         error=error,
@@ -120,13 +121,13 @@ def edit(call: PageCall) -> Response:
 
 def show_delete_form(call: PageCall, error: StatusError | None = None) -> Response:
     name = call.dataset
-    return show_question(call, "dataset", name.dataset, address_of(name), crumbs_of(name), _count_held(call), error)
+    return show_question(call, DATASET, name.dataset, address_of(name), crumbs_of(name), _count_held(call), error)
 
 
 def _count_held(call: PageCall) -> tuple[int, int]:
     call.api.get(str(call.dataset))
     sizes = call.context.seams.index.metrics.list_store_sizes(call.dataset).values()
-    return sum(count for count, _ in sizes), sum(size for _, size in sizes)
+    return sum(count for count, _size in sizes), sum(size for _count, size in sizes)
 
 
 def delete(call: PageCall) -> Response:
@@ -136,4 +137,4 @@ def delete(call: PageCall) -> Response:
         call.api.send("DELETE", str(call.dataset))
     except StatusError as error:
         return show_delete_form(call, error)
-    return call.go("", describe_deleted(f"dataset {call.dataset.dataset}", held))
+    return call.go("", describe_deleted(DATASET, call.dataset.dataset, held))

@@ -2,20 +2,42 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 from starlette.responses import Response
 
+from gantry.console.formats import size
 from gantry.console.page_call import Crumb, PageCall
 from gantry.console.plurals import counted
-from gantry.errors import InvalidArgument, StatusError
+from gantry.console.refusals import Refused
+from gantry.errors import StatusError
+from gantry.languages import N_, _
 from gantry.matching import search_key
-from gantry.sizes import format_size
 
-WORD = "delete"
+WORD = N_("delete")
+"""What is typed to confirm: in the reader's language, or in English."""
+
+
+class Kind(NamedTuple):
+    """The words for what is deleted: on the button, as a question, and afterwards."""
+
+    action: str
+    question: str
+    done: str
+
+
+DATASET = Kind(N_("Delete dataset"), N_("Delete dataset?"), N_("Deleted: dataset {name} ({instances}, {size})"))
+STORE = Kind(
+    N_("Delete DICOM store"), N_("Delete DICOM store?"), N_("Deleted: DICOM store {name} ({instances}, {size})")
+)
+STUDY = Kind(N_("Delete study"), N_("Delete study?"), N_("Deleted: study {name} ({instances}, {size})"))
+SERIES = Kind(N_("Delete series"), N_("Delete series?"), N_("Deleted: series {name} ({instances}, {size})"))
+INSTANCE = Kind(N_("Delete instance"), N_("Delete instance?"), N_("Deleted: instance {name} ({instances}, {size})"))
 
 
 def show_question(
     call: PageCall,
-    kind: str,
+    kind: Kind,
     name: str,
     address: str,
     crumbs: tuple[Crumb, ...],
@@ -28,9 +50,10 @@ def show_question(
     return call.show(
         "delete.html",
         200 if error is None else error.http,
-        crumbs=(*crumbs, Crumb("Delete", "")),
+        crumbs=(*crumbs, Crumb(_("Delete"), "")),
         kind=kind,
         name=name,
+        word=_(WORD),
         expected=list_expected(name, patient),
         patient=patient,
         address=address,
@@ -42,16 +65,16 @@ def show_question(
 
 def list_expected(name: str, patient: str = "") -> list[str]:
     """What confirms, whatever its case: the word, the patient's name as it is shown, and the name of the thing."""
-    return [each for each in (WORD, patient, name) if each]
+    return [each for each in dict.fromkeys((_(WORD), WORD, patient, name)) if each]
 
 
 def require_confirmation(call: PageCall, name: str, patient: str = "") -> None:
     """Raises InvalidArgument unless one of them was typed."""
     typed = search_key(call.form.get("confirm", ""))
     if typed not in map(search_key, list_expected(name, patient)):
-        raise InvalidArgument(f"type {WORD} to confirm; nothing was deleted")
+        raise Refused(_("type {word} to confirm; nothing was deleted").format(word=_(WORD)))
 
 
-def describe_deleted(what: str, held: tuple[int, int]) -> str:
+def describe_deleted(kind: Kind, name: str, held: tuple[int, int]) -> str:
     """The message afterwards: what went, and how much."""
-    return f"Deleted: {what} ({counted(held[0], 'instance')}, {format_size(held[1])})"
+    return _(kind.done).format(name=name, instances=counted(held[0], "instance"), size=size(held[1]))

@@ -15,6 +15,7 @@ from gantry.console.frame import find_place
 from gantry.console.page_call import Crumb, PageCall, address_of
 from gantry.console.rows import Row
 from gantry.errors import StatusError
+from gantry.languages import _
 from gantry.names import DatasetName, DicomStoreName, OperationName, url_path
 
 _STORES, _DATASETS, _SHOWN = 50, 20, 20  # searched, looked at, studies shown of one store and field
@@ -45,7 +46,7 @@ def find(call: PageCall) -> Response:
     hits = [hit for hit in (_find_studies(call, text, store) for store in stores) if hit.rows]
     return call.show(
         "find.html",
-        crumbs=(Crumb("Search", ""),),
+        crumbs=(Crumb(_("Search"), ""),),
         text=text,
         hits=hits,
         place=place,

@@ -9,39 +9,46 @@ from starlette.responses import Response
 
 from gantry.console import picking, table_export
 from gantry.console.filter_files import list_buckets, name_studies, read_destination, write_filter
-from gantry.console.finding import PARAMETERS
+from gantry.console.finding import name_parameters
 from gantry.console.operations import go_to_operation
 from gantry.console.page_call import Crumb, PageCall, address_of, crumbs_of
+from gantry.console.refusals import Refused
 from gantry.console.searches import describe_query, list_saved
 from gantry.dicom.forms import AS_STORED, DICOM, JPEG, OCTETS, PNG, SYNTAXES, parse_form
-from gantry.errors import InvalidArgument, StatusError
+from gantry.errors import StatusError
+from gantry.languages import N_, _
 from gantry.queries import StudyTotals
 
 _SYNTAXES = (
-    ("*", "As stored"),
-    ("1.2.840.10008.1.2", "Implicit VR little endian"),
-    ("1.2.840.10008.1.2.1", "Explicit VR little endian"),
-    ("1.2.840.10008.1.2.1.99", "Deflated explicit VR little endian"),
-    ("1.2.840.10008.1.2.5", "RLE lossless"),
-    ("1.2.840.10008.1.2.8.1", "Deflated image frame"),
-    ("1.2.840.10008.1.2.4.50", "JPEG baseline (lossy)"),
-    ("1.2.840.10008.1.2.4.51", "JPEG extended (lossy)"),
-    ("1.2.840.10008.1.2.4.57", "JPEG lossless"),
-    ("1.2.840.10008.1.2.4.70", "JPEG lossless, first order"),
-    ("1.2.840.10008.1.2.4.80", "JPEG-LS lossless"),
-    ("1.2.840.10008.1.2.4.81", "JPEG-LS near-lossless (lossy)"),
-    ("1.2.840.10008.1.2.4.90", "JPEG 2000 lossless"),
-    ("1.2.840.10008.1.2.4.91", "JPEG 2000"),
-    ("1.2.840.10008.1.2.4.110", "JPEG XL lossless"),
-    ("1.2.840.10008.1.2.4.111", "JPEG XL from JPEG"),
-    ("1.2.840.10008.1.2.4.112", "JPEG XL"),
-    ("1.2.840.10008.1.2.4.201", "HTJ2K lossless"),
-    ("1.2.840.10008.1.2.4.202", "HTJ2K lossless, RPCL"),
-    ("1.2.840.10008.1.2.4.203", "HTJ2K"),
+    ("*", N_("As stored")),
+    ("1.2.840.10008.1.2", N_("Implicit VR little endian")),
+    ("1.2.840.10008.1.2.1", N_("Explicit VR little endian")),
+    ("1.2.840.10008.1.2.1.99", N_("Deflated explicit VR little endian")),
+    ("1.2.840.10008.1.2.5", N_("RLE lossless")),
+    ("1.2.840.10008.1.2.8.1", N_("Deflated image frame")),
+    ("1.2.840.10008.1.2.4.50", N_("JPEG baseline (lossy)")),
+    ("1.2.840.10008.1.2.4.51", N_("JPEG extended (lossy)")),
+    ("1.2.840.10008.1.2.4.57", N_("JPEG lossless")),
+    ("1.2.840.10008.1.2.4.70", N_("JPEG lossless, first order")),
+    ("1.2.840.10008.1.2.4.80", N_("JPEG-LS lossless")),
+    ("1.2.840.10008.1.2.4.81", N_("JPEG-LS near-lossless (lossy)")),
+    ("1.2.840.10008.1.2.4.90", N_("JPEG 2000 lossless")),
+    ("1.2.840.10008.1.2.4.91", N_("JPEG 2000")),
+    ("1.2.840.10008.1.2.4.110", N_("JPEG XL lossless")),
+    ("1.2.840.10008.1.2.4.111", N_("JPEG XL from JPEG")),
+    ("1.2.840.10008.1.2.4.112", N_("JPEG XL")),
+    ("1.2.840.10008.1.2.4.201", N_("HTJ2K lossless")),
+    ("1.2.840.10008.1.2.4.202", N_("HTJ2K lossless, RPCL")),
+    ("1.2.840.10008.1.2.4.203", N_("HTJ2K")),
 )
-_NO_FILTER = "the filter names no study: nothing would be exported"
+_NO_FILTER = N_("the filter names no study: nothing would be exported")
 PERMISSION = "dicomStores.export"
-FILE_TYPES = ((DICOM, "DICOM file (.dcm)"), (OCTETS, "octet-stream"), (JPEG, "Image (.jpg)"), (PNG, "Image (.png)"))
+FILE_TYPES = (
+    (DICOM, N_("DICOM file (.dcm)")),
+    (OCTETS, N_("octet-stream")),
+    (JPEG, N_("Image (.jpg)")),
+    (PNG, N_("Image (.png)")),
+)
 
 
 def show_form(call: PageCall, error: StatusError | None = None) -> Response:
@@ -49,7 +56,7 @@ def show_form(call: PageCall, error: StatusError | None = None) -> Response:
     picked = [uid for uid in call.request.query_params.getlist("study") if uid][: picking.MAX_PICKED]
     search = picking.read_conditions(call.query)
     if not picked and not search and "picked" in call.query and error is None:
-        error = InvalidArgument(picking.NOTHING)
+        error = Refused(_(picking.NOTHING))
     chosen = "studies" if picked or error else "search" if search else "all"
     values = {
         "bucket": "",
@@ -64,14 +71,14 @@ def show_form(call: PageCall, error: StatusError | None = None) -> Response:
     return call.show(
         "export.html",
         200 if error is None else error.http,
-        crumbs=(*crumbs_of(call.store), Crumb("Export", "")),
+        crumbs=(*crumbs_of(call.store), Crumb(_("Export"), "")),
         name=call.store,
         here=f"{address_of(call.store)}/export",
         buckets=list_buckets(call, "write"),
-        file_types=FILE_TYPES,
-        syntaxes=[(uid, name, _kinds(uid)) for uid, name in _SYNTAXES],
-        parameters=PARAMETERS,
-        dispositions=table_export.DISPOSITIONS,
+        file_types=[(kind, _(words)) for kind, words in FILE_TYPES],
+        syntaxes=[(uid, _(name), _kinds(uid)) for uid, name in _SYNTAXES],
+        parameters=name_parameters(),
+        dispositions=[(value, _(words)) for value, words in table_export.DISPOSITIONS],
         saved=[(name, text, describe_query(text)) for name, text in list_saved(call).items()],
         given=values,
         error=error,
@@ -86,11 +93,11 @@ class Selection:
 
     totals: StudyTotals | None = None
     lines: int = 0
-    problem: str = ""
+    problem: StatusError | None = None
 
     @property
     def is_empty(self) -> bool:
-        return bool(self.problem) or (self.totals is not None and not self.totals.instances)
+        return self.problem is not None or (self.totals is not None and not self.totals.instances)
 
 
 def show_selection(call: PageCall) -> Response:
@@ -105,7 +112,7 @@ def describe_selection(call: PageCall, given: dict[str, str]) -> Selection:
     except StatusError as error:
         if error.http in (401, 403, 404):
             raise
-        return Selection(problem=error.message)
+        return Selection(problem=error)
 
 
 def _describe(call: PageCall, given: dict[str, str]) -> Selection:
@@ -115,10 +122,10 @@ def _describe(call: PageCall, given: dict[str, str]) -> Selection:
         numbers = (int(metrics.get(f"{level}Count", 0)) for level in ("study", "series", "instance"))
         return Selection(StudyTotals(*numbers))
     if kind == "file":
-        return Selection() if given["filter_uri"].strip() else Selection(problem=_NO_FILTER)
+        return Selection() if given["filter_uri"].strip() else Selection(problem=Refused(_(_NO_FILTER)))
     if kind == "lines":
         lines = len(given["lines"].split())
-        return Selection(lines=lines) if lines else Selection(problem=_NO_FILTER)
+        return Selection(lines=lines) if lines else Selection(problem=Refused(_(_NO_FILTER)))
     return Selection(picking.count(call, _read_chosen(given)))
 
 
@@ -128,12 +135,12 @@ def _read_chosen(given: dict[str, str]) -> picking.Picked:
     if kind == "studies":
         if uids := tuple(dict.fromkeys(given.get("studies", "").split())):
             return picking.Picked(uids)
-        raise InvalidArgument(picking.NOTHING)
+        raise Refused(_(picking.NOTHING))
     if kind != "search":
-        raise InvalidArgument("choose which instances are exported")
+        raise Refused(_("choose which instances are exported"))
     if search := picking.read_conditions(given):
         return picking.Picked(search=search)
-    raise InvalidArgument("the search has no condition; choose “All instances” to export everything")
+    raise Refused(_("the search has no condition; choose “All instances” to export everything"))
 
 
 def _kinds(syntax: str) -> list[str]:
@@ -179,5 +186,5 @@ def _filter_uri(call: PageCall, destination: str) -> str | None:
     else:
         lines = name_studies(picking.list_uids(call, _read_chosen(given)))
     if not lines:
-        raise InvalidArgument(_NO_FILTER)
+        raise Refused(_(_NO_FILTER))
     return write_filter(call, PERMISSION, destination, lines)

@@ -9,7 +9,8 @@ from typing import Literal
 
 from gantry.calls_that_hang import giving_up
 from gantry.console.page_call import PageCall
-from gantry.errors import InvalidArgument
+from gantry.console.refusals import Refused
+from gantry.languages import _
 from gantry.seams import BucketUse
 from gantry.storage.uris import address_of_bucket, name_of_bucket, parse_prefix
 
@@ -25,7 +26,7 @@ def list_buckets(call: PageCall, use: Literal["read", "write"]) -> list[str]:
 def read_destination(given: dict[str, str]) -> str:
     """The address of the bucket and the folder in a form. Raises InvalidArgument."""
     if not given.get("bucket"):
-        raise InvalidArgument("choose a bucket in the list Location")
+        raise Refused(_("choose a bucket in the list Location"))
     return str(parse_prefix(f"{address_of_bucket(given['bucket'])}/{given.get('prefix', '').lstrip('/')}"))
 
 
@@ -43,7 +44,8 @@ def write_filter(call: PageCall, permission: str, destination: str, lines: Itera
     """Write the lines below ``destination``; the address of the file. Raises InvalidArgument, PermissionDenied."""
     data = ("\n".join(lines) + "\n").encode()
     if len(data) > MAX_FILTER:
-        raise InvalidArgument(f"a filter of more than {MAX_FILTER >> 20} MB must be a file in a bucket: give its path")
+        text = _("a filter of more than {count} MB must be a file in a bucket: give its path")
+        raise Refused(text.format(count=MAX_FILTER >> 20))
     call.api.caller.require(f"healthcare.{permission}", call.store)
     place = parse_prefix(destination)
     name = name_filter()

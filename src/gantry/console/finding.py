@@ -12,12 +12,15 @@ from datetime import UTC, date, datetime
 from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
+from gantry.console.formats import number
 from gantry.console.page_call import PageCall
+from gantry.console.refusals import Refused
 from gantry.console.rows import Row
 from gantry.console.typed_dates import Days, is_month_first, parse_days
 from gantry.dicom.tags import STUDY_DESCRIPTION
 from gantry.errors import InvalidArgument
 from gantry.json_text import parse_json
+from gantry.languages import N_, _
 from gantry.matching import pattern_key, split_words
 from gantry.names import ResourcePath
 from gantry.queries import Level, Match, Operator, Query, StudyTotals
@@ -25,13 +28,13 @@ from gantry.studies.search import Search
 from gantry.studies.search_answers import find
 
 PARAMETERS = {
-    "PatientName": "Patient name",
-    "PatientID": "Patient ID",
-    "AccessionNumber": "Accession number",
-    "StudyDate": "Study date",
-    "ModalitiesInStudy": "Modality",
-    "StudyDescription": "Description",
-    "StudyInstanceUID": "Study UID",
+    "PatientName": N_("Patient name"),
+    "PatientID": N_("Patient ID"),
+    "AccessionNumber": N_("Accession number"),
+    "StudyDate": N_("Study date"),
+    "ModalitiesInStudy": N_("Modality"),
+    "StudyDescription": N_("Description"),
+    "StudyInstanceUID": N_("Study UID"),
 }
 MAX_COUNTED = 10_000
 """Studies that are counted at most, so that the number beside a search costs no more than a page."""
@@ -39,6 +42,11 @@ _PIECE = 500  # UIDs of one search
 _MAX_TEXT, _MAX_WORDS = 1024, 20
 _TRIGRAM = 3  # characters from which the index finds a part of a word; of shorter words the beginning
 _ROOT = ResourcePath("")
+
+
+def name_parameters() -> dict[str, str]:
+    """The fields of a search with their names, in the reader's language."""
+    return {name: _(label) for name, label in PARAMETERS.items()}
 
 
 class Understood(NamedTuple):
@@ -66,7 +74,7 @@ def read_search(call: PageCall, typed: Mapping[str, str]) -> Wanted:
             try:
                 matches += reader.read(name, text)
             except InvalidArgument as error:
-                raise error.within(label) from None
+                raise error.within(_(label)) from None
     return Wanted(tuple(matches), tuple(reader.understood), tuple(reader.words))
 
 
@@ -86,7 +94,8 @@ class _Reader:
 
     def read(self, name: str, text: str) -> Iterator[Match]:
         if "\0" in text or len(text) > _MAX_TEXT:
-            raise InvalidArgument(f"is longer than {_MAX_TEXT} characters, or holds a NUL character")
+            text = _("is longer than {count} characters, or holds a NUL character")
+            raise Refused(text.format(count=number(_MAX_TEXT)))
         if name == "PatientName":
             yield from self._read_name(text)
         elif name == "StudyDate":
@@ -101,7 +110,7 @@ class _Reader:
             return
         words = split_words(text.replace("·", " "))
         if len(words) > _MAX_WORDS:
-            raise InvalidArgument(f"has more than {_MAX_WORDS} words")
+            raise Refused(_("has more than {count} words").format(count=_MAX_WORDS))
         self.words += words
         for word in words:
             if len(word) < _TRIGRAM:
@@ -111,7 +120,7 @@ class _Reader:
 
     def _read_date(self, text: str) -> Match:
         days = parse_days(text, self._find_today(), self._month_first)
-        self.understood.append(Understood(PARAMETERS["StudyDate"], days))
+        self.understood.append(Understood(_(PARAMETERS["StudyDate"]), days))
         return _match("study_date", Operator.RANGE, *(f"{day:%Y%m%d}" if day else "" for day in days[:2]))
 
 
@@ -140,7 +149,7 @@ def _read_modality(text: str) -> Iterator[Match]:
     values = [value.upper() for value in re.split(r"[,\\\s]+", text) if value]
     kind = Operator.WILDCARD if {"*", "?"} & set(text) else Operator.EQUALS
     if len(values) > _MAX_WORDS:
-        raise InvalidArgument(f"has more than {_MAX_WORDS} values")
+        raise Refused(_("has more than {count} values").format(count=_MAX_WORDS))
     if values:
         yield _match("modalities_in_study", kind, *(map(pattern_key, values) if kind is Operator.WILDCARD else values))
 
@@ -152,7 +161,7 @@ def _read_description(text: str) -> Iterator[Match]:
 def _read_uids(text: str) -> Iterator[Match]:
     values = [value for value in re.split(r"[,\\\s]+", text) if value]
     if len(values) > _PIECE:
-        raise InvalidArgument(f"has more than {_PIECE} UIDs")
+        raise Refused(_("has more than {count} UIDs").format(count=_PIECE))
     yield _match("study_instance_uid", Operator.EQUALS, *values)
 
 

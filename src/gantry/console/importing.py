@@ -14,7 +14,9 @@ from gantry.calls_that_hang import giving_up
 from gantry.console.filter_files import list_buckets
 from gantry.console.operations import go_to_operation
 from gantry.console.page_call import Crumb, PageCall, address_of, crumbs_of
-from gantry.errors import InvalidArgument, StatusError
+from gantry.console.refusals import Refused
+from gantry.errors import StatusError
+from gantry.languages import _
 from gantry.operations.import_dicom_data import list_matching
 from gantry.resources import BlobStorageClass, ObjectMeta
 from gantry.seams import Bucket, BucketUse
@@ -32,7 +34,7 @@ def show_form(call: PageCall, error: StatusError | None = None) -> Response:
     return call.show(
         "import.html",
         200 if error is None else error.http,
-        crumbs=(*crumbs_of(call.store), Crumb("Import", "")),
+        crumbs=(*crumbs_of(call.store), Crumb(_("Import"), "")),
         name=call.store,
         here=f"{address_of(call.store)}/import",
         buckets=list_buckets(call, "read"),
@@ -61,7 +63,7 @@ def _uri(given: dict[str, str]) -> str:
     if given.get("modify") == "on":
         return given.get("uri", "").strip()
     if not given.get("bucket"):
-        raise InvalidArgument("choose a bucket in the list Location")
+        raise Refused(_("choose a bucket in the list Location"))
     return f"{address_of_bucket(given['bucket'])}/{given.get('prefix', '')}**"
 
 

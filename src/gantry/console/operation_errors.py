@@ -17,6 +17,7 @@ from gantry.api.wire import log_entry_json
 from gantry.console.operations import find_operation, row_of
 from gantry.console.page_call import PageCall, address_of
 from gantry.console.rendering import send_attachment
+from gantry.languages import _
 from gantry.log_entries import LogEntry
 from gantry.names import OperationName, url_path
 from gantry.reasons import ABOUT, About, Reason
@@ -67,11 +68,11 @@ def link_of(value: Operation, entry: LogEntry) -> tuple[str, str]:
     if value.store is None:
         return "", ""
     if status.reason in _OF_KEPT and (kept := _KEPT.search(status.message.removesuffix("."))):
-        return f"{address_of(value.store)}/{url_path(kept[0])}", "Show the kept instance"
+        return f"{address_of(value.store)}/{url_path(kept[0])}", _("Show the kept instance")
     if resource.startswith("studies/"):
-        return f"{address_of(value.store)}/{url_path(resource)}", "Show"
+        return f"{address_of(value.store)}/{url_path(resource)}", _("Show")
     if value.method is Method.IMPORT_DICOM_DATA and ABOUT[status.reason].again and resource.startswith("gs://"):
-        return f"{address_of(value.store)}/import?uri={quote(resource, safe='')}", "Import again"
+        return f"{address_of(value.store)}/import?uri={quote(resource, safe='')}", _("Import again")
     return "", ""
 
 

@@ -14,6 +14,7 @@ from gantry.console.charts import Point, draw_line_chart, draw_stacked_bar
 from gantry.console.operations import find_operation, row_of
 from gantry.console.page_call import Crumb, PageCall, address_of, crumbs_of
 from gantry.console.running_again import can_import_failed, can_run_again
+from gantry.languages import _
 from gantry.log_entries import Severity
 from gantry.reasons import ABOUT, About, Reason
 from gantry.resources import Operation
@@ -58,7 +59,7 @@ def _page(call: PageCall, template: str) -> Response:
     may_import = value.store is not None and call.may("dicomStores.import", value.store)
     answer = call.show(
         template,
-        crumbs=(*crumbs_of(value.name.dataset), Crumb("Operations", f"{address_of(value.name.dataset)}/operations")),
+        crumbs=(*crumbs_of(value.name.dataset), Crumb(_("Operations"), f"{address_of(value.name.dataset)}/operations")),
         operation=row,
         bar=_draw_bar(value, row.done_word, row.rest_word),
         chart=_throughput(value, points),
@@ -85,7 +86,7 @@ def read_outcome(call: PageCall) -> Outcome:
     """Counts that agree with the reasons. Where every look meets another batch, the next one has the reasons."""
     index = call.context.seams.index
     value = find_operation(call)
-    for _ in range(_TRIES):
+    for _try in range(_TRIES):
         counts, is_complete = index.logs.count_entries(value.name)
         after = index.operations.get_operation(value.name)
         if (after.counter, after.done) == (value.counter, value.done):
@@ -97,7 +98,7 @@ def read_outcome(call: PageCall) -> Outcome:
 def _list_shares(value: Operation, counts: _Counts) -> list[Share]:
     """Without the entry about the operation itself, which is no object."""
     objects = dict(counts)
-    errors = sum(count for (severity, _), count in counts.items() if severity >= Severity.ERROR)
+    errors = sum(count for (severity, _reason), count in counts.items() if severity >= Severity.ERROR)
     if value.error is not None and errors > value.counter.failure:
         own = Severity.ERROR, value.error.reason
         objects[own] = objects.get(own, 1) - 1
@@ -111,8 +112,8 @@ def _list_shares(value: Operation, counts: _Counts) -> list[Share]:
 
 def _draw_bar(value: Operation, done: str, rest: str) -> Markup | str:
     counter = value.counter
-    parts = [("good", done, counter.success), ("bad", "Failed", counter.failure), ("rest", rest, counter.pending)]
-    return draw_stacked_bar(parts) if done and sum(count for _, _, count in parts) else ""
+    parts = [("good", done, counter.success), ("bad", _("Failed"), counter.failure), ("rest", rest, counter.pending)]
+    return draw_stacked_bar(parts) if done and sum(count for *_names, count in parts) else ""
 
 
 def _throughput(value: Operation, points: Sequence[tuple[datetime, int]]) -> Markup | str:
@@ -125,4 +126,4 @@ def _throughput(value: Operation, points: Sequence[tuple[datetime, int]]) -> Mar
         Point(now.timestamp(), (after - before) / max((now - then).total_seconds(), 0.05))
         for (then, before), (now, after) in pairwise(steps)
     ]
-    return draw_line_chart(rates, "Objects per second", "/s", is_short=True) if len(rates) > 3 else ""
+    return draw_line_chart(rates, _("Objects per second"), "/s", is_short=True) if len(rates) > 3 else ""

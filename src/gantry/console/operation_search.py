@@ -10,13 +10,14 @@ from zoneinfo import ZoneInfo
 from gantry.console.page_call import PageCall
 from gantry.console.typed_dates import Days, is_month_first, parse_days
 from gantry.errors import Code, InvalidArgument
+from gantry.languages import N_
 from gantry.names import DicomStoreName
 from gantry.resources import Method, Operation
 from gantry.whole_numbers import read_number
 
 _SCAN, _STEP = 5000, 500  # operations that one page looks at, at most; of one query
 _FIELDS = ("store", "kind", "state", "started")
-STATES = {"running": "Running", "ok": "OK", "failed": "With errors", "cancelled": "Cancelled"}
+STATES = {"running": N_("Running"), "ok": N_("OK"), "failed": N_("With errors"), "cancelled": N_("Cancelled")}
 
 
 class Found(NamedTuple):
@@ -36,7 +37,7 @@ def search(call: PageCall, limit: int) -> Found:
         return Found([], "", wanted, error)
     before = read_number(call.query.get("page", ""), 1 << 62)
     found: list[Operation] = []
-    for _ in range(_SCAN // _STEP):
+    for _step in range(_SCAN // _STEP):
         page = _list(call, wanted, before)
         found += [each for each in page if matches(each)]
         if len(found) > limit:

@@ -13,7 +13,9 @@ from starlette.responses import Response
 from gantry.console.frame import make_frame
 from gantry.console.operation_search import STATES, search
 from gantry.console.page_call import PageCall, address_of, crumbs_of
+from gantry.console.typed_dates import PRESETS
 from gantry.errors import Code
+from gantry.languages import N_, _
 from gantry.names import OperationName, ResourcePath
 from gantry.operation_state import State, state_of
 from gantry.resources import Method, Operation, Waiting
@@ -21,23 +23,24 @@ from gantry.resources import Method, Operation, Waiting
 PAGE, _STORES = 50, 200
 _RECENT = 30.0  # seconds over which the rate is averaged, as on the command line
 TITLES = {
-    Method.IMPORT_DICOM_DATA: "Import",
-    Method.EXPORT_DICOM_DATA: "Export",
-    Method.CREATE_DATASET: "Create dataset",
-    Method.SET_BLOB_STORAGE_SETTINGS: "Change storage class",
-    Method.DELETE_STUDY: "Delete study",
-    Method.DELETE_SERIES: "Delete series",
-    Method.UPDATE_STUDY_METADATA: "Update study",
-    Method.UPDATE_SERIES_METADATA: "Update series",
+    Method.IMPORT_DICOM_DATA: N_("Import"),
+    Method.EXPORT_DICOM_DATA: N_("Export"),
+    Method.CREATE_DATASET: N_("Create dataset"),
+    Method.SET_BLOB_STORAGE_SETTINGS: N_("Change storage class"),
+    Method.DELETE_STUDY: N_("Delete study"),
+    Method.DELETE_SERIES: N_("Delete series"),
+    Method.UPDATE_STUDY_METADATA: N_("Update study"),
+    Method.UPDATE_SERIES_METADATA: N_("Update series"),
 }
+_KINDS = {Method.IMPORT_DICOM_DATA: "import", Method.EXPORT_DICOM_DATA: "export"}
 _DONE = {
-    Method.IMPORT_DICOM_DATA: "Imported",
-    Method.EXPORT_DICOM_DATA: "Exported",
-    Method.SET_BLOB_STORAGE_SETTINGS: "Changed",
-    Method.DELETE_STUDY: "Deleted",
-    Method.DELETE_SERIES: "Deleted",
-    Method.UPDATE_STUDY_METADATA: "Updated",
-    Method.UPDATE_SERIES_METADATA: "Updated",
+    Method.IMPORT_DICOM_DATA: N_("Imported"),
+    Method.EXPORT_DICOM_DATA: N_("Exported"),
+    Method.SET_BLOB_STORAGE_SETTINGS: N_("Changed"),
+    Method.DELETE_STUDY: N_("Deleted"),
+    Method.DELETE_SERIES: N_("Deleted"),
+    Method.UPDATE_STUDY_METADATA: N_("Updated"),
+    Method.UPDATE_SERIES_METADATA: N_("Updated"),
 }
 """What has become of an object that did not fail. A dataset's creation has no objects."""
 
@@ -51,19 +54,20 @@ class Badge:
 
 
 _BADGES = {
-    State.RUNNING: Badge("running", "Running"),
-    State.WAITING: Badge("partial", "Waiting"),
-    State.CANCELLING: Badge("running", "Cancelling"),
-    State.SUCCEEDED: Badge("ok", "OK"),
-    State.PARTIAL: Badge("partial", "Finished with errors"),
-    State.FAILED: Badge("failed", "Failed"),
-    State.CANCELLED: Badge("cancelled", "Cancelled"),
+    State.RUNNING: Badge("running", N_("Running")),
+    State.WAITING: Badge("partial", N_("Waiting")),
+    State.CANCELLING: Badge("running", N_("Cancelling")),
+    State.SUCCEEDED: Badge("ok", N_("OK")),
+    State.PARTIAL: Badge("partial", N_("Finished with errors")),
+    State.FAILED: Badge("failed", N_("Failed")),
+    State.CANCELLED: Badge("cancelled", N_("Cancelled")),
 }
 
 
 def badge_of(value: Operation, waits: bool = False) -> Badge:
     code = value.error.code if value.error else Code.OK
-    return _BADGES[state_of(value.done, value.cancel_requested, code, value.counter.success, waits)]
+    badge = _BADGES[state_of(value.done, value.cancel_requested, code, value.counter.success, waits)]
+    return Badge(badge.kind, _(badge.word))
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,12 +86,18 @@ class OperationRow:
     waiting: Waiting | None = None
 
     @property
+    def kind(self) -> str:
+        """``import``, ``export``, or "" for others."""
+        return _KINDS.get(self.value.method, "")
+
+    @property
     def done_word(self) -> str:
-        return _DONE.get(self.value.method, "")
+        word = _DONE.get(self.value.method)
+        return _(word) if word else ""
 
     @property
     def rest_word(self) -> str:
-        return "Not done" if self.value.done else "Remaining"
+        return _("Not done") if self.value.done else _("Remaining")
 
     @property
     def waiting_seconds(self) -> float:
@@ -105,7 +115,7 @@ def row_of(
     return OperationRow(
         value,
         badge_of(value, waiting is not None),
-        TITLES[value.method],
+        _(TITLES[value.method]),
         address_of(value.name),
         subject_of(value),
         seconds,
@@ -151,8 +161,9 @@ def list_operations(call: PageCall) -> Response:
         wanted=found.wanted,
         query=urlencode(found.wanted),
         error=found.error,
-        kinds={method.name: title for method, title in TITLES.items()},
-        states=STATES,
+        kinds={method.name: _(title) for method, title in TITLES.items()},
+        states={name: _(words) for name, words in STATES.items()},
+        presets={name: _(words) for name, words in PRESETS.items()},
         stores=_list_stores(call),
         running=any(not row.value.done for row in rows),
         tab="operations",

@@ -14,6 +14,8 @@ from gantry.api.paths import page_path
 from gantry.console.frame import make_frame
 from gantry.console.rendering import render_page
 from gantry.console.said import forget_said, say_next, take_said
+from gantry.console.speaking import address_of_page
+from gantry.languages import _
 from gantry.names import DatasetName, DicomStoreName, ResourcePath, url_path
 
 BASE = "/console"
@@ -62,10 +64,11 @@ class PageCall:
 
     def show(self, template: str, status: int = 200, *, crumbs: tuple[Crumb, ...] = (), **values: Any) -> Response:
         who = self.api.caller.name.partition(":")[2]
-        here = (Crumb("Datasets", f"{BASE}/"), *crumbs)
+        here = (Crumb(_("Datasets"), f"{BASE}/"), *crumbs)
         said = "" if self.is_part else take_said(self.request)
         frame = values.pop("frame", None) or make_frame(self.context, self.api, page_path(self.request.scope))
-        page = render_page(template, status, base=BASE, who=who, crumbs=here, said=said, frame=frame, **values)
+        around = {"base": BASE, "who": who, "crumbs": here, "said": said, "frame": frame}
+        page = render_page(template, status, page_address=address_of_page(self.request), **around, **values)
         if said:
             forget_said(page)
         return page

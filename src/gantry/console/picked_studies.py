@@ -8,11 +8,14 @@ from starlette.responses import Response
 from starlette.types import ASGIApp
 
 from gantry.console import picking
-from gantry.console.deleting import require_confirmation
+from gantry.console.deleting import WORD, list_expected, require_confirmation
+from gantry.console.formats import number
 from gantry.console.page_call import Crumb, PageCall, address_of, crumbs_of
 from gantry.console.plurals import counted
+from gantry.console.refusals import NotHere, Refused
 from gantry.console.rendering import send_attachment
-from gantry.errors import InvalidArgument, NotFound, StatusError
+from gantry.errors import StatusError
+from gantry.languages import _
 from gantry.names import ResourcePath, check_uids
 from gantry.studies.retrieve import keep_stored, read_instances
 from gantry.studies.zipping import ZIP, zip_instances
@@ -30,7 +33,9 @@ def download(call: PageCall) -> ASGIApp:
         check_uids(path, other=True)
         with call.api.begin("GET", f"{call.store}/dicomWeb/{path}"):
             if not index.instances.count_below(store_id, path):
-                raise NotFound(f"{call.store} has no {path}; the page Studies lists what it has")
+                raise NotHere(
+                    _("{store} has no {path}; the page Studies lists what it has").format(store=call.store, path=path)
+                )
     pieces = (read_instances(call.context.seams, call.store, path, keep_stored).pieces for path in paths)
     return send_attachment(zip_instances(chain.from_iterable(pieces)), ZIP, f"{call.store.store}.zip")
 
@@ -41,10 +46,12 @@ def show_delete_form(call: PageCall, error: StatusError | None = None) -> Respon
     return call.show(
         "delete_studies.html",
         200 if error is None else error.http,
-        crumbs=(*crumbs_of(call.store), Crumb("Delete", "")),
+        crumbs=(*crumbs_of(call.store), Crumb(_("Delete"), "")),
         error=error,
         totals=totals,
         studies=picked.uids,
+        word=_(WORD),
+        expected=list_expected(""),
         here=f"{address_of(call.store)}/delete-studies",
         back=f"{address_of(call.store)}/studies",
     )
@@ -53,9 +60,9 @@ def show_delete_form(call: PageCall, error: StatusError | None = None) -> Respon
 def _read_few(call: PageCall) -> picking.Picked:
     picked = picking.read_picked(call)
     if picked.search is not None:
-        raise InvalidArgument(picking.NOTHING)
+        raise Refused(_(picking.NOTHING))
     if len(picked.uids) > MAX_DELETED:
-        raise InvalidArgument(f"{MAX_DELETED} studies can be deleted at a time; untick some")
+        raise Refused(_("{count} studies can be deleted at a time; untick some").format(count=number(MAX_DELETED)))
     return picked
 
 
@@ -70,6 +77,9 @@ def delete(call: PageCall) -> Response:
             call.api.send("DELETE", f"{call.store}/dicomWeb/studies/{uid}")
             done += 1
     except StatusError as error:
-        return show_delete_form(call, error.within(f"deleted so far: {counted(done, 'study')}") if done else error)
-    said = f"Deleted: {counted(totals.studies, 'study')}, {counted(totals.instances, 'instance')}"
+        so_far = _("deleted so far: {studies}").format(studies=counted(done, "study"))
+        return show_delete_form(call, error.within(so_far) if done else error)
+    said = _("Deleted: {studies}, {instances}").format(
+        studies=counted(totals.studies, "study"), instances=counted(totals.instances, "instance")
+    )
     return call.go(f"{address_of(call.store)}/studies", said)

@@ -12,13 +12,15 @@ from gantry.console.finding import (
     list_found,
     read_search,
 )
+from gantry.console.formats import number
 from gantry.console.page_call import PageCall
-from gantry.errors import InvalidArgument
+from gantry.console.refusals import Refused
+from gantry.languages import N_, _
 from gantry.queries import StudyTotals
 
 MAX_PICKED = MAX_COUNTED
 _PAGE = 1000
-NOTHING = "no study is ticked; tick at least one in the list of studies"
+NOTHING = N_("no study is ticked; tick at least one in the list of studies")
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,11 +36,12 @@ def read_picked(call: PageCall) -> Picked:
     ticked = [*call.request.query_params.getlist("study"), *call.form.get("studies", "").split()]
     if uids := tuple(dict.fromkeys(uid.strip() for uid in ticked if uid.strip())):
         if len(uids) > MAX_PICKED:
-            raise InvalidArgument(f"more than {MAX_PICKED:,} studies are ticked; use a search instead")
+            text = _("more than {count} studies are ticked; use a search instead")
+            raise Refused(text.format(count=number(MAX_PICKED)))
         return Picked(uids)
     if search := read_conditions(call.query | call.form):
         return Picked(search=search)
-    raise InvalidArgument(NOTHING)
+    raise Refused(_(NOTHING))
 
 
 def read_conditions(given: dict[str, str]) -> dict[str, str]:
@@ -68,6 +71,5 @@ def list_uids(call: PageCall, picked: Picked) -> tuple[str, ...]:
 
 def _require_few(studies: int) -> None:
     if studies > MAX_PICKED:
-        raise InvalidArgument(
-            f"the search finds more than {MAX_PICKED:,} studies; narrow it, or choose the whole store"
-        )
+        text = _("the search finds more than {count} studies; narrow it, or choose the whole store")
+        raise Refused(text.format(count=number(MAX_PICKED)))

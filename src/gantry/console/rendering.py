@@ -7,7 +7,6 @@ import hashlib
 import mimetypes
 import re
 from collections.abc import Iterator, Sequence
-from datetime import UTC, date, datetime
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -23,13 +22,14 @@ from gantry.api.call import Context
 from gantry.api.paths import page_path
 from gantry.api.streaming import begin_stream
 from gantry.api.web import Answer
+from gantry.console.formats import day, decimal, duration, number, size, when
 from gantry.console.plurals import counted
-from gantry.errors import NotFound
-from gantry.languages import _, language, ngettext
+from gantry.console.refusals import lang_of
+from gantry.errors import NotFound, Status, StatusError
+from gantry.languages import LANGUAGES, N_, _, language, ngettext
 from gantry.matching import search_key
 from gantry.names import url_path
 from gantry.reasons import ABOUT
-from gantry.sizes import format_size
 
 _STATIC = Path(__file__).parent / "static"
 _HEADERS = {
@@ -45,7 +45,8 @@ def render_page(template: str, status: int = 200, **values: Any) -> Response:
     """Render ``template`` with ``values``."""
     text = _environment().get_template(template).render(values)
     # Names of files may hold bytes that are not text; these are shown as question marks.
-    return Response(text.encode("utf-8", "replace"), status, _HEADERS, "text/html; charset=utf-8")
+    headers = _HEADERS | {"content-language": language(), "vary": "accept-language, cookie"}
+    return Response(text.encode("utf-8", "replace"), status, headers, "text/html; charset=utf-8")
 
 
 def send_attachment(pieces: Iterator[bytes], kind: str, name: str) -> ASGIApp:
@@ -70,26 +71,31 @@ def _environment() -> Environment:
         "url_path": url_path,
         "counted": counted,
         "language": language,
+        "languages": LANGUAGES,
+        "lang_of": lang_of,
     }
-    environment.filters |= {"size": format_size, "number": number, "when": when, "duration": duration}
-    environment.filters |= {"mark": mark, "day": day, "title_of": lambda status: ABOUT[status.reason].title}
+    environment.filters |= {"size": size, "number": number, "decimal": decimal, "when": when, "duration": duration}
+    environment.filters |= {"mark": mark, "day": day, "title_of": title_of, "class_name": class_name}
     return environment
 
 
-def number(count: float) -> str:
-    return f"{count:,.0f}"
+def title_of(error: StatusError | Status) -> str:
+    """What went wrong, in a few words."""
+    kind = error.status if isinstance(error, StatusError) else error
+    return _(ABOUT[kind.reason].title)
 
 
-def when(time: datetime | str) -> Markup:
-    """A time in UTC, which the script of the page shows in the reader's locale."""
-    moment = datetime.fromisoformat(time) if isinstance(time, str) else time
-    shown = moment.astimezone(UTC)
-    return Markup('<time datetime="{}">{} UTC</time>').format(shown.isoformat(), shown.strftime("%Y-%m-%d %H:%M:%S"))
+_CLASSES = {
+    "STANDARD": N_("Standard"),
+    "NEARLINE": N_("Nearline"),
+    "COLDLINE": N_("Coldline"),
+    "ARCHIVE": N_("Archive"),
+}
 
 
-def day(value: date) -> str:
-    """In the one form that every locale reads alike."""
-    return value.isoformat()
+def class_name(storage_class: str) -> str:
+    """A class as people read it; one of a newer version as it is."""
+    return _(_CLASSES.get(storage_class, storage_class)) if storage_class else ""
 
 
 _WORD = re.compile(r"[^\s,^=.·-]+")
@@ -103,17 +109,6 @@ def mark(text: str, words: Sequence[str]) -> Markup:
             out += Markup("{}<mark>{}</mark>").format(text[end : found.start()], found[0])
             end = found.end()
     return out + text[end:]
-
-
-def duration(seconds: float) -> str:
-    if seconds < 10:
-        return f"{seconds:.1f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    days, hours = divmod(hours, 24)
-    if days:
-        return f"{days} d {hours} h"
-    return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s" if minutes else f"{rest} s"
 
 
 def _address(name: str) -> str:

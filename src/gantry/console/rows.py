@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from gantry.console.formats import dicom_day
+from gantry.languages import _
 from gantry.whole_numbers import read_number
 
 _GROUPS = ("Alphabetic", "Ideographic", "Phonetic")
@@ -32,7 +34,7 @@ class Row:
 
     @property
     def name(self) -> str:
-        return self.patient or "(no name)"
+        return self.patient or _("(no name)")
 
     @property
     def label(self) -> str:
@@ -45,11 +47,11 @@ class Row:
 
     @property
     def born(self) -> str:
-        return as_date(self.text("00100030"))
+        return dicom_day(self.text("00100030"))
 
     @property
     def date(self) -> str:
-        return as_date(self.text("00080020"))
+        return dicom_day(self.text("00080020"))
 
 
 def as_text(value: Any) -> str:
@@ -61,7 +63,3 @@ def as_text(value: Any) -> str:
 def _as_name(group: str) -> str:
     family, _, given = group.partition("^")
     return ", ".join(filter(None, (family.strip(), given.replace("^", " ").strip())))
-
-
-def as_date(text: str) -> str:
-    return f"{text[:4]}-{text[4:6]}-{text[6:8]}" if len(text) == 8 and text.isdigit() else text

@@ -9,7 +9,8 @@ from starlette.responses import Response
 from gantry.api.inside import VERSION
 from gantry.console.operations import find_operation, go_to_operation
 from gantry.console.page_call import PageCall
-from gantry.errors import FailedPrecondition
+from gantry.console.refusals import NotNow
+from gantry.languages import _
 from gantry.reasons import Reason
 from gantry.resources import Method, Operation
 
@@ -29,7 +30,7 @@ def run_again(call: PageCall) -> Response:
     """Raises FailedPrecondition for an operation that cannot be repeated."""
     value = find_operation(call)
     if not can_run_again(value):
-        raise FailedPrecondition("only an import or export that has ended can be run again")
+        raise NotNow(_("only an import or export that has ended can be run again"))
     if "failures_of" in value.request:
         return _begin_import(call, value, value.request)
     verb = "import" if value.method is Method.IMPORT_DICOM_DATA else "export"
@@ -43,7 +44,7 @@ def _make_body(value: Operation) -> dict[str, Any]:
         settings = {"blobStorageClass": request.get("storage_class", "STANDARD")}
         return {"gcsSource": {"uri": request["uri"]}, "blobStorageSettings": settings}
     if "uri_prefix" not in request:
-        raise FailedPrecondition("an export of metadata to a table is started again from a program")
+        raise NotNow(_("an export of metadata to a table is started again from a program"))
     body: dict[str, Any] = {"gcsDestination": {"uriPrefix": request["uri_prefix"], "mimeType": request["mime_type"]}}
     if request.get("filter_uri"):
         body["filterConfig"] = {"resourcePathsGcsUri": request["filter_uri"]}
@@ -54,7 +55,7 @@ def import_failed(call: PageCall) -> Response:
     """Import what has failed, all of it or of one reason. Raises FailedPrecondition where nothing has."""
     value = find_operation(call)
     if not can_import_failed(value):
-        raise FailedPrecondition("only what an import has failed on, when it has ended, can be imported again")
+        raise NotNow(_("only what an import has failed on, when it has ended, can be imported again"))
     request = {name: value.request[name] for name in ("uri", "storage_class")} | {"failures_of": value.name.id}
     reason = call.form.get("reason", "")
     return _begin_import(call, value, request | ({"reason": reason} if reason in Reason.__members__ else {}))

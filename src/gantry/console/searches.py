@@ -6,9 +6,10 @@ from urllib.parse import parse_qsl, urlencode
 
 from starlette.responses import Response
 
-from gantry.console.finding import PARAMETERS
+from gantry.console.finding import PARAMETERS, name_parameters
 from gantry.console.page_call import PageCall, address_of
-from gantry.errors import InvalidArgument
+from gantry.console.refusals import Refused
+from gantry.languages import _
 
 _MAX_NAME, _MAX_VALUE = 100, 500  # characters
 
@@ -24,9 +25,8 @@ def save(call: PageCall) -> Response:
     name = call.form.get("name", "").strip()
     query = {key: call.form[key][:_MAX_VALUE] for key in PARAMETERS if call.form.get(key)}
     if not name or len(name) > _MAX_NAME or not query:
-        raise InvalidArgument(
-            f"a saved search needs a name of at most {_MAX_NAME} characters, and at least one condition"
-        )
+        text = _("a saved search needs a name of at most {count} characters, and at least one condition")
+        raise Refused(text.format(count=_MAX_NAME))
     call.context.seams.index.saved_searches.save_search(call.store, call.api.caller.name, name, urlencode(query))
     return call.go(f"{address_of(call.store)}/studies?{urlencode(query)}")
 
@@ -43,4 +43,5 @@ def _require_search(call: PageCall) -> None:
 
 def describe_query(query: str) -> str:
     """The conditions of a query, to read."""
-    return ", ".join(f"{PARAMETERS.get(key, key)}: {value}" for key, value in parse_qsl(query))
+    names = name_parameters()
+    return ", ".join(f"{names.get(key, key)}: {value}" for key, value in parse_qsl(query))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from urllib.parse import urlencode
 
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
@@ -15,9 +16,12 @@ from gantry.api.forms import read_form
 from gantry.api.inside import record
 from gantry.api.paths import page_path
 from gantry.api.sessions import SIGN_IN, local_path
+from gantry.console.refusals import NotHere, NotSignedIn
 from gantry.console.rendering import render_page
-from gantry.errors import NotFound, PermissionDenied, StatusError, Unauthenticated
+from gantry.console.speaking import choose_language
+from gantry.errors import PermissionDenied, StatusError, Unauthenticated
 from gantry.iam.policies import Principal
+from gantry.languages import _, use_language
 
 _HOME = "/console/"
 _REQUEST = "gantry-asked"
@@ -25,22 +29,33 @@ _REQUEST_SECONDS = 600  # to sign in at the issuer
 
 
 def sign_in(context: Context, request: Request) -> Response:
+    """In the reader's language."""
+    with use_language(choose_language(request)):
+        return _sign_in(context, request)
+
+
+def take_token(context: Context, request: Request, body: bytes) -> Response:
+    """Take the form of ``/sign-in``. Raises PermissionDenied for a form that another site has sent."""
+    with use_language(choose_language(request)):
+        return _take_token(context, request, body)
+
+
+def _sign_in(context: Context, request: Request) -> Response:
     """``/sign-in``: a form for a token. ``/sign-in/oidc``: to the issuer, which sends to ``/sign-in/callback``."""
     target = local_path(request.query_params.get("next", ""), _HOME)
     if (access := context.access) is None:
         return RedirectResponse(target, 303)
     path = page_path(request.scope)
     if not path:
-        return _show_form(access, target)
+        return _show_form(request, access, target)
     if access.sign_in is not None and path == ["oidc"]:
-        return _send_to_issuer(access, target)
+        return _send_to_issuer(request, access, target)
     if access.sign_in is not None and path == ["callback"]:
         return _finish_at_issuer(context, access, request)
     raise _no_page()
 
 
-def take_token(context: Context, request: Request, body: bytes) -> Response:
-    """Take the form of ``/sign-in``. Raises PermissionDenied for a form that another site has sent."""
+def _take_token(context: Context, request: Request, body: bytes) -> Response:
     if (access := context.access) is None or page_path(request.scope):
         raise _no_page()
     form = read_form(body)
@@ -51,8 +66,11 @@ def take_token(context: Context, request: Request, body: bytes) -> Response:
             line.who = who = access.principal(form.get("token", "").strip())
     except PermissionDenied:
         raise
+    except Unauthenticated:
+        text = _("This token is not known here. Check that it is complete and has not expired.")
+        return _refuse(request, access, target, NotSignedIn(text))
     except StatusError as error:
-        return _refuse(access, target, error, _explain(error))
+        return _refuse(request, access, target, error)
     return _begin_session(context, access, request, who, target)
 
 
@@ -68,21 +86,24 @@ def sign_out(context: Context, request: Request, body: bytes) -> Response:
     return answer
 
 
-def _show_form(access: Access, target: str, error: str = "", status: int = 200) -> Response:
-    return render_page("sign_in.html", status, target=target, error=error, with_issuer=access.sign_in is not None)
+def _show_form(
+    request: Request, access: Access, target: str, error: StatusError | None = None, status: int = 200
+) -> Response:
+    return render_page(
+        "sign_in.html",
+        status,
+        target=target,
+        error=error,
+        with_issuer=access.sign_in is not None,
+        page_address=f"{SIGN_IN}?{urlencode({'next': target})}",
+    )
 
 
-def _refuse(access: Access, target: str, error: StatusError, text: str) -> Response:
-    answer = _show_form(access, target, text, error.http)
+def _refuse(request: Request, access: Access, target: str, error: StatusError) -> Response:
+    answer = _show_form(request, access, target, error, error.http)
     if error.retry_after:
         answer.headers["retry-after"] = str(error.retry_after)
     return answer
-
-
-def _explain(error: StatusError) -> str:
-    if isinstance(error, Unauthenticated):
-        return "This token is not known here. Check that it is complete and has not expired."
-    return error.message
 
 
 def _begin_session(context: Context, access: Access, request: Request, who: Principal, target: str) -> Response:
@@ -91,13 +112,13 @@ def _begin_session(context: Context, access: Access, request: Request, who: Prin
     return answer
 
 
-def _send_to_issuer(access: Access, target: str) -> Response:
+def _send_to_issuer(request: Request, access: Access, target: str) -> Response:
     """Redirect to the issuer; a cookie keeps the request."""
     assert access.sign_in is not None  # noqa: S101 - its caller has checked it
     try:
         address, sent = access.sign_in.begin()
     except StatusError as error:
-        return _refuse(access, target, error, error.message)
+        return _refuse(request, access, target, error)
     answer = RedirectResponse(address, 303)
     _keep_request(access, answer, json.dumps([target, *sent]), _REQUEST_SECONDS)
     return answer
@@ -107,13 +128,14 @@ def _finish_at_issuer(context: Context, access: Access, request: Request) -> Res
     """Take the issuer's answer. The session lasts for its own hours, however long the issuer's token is valid."""
     assert access.sign_in is not None  # noqa: S101
     if (kept := _read_request(access, request)) is None:
-        return _show_form(access, _HOME, "This browser has no open sign-in, or it took too long. Sign in again.", 401)
+        text = _("This browser has no open sign-in, or it took too long. Sign in again.")
+        return _show_form(request, access, _HOME, NotSignedIn(text), 401)
     target, *sent = kept
     try:
         with record(context, request, methods.SIGN_IN) as line, access.attempts.watch(request.scope):
             line.who = who = access.sign_in.finish(sent, request.query_params)
     except StatusError as error:
-        answer = _refuse(access, target, error, error.message)
+        answer = _refuse(request, access, target, error)
     else:
         answer = _begin_session(context, access, request, Principal(who.name, who.members), target)
     _keep_request(access, answer, "", 0)
@@ -136,5 +158,5 @@ def _keep_request(access: Access, answer: Response, text: str, seconds: int) -> 
     access.sessions.set(answer, f"{access.sessions.prefix}{_REQUEST}", text.encode().hex(), seconds)
 
 
-def _no_page() -> NotFound:
-    return NotFound("there is no such page; sign in at /sign-in")
+def _no_page() -> NotHere:
+    return NotHere(_("there is no such page; sign in at /sign-in"))

@@ -8,11 +8,12 @@ from starlette.responses import Response
 
 from gantry.console import picking
 from gantry.console.filter_files import list_buckets, name_studies, read_destination, write_filter
-from gantry.console.finding import PARAMETERS
+from gantry.console.finding import name_parameters
 from gantry.console.operations import go_to_operation
 from gantry.console.page_call import Crumb, PageCall, address_of, crumbs_of
 from gantry.console.studies import count_held, crumbs_of_path
 from gantry.errors import StatusError
+from gantry.languages import _
 from gantry.queries import StudyTotals
 from gantry.resources import BlobStorageClass
 
@@ -25,7 +26,7 @@ def show_form(call: PageCall, error: StatusError | None = None) -> Response:
     return _show(
         call,
         error,
-        crumbs=(*crumbs_of(call.store), Crumb("Storage class", "")),
+        crumbs=(*crumbs_of(call.store), Crumb(_("Storage class"), "")),
         totals=picking.count(call, picked),
         studies=picked.uids,
         search=picked.search or {},
@@ -38,11 +39,11 @@ def show_form(call: PageCall, error: StatusError | None = None) -> Response:
 def show_form_below(call: PageCall, error: StatusError | None = None) -> Response:
     """Of a study, a series or an instance."""
     here = address_of(f"{call.store}/{call.path}")
-    instances, _ = count_held(call)
+    instances, _bytes = count_held(call)
     return _show(
         call,
         error,
-        crumbs=(*crumbs_of_path(call), Crumb("Storage class", "")),
+        crumbs=(*crumbs_of_path(call), Crumb(_("Storage class"), "")),
         totals=StudyTotals(0 if call.path.series else 1, 0, instances),
         studies=(),
         search={},
@@ -59,7 +60,7 @@ def _show(call: PageCall, error: StatusError | None, **values: Any) -> Response:
         "storage_class.html",
         status,
         classes=[each.value for each in BlobStorageClass],
-        parameters=PARAMETERS,
+        parameters=name_parameters(),
         given=given,
         error=error,
         **values,

@@ -14,9 +14,11 @@ from gantry.api.effects import list_without_effect
 from gantry.api.stream_configs import covers_table
 from gantry.api.viewer import is_installed
 from gantry.console.charts import Point, draw_line_chart
-from gantry.console.deleting import describe_deleted, require_confirmation, show_question
+from gantry.console.deleting import STORE, describe_deleted, require_confirmation, show_question
 from gantry.console.page_call import Crumb, PageCall, address_of, crumbs_of
-from gantry.errors import InvalidArgument, StatusError
+from gantry.console.refusals import Refused
+from gantry.errors import StatusError
+from gantry.languages import _
 from gantry.resources import Growth
 
 _DAY, _EPOCH = 86_400, date(1970, 1, 1)
@@ -85,7 +87,7 @@ def draw_growth(days: list[Day], today: date) -> Markup | str:
     for each in days:
         points += [Point(_seconds(each.day), before), Point(_seconds(each.day), each.total)]
         before = each.total
-    return draw_line_chart([*points, Point(_seconds(max(today, days[-1].day) + timedelta(1)), before)], "Instances")
+    return draw_line_chart([*points, Point(_seconds(max(today, days[-1].day) + timedelta(1)), before)], _("Instances"))
 
 
 def _seconds(day: date) -> float:
@@ -97,7 +99,7 @@ def show_create_form(call: PageCall, error: StatusError | None = None) -> Respon
     return call.show(
         "store_create.html",
         200 if error is None else error.http,
-        crumbs=(*crumbs_of(call.dataset), Crumb("Create data store", "")),
+        crumbs=(*crumbs_of(call.dataset), Crumb(_("Create data store"), "")),
         name=call.dataset,
         given={"store": "", "labels": ""} | call.form,
         error=error,
@@ -120,7 +122,8 @@ def _labels(text: str) -> dict[str, str]:
     for line in filter(None, (line.strip() for line in text.splitlines())):
         key, equals, value = line.partition("=")
         if not equals or key.strip() in labels:
-            raise InvalidArgument(f"labels: {line[:100]!r} is not KEY=VALUE, or repeats a key")
+            text = _("labels: “{line}” is not KEY=VALUE, or repeats a key")
+            raise Refused(text.format(line=line[:100]))
         labels[key.strip()] = value.strip()
     return labels
 
@@ -131,7 +134,7 @@ def show_edit_form(call: PageCall, error: StatusError | None = None) -> Response
     return call.show(
         "store_edit.html",
         200 if error is None else error.http,
-        crumbs=(*crumbs_of(call.store), Crumb("Edit", "")),
+        crumbs=(*crumbs_of(call.store), Crumb(_("Edit"), "")),
         name=call.store,
         given={"labels": labels} | call.form,
         error=error,
@@ -149,7 +152,7 @@ def edit(call: PageCall) -> Response:
 
 def show_delete_form(call: PageCall, error: StatusError | None = None) -> Response:
     name = call.store
-    return show_question(call, "DICOM store", name.store, address_of(name), crumbs_of(name), _count_held(call), error)
+    return show_question(call, STORE, name.store, address_of(name), crumbs_of(name), _count_held(call), error)
 
 
 def _count_held(call: PageCall) -> tuple[int, int]:
@@ -164,4 +167,4 @@ def delete(call: PageCall) -> Response:
         call.api.send("DELETE", str(call.store))
     except StatusError as error:
         return show_delete_form(call, error)
-    return call.go(address_of(call.dataset), describe_deleted(f"DICOM store {call.store.store}", held))
+    return call.go(address_of(call.dataset), describe_deleted(STORE, call.store.store, held))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import islice
 from typing import Any, NamedTuple
 from urllib.parse import urlencode
 
@@ -10,12 +11,13 @@ from starlette.responses import Response
 
 from gantry.api.viewer import BASE as VIEWER
 from gantry.api.viewer import is_installed
-from gantry.console.deleting import describe_deleted, require_confirmation, show_question
+from gantry.console.deleting import INSTANCE, SERIES, STUDY, describe_deleted, require_confirmation, show_question
 from gantry.console.finding import find_studies
 from gantry.console.page_call import Crumb, PageCall, address_of, crumbs_of
 from gantry.console.rows import Row
 from gantry.console.tags import filter_tags, list_tags
 from gantry.errors import StatusError
+from gantry.languages import _
 from gantry.names import ResourcePath, url_path
 from gantry.resources import StoredInstance
 from gantry.whole_numbers import read_number
@@ -25,6 +27,7 @@ _OTHERS = 200  # studies of a patient that are looked at
 _MAX_OFFSET = 10**8
 _MAX_SERIES = 5000  # the limit of one search
 _LEVELS = ("study", "series", "instance")
+_KINDS = (STUDY, SERIES, INSTANCE)
 
 
 def _web(call: PageCall) -> str:
@@ -134,7 +137,7 @@ def show_instance(call: PageCall) -> Response:
     (found,) = call.api.get(f"{_web(call)}/metadata")
     row, query = Row(found), call.query.get("q", "").strip()[:100]
     tags = filter_tags(list_tags(found), query)
-    shown = [row for row, _ in zip(tags, range(_TAGS + 1), strict=False)]
+    shown = list(islice(tags, _TAGS + 1))
     info = call.api.get(f"{_web(call)}:getStorageInfo")
     return call.show(
         "instance_tags.html" if call.is_part else "instance.html",
@@ -195,8 +198,8 @@ def _rate(row: Row) -> float:
 
 def crumbs_of_path(call: PageCall) -> tuple[Crumb, ...]:
     here = address_of(call.store)
-    names = ("Study", "Series", "Instance")
-    crumbs = [*crumbs_of(call.store), Crumb("Studies", f"{here}/studies")]
+    names = (_("Study"), _("Series"), _("Instance"))
+    crumbs = [*crumbs_of(call.store), Crumb(_("Studies"), f"{here}/studies")]
     uids: list[str] = []
     for level, name, uid in zip(("studies", "series", "instances"), names, call.ids[4:], strict=False):
         uids += [level, uid]
@@ -206,7 +209,7 @@ def crumbs_of_path(call: PageCall) -> tuple[Crumb, ...]:
 
 def show_delete_form(call: PageCall, error: StatusError | None = None) -> Response:
     """The form to delete a study, series or instance."""
-    kind = _LEVELS[len(call.ids) - 5]
+    kind = _KINDS[len(call.ids) - 5]
     patient = find_patient(call)
     return show_question(call, kind, call.ids[-1], _here(call), crumbs_of_path(call), count_held(call), error, patient)
 
@@ -234,8 +237,8 @@ def delete(call: PageCall) -> Response:
         call.api.send("DELETE", _web(call))
     except StatusError as error:
         return show_delete_form(call, error)
-    said = describe_deleted(f"{_LEVELS[len(call.ids) - 5]} {patient or call.ids[-1]}", held)
-    *above, _ = filter(None, call.path)
+    said = describe_deleted(_KINDS[len(call.ids) - 5], patient or call.ids[-1], held)
+    *above, _last = filter(None, call.path)
     path = ResourcePath(*above) if above else None
     index = call.context.seams.index
     if path is None or not index.instances.count_below(index.resources.get_dicom_store(call.store).id, path):

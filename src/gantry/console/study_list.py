@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import date
 from typing import Any
 from urllib.parse import urlencode
 
@@ -11,10 +12,10 @@ from starlette.responses import Response
 
 from gantry.console.finding import (
     MAX_COUNTED,
-    PARAMETERS,
     Wanted,
     count_found,
     list_found,
+    name_parameters,
     read_search,
 )
 from gantry.console.page_call import PageCall, crumbs_of
@@ -23,12 +24,14 @@ from gantry.console.rows import Row
 from gantry.console.searches import describe_query, list_saved
 from gantry.console.typed_dates import PRESETS
 from gantry.errors import StatusError
+from gantry.languages import _
 from gantry.queries import StudyTotals
 from gantry.studies.search import MAX_OFFSET
 from gantry.whole_numbers import read_number
 
 SIZES = (25, 50, 100, 200)
 _SIZE = 50
+_EXAMPLE = date(2004, 1, 31)  # of how a date may be typed
 MAX_SORTED = 1000
 """Studies that are sorted otherwise than by date: the index has them by date, others are read and sorted here."""
 _ORDERS: dict[str, Callable[[Row], Any]] = {
@@ -78,8 +81,9 @@ def list_studies(call: PageCall) -> Response:
         name=call.store,
         found=found,
         query=query,
-        parameters=PARAMETERS,
-        presets=PRESETS,
+        parameters=name_parameters(),
+        presets={name: _(words) for name, words in PRESETS.items()},
+        example=_EXAMPLE,
         offset=offset,
         size=size,
         sizes=SIZES,

@@ -5,14 +5,16 @@ from __future__ import annotations
 from typing import Any
 
 from gantry.console.page_call import PageCall
-from gantry.errors import InvalidArgument, StatusError
+from gantry.console.refusals import Refused
+from gantry.errors import StatusError
+from gantry.languages import N_, _
 from gantry.table_address import TableAddress
 
 BIGQUERY = "bigquery"
 DISPOSITIONS = (
-    ("WRITE_EMPTY", "Refuse to write"),
-    ("WRITE_TRUNCATE", "Replace them"),
-    ("WRITE_APPEND", "Add rows to them"),
+    ("WRITE_EMPTY", N_("Refuse to write")),
+    ("WRITE_TRUNCATE", N_("Replace them")),
+    ("WRITE_APPEND", N_("Add rows to them")),
 )
 _TABLE = "instances"
 
@@ -56,6 +58,6 @@ def start(call: PageCall) -> dict[str, Any]:
     if kind == "file":
         body["filterConfig"] = {"resourcePathsGcsUri": given.get("filter_uri", "").strip()}
     elif kind != "all":
-        raise InvalidArgument("an export to a table takes all instances, or a filter file in a bucket")
+        raise Refused(_("an export to a table takes all instances, or a filter file in a bucket"))
     answer: dict[str, Any] = call.api.send("POST", f"{call.store}:export", body)
     return answer

@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
+from gantry.console.formats import size
+from gantry.console.plurals import counted
 from gantry.dicom.dictionary import keyword_of
+from gantry.languages import _
 
 _MAX_VALUES, _MAX_CHARACTERS, _MAX_DEPTH = 20, 300, 20  # shown of one element; deeper sequences show their length
 
@@ -28,20 +31,20 @@ def list_tags(data_set: dict[str, Any], depth: int = 0) -> Iterator[Tag]:
         if vr != "SQ":
             yield Tag(depth, label, keyword, vr, _value(element, values))
             continue
-        yield Tag(depth, label, keyword, vr, f"{len(values)} item{'' if len(values) == 1 else 's'}")
+        yield Tag(depth, label, keyword, vr, counted(len(values), "item"))
         if depth < _MAX_DEPTH:
             for number, item in enumerate(values, 1):
-                yield Tag(depth + 1, "", f"Item {number}", "", "")
+                yield Tag(depth + 1, "", _("Item {number}").format(number=number), "", "")
                 yield from list_tags(item, depth + 2)
 
 
 def _value(element: dict[str, Any], values: Any) -> str:
     if "BulkDataURI" in element:
-        return "(bulk data)"
+        return _("(bulk data)")
     if "InlineBinary" in element:
-        return f"({len(element['InlineBinary']) * 3 // 4:,} bytes)"
+        return f"({size(len(element['InlineBinary']) * 3 // 4)})"
     texts = map(_text, values[:_MAX_VALUES])
-    text = "\\".join(texts) + (f"\\… ({len(values):,} values)" if len(values) > _MAX_VALUES else "")
+    text = "\\".join(texts) + (f"\\… ({counted(len(values), 'value')})" if len(values) > _MAX_VALUES else "")
     return text if len(text) <= _MAX_CHARACTERS else f"{text[:_MAX_CHARACTERS]}…"
 
 

@@ -7,15 +7,16 @@ from collections.abc import Callable, Iterator
 from datetime import MAXYEAR, date, timedelta
 from typing import NamedTuple
 
-from gantry.errors import InvalidArgument
+from gantry.console.refusals import Refused
+from gantry.languages import ENGLISH, N_, _, language
 from gantry.matching import search_key
 
 PRESETS = {
-    "today": "Today",
-    "yesterday": "Yesterday",
-    "last-7-days": "Last 7 days",
-    "last-30-days": "Last 30 days",
-    "this-year": "This year",
+    "today": N_("Today"),
+    "yesterday": N_("Yesterday"),
+    "last-7-days": N_("Last 7 days"),
+    "last-30-days": N_("Last 30 days"),
+    "this-year": N_("This year"),
 }
 _PRESET_DAYS: dict[str, Callable[[date], tuple[date, date]]] = {
     "today": lambda day: (day, day),
@@ -24,6 +25,24 @@ _PRESET_DAYS: dict[str, Callable[[date], tuple[date, date]]] = {
     "last-30-days": lambda day: (day - timedelta(29), day),
     "this-year": lambda day: (day.replace(month=1, day=1), day),
 }
+_PRESET_WORDS = {
+    "today": "today",
+    "hoje": "today",
+    "aujourd'hui": "today",
+    "yesterday": "yesterday",
+    "ontem": "yesterday",
+    "hier": "yesterday",
+    "last 7 days": "last-7-days",
+    "ultimos 7 dias": "last-7-days",
+    "7 derniers jours": "last-7-days",
+    "last 30 days": "last-30-days",
+    "ultimos 30 dias": "last-30-days",
+    "30 derniers jours": "last-30-days",
+    "this year": "this-year",
+    "este ano": "this-year",
+    "cette annee": "this-year",
+}
+"""In every language, whatever that of the page is: the addresses of saved searches have what was typed."""
 # English, Portuguese, French; a beginning of three letters is enough where it names one month.
 _MONTHS = (
     ("january", "janeiro", "janvier"),
@@ -43,8 +62,10 @@ _YEAR_FIRST = re.compile(r"([0-9]{4})([-/.])([0-9]{1,2})\2([0-9]{1,2})")
 _YEAR_LAST = re.compile(r"([0-9]{1,2})([-/.])([0-9]{1,2})\2([0-9]{4})")
 _PACKED = re.compile(r"([0-9]{4})([0-9]{2})([0-9]{2})")
 _MONTH = re.compile(r"([0-9]{4})[-/.]([0-9]{1,2})")
+_MONTH_LAST = re.compile(r"([0-9]{1,2})[-/.]([0-9]{4})")
 _WORD = re.compile(r"[^\W\d_]+|[0-9]+")
-_FILLERS = frozenset(("de", "do", "of", "the", "le", "st", "nd", "rd", "th", "er", "o"))
+_FILLERS = frozenset(("de", "do", "du", "of", "the", "le", "st", "nd", "rd", "th", "er", "o"))
+_LEADING = re.compile(r"(?:from|de|du)\s+")
 _BETWEEN = re.compile(r"\s+(?:to|until|ate|au|a)(?:\s+|$)|\s*(?:–|—|\.\.)\s*|\s*-\s*")
 _MONTH_FIRST = frozenset(("en", "en-us", "en-ph"))
 
@@ -60,21 +81,24 @@ class Days(NamedTuple):
 
 
 def is_month_first(accept_language: str) -> bool:
-    """Whether the reader's locale writes 01/31/2004: the first language of Accept-Language, as CLDR has it."""
-    return accept_language.partition(",")[0].partition(";")[0].strip().lower() in _MONTH_FIRST
+    """Whether the reader writes 01/31/2004: the page is in English, and so is the first language of Accept-Language, of
+    a country where CLDR has that order."""
+    return language() == ENGLISH and accept_language.partition(",")[0].partition(";")[0].strip().lower() in _MONTH_FIRST
 
 
 def parse_days(text: str, today: date, month_first: bool = False) -> Days:
     """Raises InvalidArgument."""
-    key = search_key(text)
-    if key.replace(" ", "-") in PRESETS:
-        return Days(*_PRESET_DAYS[key.replace(" ", "-")](today))
+    key = search_key(text).replace("\u2019", "'")
+    if preset := _PRESET_WORDS.get(key.replace("-", " ")):
+        return Days(*_PRESET_DAYS[preset](today))
+    key = _LEADING.sub("", key, count=1) if _LEADING.match(key) else key
     found = _parse_one(key, month_first) or next(_parse_ranges(key, month_first), None)
     if found is None:
-        raise InvalidArgument(
-            f"{text[:100]!r} is not understood as a date; write 2004-01-31, 31/01/2004, 31.01.2004, Jan 31 2004, "
-            "a month (2004-01), a year, or two of them with “to” between"
+        words = _(
+            "“{text}” is not understood as a date; write 2004-01-31, 31/01/2004, 31.01.2004, Jan 31 2004, a month "
+            "(2004-01), a year, or two of them with “to” between"
         )
+        raise Refused(words.format(text=text[:100]))
     return found
 
 
@@ -111,6 +135,8 @@ def _read_one(text: str, month_first: bool) -> Days | None:
         return _read_year_last(int(found[1]), int(found[3]), int(found[4]), month_first and found[2] != ".")
     if found := _MONTH.fullmatch(text):
         return _month(int(found[1]), int(found[2]))
+    if found := _MONTH_LAST.fullmatch(text):
+        return _month(int(found[2]), int(found[1]))
     if re.fullmatch("[0-9]{4}", text):
         return Days(date(int(text), 1, 1), date(int(text), 12, 31))
     return _read_words([word for word in _WORD.findall(text) if word not in _FILLERS])

@@ -11,7 +11,6 @@ from gantry.console.page_call import PageCall
 from gantry.console.query.jobs import Shown, jobs_of
 from gantry.query_seams import Field
 from gantry.querying.text_rows import format_timestamp, to_object
-from gantry.sizes import format_size
 from gantry.whole_numbers import read_number
 
 MOST_COLUMNS = 40
@@ -84,7 +83,3 @@ def write_value(field: Field, value: Any) -> str:
     if field.type == "TIMESTAMP":
         return format_timestamp(value)
     return ("true" if value else "false") if field.type == "BOOLEAN" else str(value)
-
-
-def describe_size(shown: Shown) -> str:
-    return format_size(shown.job.read)

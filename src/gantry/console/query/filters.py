@@ -12,7 +12,8 @@ from gantry.api.bigquery.methods import VERSION
 from gantry.console.filter_files import list_buckets, name_filter, read_destination
 from gantry.console.page_call import PageCall, address_of
 from gantry.console.query.jobs import Shown, jobs_of, show
-from gantry.errors import FailedPrecondition, InvalidArgument
+from gantry.console.refusals import NotNow, Refused
+from gantry.languages import _
 from gantry.querying.filter_lines import FilterFile, Lines, find_lines
 from gantry.querying.jobs import EXTRACT, Job
 from gantry.querying.runner import require_done
@@ -61,13 +62,13 @@ def write(call: PageCall) -> Response:
     """Begin to write the file; the page of that job leads on when it is there. Raises InvalidArgument."""
     use = USES.get(call.form.get("then", ""))
     if use is None:
-        raise InvalidArgument("choose what the filter file is for: an export, or a change of the storage class")
+        raise Refused(_("choose what the filter file is for: an export, or a change of the storage class"))
     call.api.caller.require(f"healthcare.{use.permission}", call.store)
     source = show(call, call.ids[4]).job
     require_done(source)
     lines = _find(call, source)
     if lines is None:
-        raise FailedPrecondition("the rows of this result name no instances")
+        raise NotNow(_("the rows of this result name no instances"))
     return call.go(f"{address_of(call.store)}/query/{_begin(call, source, lines).id}")
 
 

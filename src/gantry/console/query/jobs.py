@@ -9,7 +9,9 @@ from typing import Any
 
 from gantry.api.bigquery.methods import VERSION
 from gantry.console.page_call import PageCall, address_of
-from gantry.errors import NotFound, StatusError, Unimplemented
+from gantry.console.refusals import NotHere
+from gantry.errors import StatusError, Unimplemented
+from gantry.languages import _
 from gantry.querying.job_files import KEPT_SECONDS
 from gantry.querying.jobs import EXTRACT, QUERY, Job
 from gantry.querying.runner import QueryJobs
@@ -111,7 +113,7 @@ def show(call: PageCall, id: str) -> Shown:
     shown = Shown(find(call, id), f"{address_of(call.store)}/query/{id}")
     is_ours = not shown.is_writing or (shown.labels.get("then") in THEN and "source" in shown.labels)
     if not is_ours or shown.job.config.get("dryRun"):
-        raise NotFound("there is no result of this query", advice="run it again")
+        raise NotHere(_("there is no result of this query"), advice=_("run it again"))
     return shown
 
 

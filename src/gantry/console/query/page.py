@@ -8,11 +8,14 @@ from typing import Any
 
 from starlette.responses import Response
 
+from gantry.console.formats import number
 from gantry.console.page_call import PageCall, address_of, crumbs_of
 from gantry.console.query import chart, filters, jobs, tables
 from gantry.console.query.cells import Page, read_page
 from gantry.console.query.starters import list_starters
-from gantry.errors import InvalidArgument, StatusError
+from gantry.console.refusals import Refused
+from gantry.errors import StatusError
+from gantry.languages import _
 from gantry.query_seams import TableInfo
 from gantry.querying.jobs import QUERY
 
@@ -41,9 +44,10 @@ def run(call: PageCall) -> Response:
     text = call.form.get("text", "").replace("\r\n", "\n")
     try:
         if not text.strip():
-            raise InvalidArgument("the query is empty: write one, or choose one of those to begin with")
+            raise Refused(_("the query is empty: write one, or choose one of those to begin with"))
         if len(text) > MAX_TEXT:
-            raise InvalidArgument(f"a query may have {MAX_TEXT:,} characters here; gantry sql takes longer ones")
+            text_ = _("a query may have {count} characters here; gantry sql takes longer ones")
+            raise Refused(text_.format(count=number(MAX_TEXT)))
         return call.go(f"{address_of(call.store)}/query/{jobs.begin(call, text)}")
     except StatusError as error:
         return _show(call, text=text, error=error)

@@ -6,6 +6,7 @@ from collections.abc import Collection
 from typing import NamedTuple
 
 from gantry.console.query.tables import name_of
+from gantry.languages import N_, _
 from gantry.query_seams import TableInfo
 
 
@@ -17,36 +18,36 @@ class Starter(NamedTuple):
 _UIDS = ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID")
 _STARTERS: tuple[tuple[str, Collection[str], str], ...] = (
     (
-        "Instances by modality",
+        N_("Instances by modality"),
         ("Modality",),
         "SELECT Modality, COUNT(*) AS instances\nFROM `{table}`\nGROUP BY Modality\nORDER BY instances DESC",
     ),
     (
-        "Instances by month",
+        N_("Instances by month"),
         ("StudyDate",),
         "SELECT FORMAT_DATE('%Y-%m', StudyDate) AS month, COUNT(*) AS instances\nFROM `{table}`\nGROUP BY month\n"
         "ORDER BY month",
     ),
     (
-        "Bytes by storage class",
+        N_("Bytes by storage class"),
         ("StorageClass", "BlobStorageSize"),
         "SELECT StorageClass, COUNT(*) AS instances, SUM(BlobStorageSize) AS bytes\nFROM `{table}`\n"
         "GROUP BY StorageClass\nORDER BY bytes DESC",
     ),
     (
-        "Paths for a filter file",
+        N_("Paths for a filter file"),
         (*_UIDS, "Modality"),
         "SELECT CONCAT('/studies/', StudyInstanceUID, '/series/', SeriesInstanceUID,\n"
         "  '/instances/', SOPInstanceUID) AS path\nFROM `{table}`\nWHERE Modality = 'CT'",
     ),
     (
-        "Instances by modality",
+        N_("Instances by modality"),
         ("Metadata",),
         "SELECT JSON_VALUE(Metadata, '$.\"00080060\".Value[0]') AS modality, COUNT(*) AS instances\nFROM `{table}`\n"
         "GROUP BY modality\nORDER BY instances DESC",
     ),
     (
-        "Paths for a filter file",
+        N_("Paths for a filter file"),
         (*_UIDS, "Metadata"),
         "SELECT CONCAT('/studies/', StudyInstanceUID, '/series/', SeriesInstanceUID,\n"
         "  '/instances/', SOPInstanceUID) AS path\nFROM `{table}`\n"
@@ -61,4 +62,4 @@ def list_starters(info: TableInfo) -> list[Starter]:
     for title, columns, text in _STARTERS:
         if names.issuperset(columns):
             found.setdefault(title, text.replace("{table}", name_of(info.address)))
-    return [Starter(title, text) for title, text in found.items()]
+    return [Starter(_(title), text) for title, text in found.items()]

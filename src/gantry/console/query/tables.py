@@ -12,7 +12,9 @@ from starlette.responses import Response
 from gantry.api.bigquery.methods import VERSION
 from gantry.console.page_call import PageCall
 from gantry.console.query.jobs import READ
-from gantry.errors import InvalidArgument, StatusError
+from gantry.console.refusals import Refused
+from gantry.errors import StatusError
+from gantry.languages import _
 from gantry.query_seams import Field, TableInfo
 from gantry.table_address import TableAddress
 
@@ -109,7 +111,7 @@ def look_at_chosen(call: PageCall, found: Tables) -> TableInfo | None:
     if text := call.query.get("table", ""):
         chosen = TableAddress.parse(f"bq://{text}")
         if chosen not in found.addresses:
-            raise InvalidArgument(f"there is no table {text[:200]!r}, or it may not be read")
+            raise Refused(_("there is no table “{name}”, or it may not be read").format(name=text[:200]))
     with suppress(StatusError):
         return look(call, chosen) if chosen is not None else None
     return None

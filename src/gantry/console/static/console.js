@@ -1,7 +1,11 @@
 // Times in the reader's locale, menus that close, forms that show the fields of the chosen option.
 "use strict";
 
-const format = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "long" });
+// The reader's own form of the page's language; on English pages that of any other language than those of the console.
+const language = document.documentElement.lang;
+const locale = navigator.languages.find((each) => each.slice(0, 2) === language.slice(0, 2))
+  ?? (language === "en" && !/^(pt|fr)/.test(navigator.language) ? navigator.language : language);
+const format = new Intl.DateTimeFormat(locale, { dateStyle: "medium", timeStyle: "long" });
 
 function showLocalTimes(root) {
   for (const time of root.querySelectorAll("time[datetime]")) {
@@ -89,8 +93,8 @@ function countPicks(form) {
   const check = () => {
     const ticked = boxes.filter((box) => box.checked);
     const instances = ticked.reduce((sum, box) => sum + Number(box.dataset.instances), 0);
-    form.querySelector("[data-picked-studies]").textContent = ticked.length.toLocaleString();
-    form.querySelector("[data-picked-instances]").textContent = instances.toLocaleString();
+    form.querySelector("[data-picked-studies]").textContent = ticked.length.toLocaleString(language);
+    form.querySelector("[data-picked-instances]").textContent = instances.toLocaleString(language);
     for (const button of form.querySelectorAll("[data-for-picked]")) button.disabled = !ticked.length;
     form.querySelector(".bulk").classList.toggle("active", ticked.length > 0);
     all.checked = ticked.length === boxes.length;

@@ -8,6 +8,7 @@ const trouble = document.getElementById("trouble");
 const play = document.getElementById("play");
 const frames = Number(box.dataset.frames);
 let hasWindow = false;
+const oneDigit = (value) => Number(value).toLocaleString(language, { minimumFractionDigits: 1, maximumFractionDigits: 1 });
 let timer = 0;
 
 function address(number) {
@@ -23,7 +24,7 @@ let loading = false;
 async function show() {
   const number = frame ? Number(frame.value) : 1;
   wanted = address(number);
-  image.alt = `Frame ${number} of ${frames}`;
+  image.alt = box.dataset.name.replace("#", number);
   if (frame) document.getElementById("frame-number").value = number;
   if (loading) return;
   loading = true;
@@ -52,7 +53,7 @@ function reveal(why) {
 
 // A picture that fails does not say why: the server is asked once more, as by a program.
 async function explain(failed) {
-  const words = "This frame cannot be shown";
+  const words = box.dataset.trouble;
   try {
     const answer = await fetch(failed);
     return answer.ok ? words : `${words}: ${(await answer.json()).error.message}`;
@@ -74,14 +75,14 @@ else image.addEventListener("error", explainFirst, { once: true });
 function stop() {
   clearInterval(timer);
   timer = 0;
-  play.textContent = "Play";
+  play.textContent = box.dataset.play;
   play.setAttribute("aria-pressed", "false");
 }
 
 frame?.addEventListener("input", () => { if (timer) stop(); show(); });
 play?.addEventListener("click", () => {
   if (timer) return stop();
-  play.textContent = "Pause";
+  play.textContent = box.dataset.pause;
   play.setAttribute("aria-pressed", "true");
   timer = setInterval(() => {
     if (loading) return;
@@ -92,8 +93,8 @@ play?.addEventListener("click", () => {
 for (const input of [centre, width]) {
   input?.addEventListener("input", () => {
     hasWindow = true;
-    document.getElementById("centre-value").value = Number(centre.value).toFixed(1);
-    document.getElementById("width-value").value = Number(width.value).toFixed(1);
+    document.getElementById("centre-value").value = oneDigit(centre.value);
+    document.getElementById("width-value").value = oneDigit(width.value);
     show();
   });
 }
@@ -101,7 +102,7 @@ document.getElementById("reset")?.addEventListener("click", () => {
   hasWindow = false;
   for (const input of [centre, width]) {
     input.value = input.defaultValue;
-    document.getElementById(`${input.id}-value`).value = Number(input.defaultValue).toFixed(1);
+    document.getElementById(`${input.id}-value`).value = oneDigit(input.defaultValue);
   }
   show();
 });

@@ -49,7 +49,7 @@ function keepQueries() {
       use.textContent = name;
       use.title = String(text);
       forget.textContent = "✕";
-      forget.setAttribute("aria-label", `Forget the query ${name}`);
+      forget.setAttribute("aria-label", place.dataset.forget.replace("#", () => name));
       use.addEventListener("click", () => replaceText(String(text)));
       forget.addEventListener("click", () => { const found = read(); delete found[name]; write(found); });
       item.append(use, forget);

@@ -11,8 +11,9 @@ let queue = [], total = 0, running = false;
 let upload = new AbortController(); // Stop aborts it; files that are added later start a new one
 
 function showProgress() {
-  for (const name of ["stored", "there", "failed", "left"]) document.getElementById(name).textContent = count[name].toLocaleString();
-  document.getElementById("sent").textContent = `${(count.sent / (1 << 20)).toFixed(1)} MiB`;
+  for (const name of ["stored", "there", "failed", "left"]) document.getElementById(name).textContent = count[name].toLocaleString(language);
+  const sent = (count.sent / (1 << 20)).toLocaleString(language, { minimumFractionDigits: 1, maximumFractionDigits: 1 });
+  document.getElementById("sent").textContent = state.dataset.size.replace("#", sent);
   const bar = document.getElementById("upload-progress");
   bar.max = Math.max(total, 1);
   bar.value = count.stored + count.there + count.failed;
@@ -70,13 +71,13 @@ async function send(piece, signal) {
   });
   const text = await answer.text();
   let result;
-  try { result = JSON.parse(text); } catch { throw new Error(`the server answered ${answer.status}`); }
+  try { result = JSON.parse(text); } catch { throw new Error(state.dataset.answered.replace("#", answer.status)); }
   if (result.error) throw Object.assign(new Error(result.error.message), { final: [401, 403, 404].includes(answer.status) });
   const object = Array.isArray(result) ? result[0] : result;
   const items = (tag) => (object[tag]?.Value ?? []).map((item) => ({
     uid: item["00081155"]?.Value?.[0] ?? "",
     // The number of a part says nothing to who has chosen files.
-    reason: { kind: item["00091101"]?.Value?.[0] ?? "", text: (item["00091097"]?.Value?.[0] ?? "it was refused").replace(/^part \d+: /, "") },
+    reason: { kind: item["00091101"]?.Value?.[0] ?? "", text: (item["00091097"]?.Value?.[0] ?? state.dataset.refused).replace(/^part \d+: /, "") },
   }));
   return { stored: items("00081199"), failed: items("00081198") };
 }
@@ -117,7 +118,7 @@ async function sendPiece(piece, signal) {
   showProgress();
   // Files that the answer does not name were not stored; sent one by one, each gets its own reason.
   if (piece.length > 1) for (const item of unknown) await sendPiece([item], signal);
-  else for (const item of unknown) finish(item, { kind: "", text: "the server's answer does not name this file" }, signal);
+  else for (const item of unknown) finish(item, { kind: "", text: state.dataset.unnamed }, signal);
   showProgress();
 }
 
@@ -125,9 +126,9 @@ async function run() {
   if (running) return;
   running = true;
   state.hidden = false;
-  document.getElementById("upload-title").textContent = "Uploading";
+  document.getElementById("upload-title").textContent = state.dataset.running;
   while (queue.length) await sendPiece(nextPiece(), upload.signal);
-  document.getElementById("upload-title").textContent = upload.signal.aborted ? "Stopped" : count.failed ? "Finished with errors" : "Finished";
+  document.getElementById("upload-title").textContent = upload.signal.aborted ? state.dataset.stopped : count.failed ? state.dataset.withErrors : state.dataset.finished;
   document.getElementById("stop").disabled = true;
   running = false;
 }

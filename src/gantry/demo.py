@@ -46,7 +46,7 @@ def demo(args: Namespace) -> int:
     require_libraries(args.buckets)
     signal.signal(signal.SIGTERM, _exit_on_signal)
     signal.signal(signal.SIGHUP, _exit_on_signal)
-    say(Text(f"\n{_('Gantry demo')}\n", "bold"))
+    _say_title("\n", _("Gantry demo"))
     port = _find_free_port(args.port)
     _make_folder(folder)
     with open_buckets(args.buckets, folder) as buckets:
@@ -197,7 +197,7 @@ def _show(
 ) -> None:
     imported, exported = operations
     url = connection.api.server
-    say(Text(f"\n{_('Look at it')}\n", "bold"))
+    _say_title("\n", _("Look at it"))
     for label, value in (
         (_("in a browser"), f"{url}/console/{imported.name}"),
         (_("the import"), f"{url}/v1/{imported.name}"),
@@ -207,7 +207,7 @@ def _show(
         (_("the server's log"), str(folder / "server.log")),
     ):
         say(Text.assemble((f"  {label:<20}", "dim"), printable(_shorten_path(value))))
-    say(Text(f"\n{_('Use it')}\n", "bold"))
+    _say_title("\n", _("Use it"))
     say(f"  {connection.command('errors', imported.name)}")
     say(f"  {connection.command('describe', exported.name)}")
     say(f"  export CLOUDSDK_API_ENDPOINT_OVERRIDES_HEALTHCARE={url}/")
@@ -218,7 +218,7 @@ def _show(
 
 
 def _show_own_bucket() -> None:
-    say(Text(f"{_('With a bucket of your own')}\n", "bold"))
+    _say_title("", _("With a bucket of your own"))
     for line in describe_own_bucket(os.environ.get("GANTRY_PROGRAM") or "gantry"):
         say(f"  {line}")
     say()
@@ -229,7 +229,8 @@ def _keep_running(process: subprocess.Popen[bytes]) -> None:
     try:
         process.wait()
     except KeyboardInterrupt:
-        say(Text(f"\n{_('stopping')}", "dim"))
+        say()
+        say(_("stopping"), "dim")
         return
     raise Difference(_("the server ended unexpectedly"))
 
@@ -240,6 +241,10 @@ def _say_stopped(folder: Path, config: Path | None, port: int) -> None:
     words += ["--config", str(config)] if config else []
     say(Text(_("The server has stopped, because this is no terminal. It starts again on the same data with"), "bold"))
     say(f"  {os.environ.get('GANTRY_PROGRAM') or 'gantry'} {shlex.join(map(_shorten_path, words))}")
+
+
+def _say_title(before: str, title: str) -> None:
+    say(Text(f"{before}{title}\n", "bold"))
 
 
 def _say_step(number: int, title: str) -> None:

@@ -30,4 +30,5 @@ def write_greeting(settings: Settings) -> str:
 def _write_token(settings: Settings) -> str:
     if settings.auth == "none":
         return "DISABLE_CREDENTIALS=true"
-    return f"ACCESS_TOKEN_FILE=FILE  # {_('a file with a valid token')}"
+    remark = _("a file with a valid token")
+    return f"ACCESS_TOKEN_FILE=FILE  # {remark}"

@@ -212,7 +212,7 @@ def serve(settings: Settings, takes_requests: bool = True, emulator: Emulator | 
             ssl_keyfile=settings.tls_key or None,
         )
         _Server(config, settings, gantry, announce, reader).run(sockets)
-    print(f"gantry: {_('stopped')}", file=sys.stderr)
+    print(_("gantry: stopped"), file=sys.stderr)
 
 
 def _make_entry(app: App, takes_requests: bool, logs: bool) -> ASGIApp:

@@ -1,12 +1,14 @@
-"""Numbers as people read them, in the language of this call: the same in the console and on the command line."""
+"""Numbers as people read them on the command line, in the language of this call.
+
+The console has more of them (``console/formats.py``), with Babel, whose import takes longer than a command."""
 
 from __future__ import annotations
 
-from gantry.languages import N_, _, language
+from gantry.languages import N_, _, language, ngettext
 
 _SIGNS = {"en": (",", "."), "pt-BR": (".", ","), "fr": ("\u202f", ",")}
 """What stands between groups of three digits, and before decimals (Unicode CLDR, symbols of the locale)."""
-_UNITS = (N_("{size} bytes"), N_("{size} KiB"), N_("{size} MiB"), N_("{size} GiB"), N_("{size} TiB"), N_("{size} PiB"))
+_UNITS = (N_("{count} KiB"), N_("{count} MiB"), N_("{count} GiB"), N_("{count} TiB"), N_("{count} PiB"))
 
 
 def format_number(count: float) -> str:
@@ -26,10 +28,12 @@ def _localize(text: str) -> str:
 
 def format_size(count: float) -> str:
     """``17 bytes``, ``1.5 KiB``, ``3.0 GiB``."""
-    place = 0
+    if count < 1024:
+        return ngettext("{count} byte", "{count} bytes", round(count)).format(count=format_number(count))
+    place, count = 0, count / 1024
     while count >= 1024 and place < len(_UNITS) - 1:
-        count, place = count / 1024, place + 1
-    return _(_UNITS[place]).format(size=format_decimal(count) if place else format_number(count))
+        place, count = place + 1, count / 1024
+    return _(_UNITS[place]).format(count=format_decimal(count))
 
 
 def format_count(count: int, thing: str) -> str:

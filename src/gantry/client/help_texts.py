@@ -13,7 +13,8 @@ class Epilog:
         self._about, self._examples, self._more = about, examples, more
 
     def write(self) -> str:
-        examples = f"{_('examples:')}\n{self._examples}" if self._examples else ""
+        title = _("examples:")
+        examples = f"{title}\n{self._examples}" if self._examples else ""
         return "\n".join(filter(None, (self._about and _(self._about), examples, self._more and _(self._more))))
 
 

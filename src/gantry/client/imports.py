@@ -135,7 +135,8 @@ class _Imports:
     def _note_others(self, others: list[Json]) -> None:
         for each in others:
             command = self.connection.command("wait", each["name"])
-            note(f"  {_('this continues, too: {command}').format(command=command)}", "default")
+            text = _("this continues, too: {command}")
+            note(f"  {text.format(command=command)}", "default")
 
 
 def _refusal(refused: _Refused) -> Json:

@@ -109,7 +109,8 @@ def confirm(question: str, yes: bool) -> bool:
     if not sys.stdin.isatty():
         raise FailedPrecondition(_("nothing was deleted: confirmation needs a terminal; give --yes"))
     # For translators: what may be answered stands in the text "y yes".
-    print(f"{printable(question)} {_('[y/N]')} ", end="", file=sys.stderr, flush=True)
+    answers = _("[y/N]")
+    print(f"{printable(question)} {answers} ", end="", file=sys.stderr, flush=True)
     # For translators: the answers that mean yes, in lower case, with spaces between them.
     return sys.stdin.readline().strip().lower() in _("y yes").split()
 

@@ -47,18 +47,23 @@ _WORDS = {
     errno.EHOSTUNREACH: N_("the host cannot be reached"),
 }
 """Those that a server meets (POSIX.1-2017, <errno.h>)."""
+_NO_ADDRESS = N_("no address is known for that name")
+_NO_TLS = N_("TLS cannot be agreed on")
+_UNKNOWN = N_("the system refuses it; the log has the details")
+MESSAGES = frozenset((*_WORDS.values(), _NO_ADDRESS, _NO_TLS, _UNKNOWN))
+"""All that ``describe_os_error`` may say."""
 
 
 def describe_os_error(error: BaseException) -> str:
     """A message in English without capital and full stop, for ``_``. An error that has none here is logged."""
     if isinstance(error, socket.gaierror):
-        return N_("no address is known for that name")
+        return _NO_ADDRESS
     if isinstance(error, ssl.SSLError):
-        return N_("TLS cannot be agreed on")
+        return _NO_TLS
     if isinstance(error, TimeoutError):
         return _WORDS[errno.ETIMEDOUT]
     words = _WORDS.get(error.errno or 0) if isinstance(error, OSError) else None
     if words is None:
         logger.warning("a system call failed: %s", error)
-        return N_("the system refuses it; the log has the details")
+        return _UNKNOWN
     return words

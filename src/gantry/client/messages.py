@@ -15,6 +15,7 @@ from gantry.client.shared_texts import SHARED
 from gantry.errors import StatusError
 from gantry.languages import ENGLISH, _, language
 from gantry.reasons import ABOUT, DOMAIN, Reason
+from gantry.system_errors import MESSAGES
 
 _PLACE = re.compile(r"\\{(\w+)\\}")  # a placeholder of ``str.format``, escaped for an expression
 
@@ -51,6 +52,8 @@ def translate_message(text: str) -> str:
     """What a shared module says, where it is known; else as it is."""
     if language() == ENGLISH:
         return text
+    if text in MESSAGES:
+        return _(text)
     for template, pattern in _compile():
         if found := pattern.fullmatch(text):
             return _(template).format(**{name: translate_message(value) for name, value in found.groupdict().items()})

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+from io import TextIOWrapper
 
 from gantry.client.arguments import parser
 from gantry.languages import ENGLISH, _, choose_by_environment, language, use_language
@@ -23,10 +24,18 @@ def main() -> None:
 def run(arguments: list[str]) -> int:
     """Run a command; its exit code. An error is printed as one line on stderr. With ``--json`` programs read what is
     printed, and all of it is English."""
+    _escape_unencodable()
     with use_language(_choose_language()):
         args = parser().parse_args(arguments)
         with use_language(ENGLISH if getattr(args, "json", False) else language()):
             return _run(args)
+
+
+def _escape_unencodable() -> None:
+    """Make stdout and stderr escape characters that they cannot encode, instead of failing: help has some, too."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 def _choose_language() -> str:
@@ -40,9 +49,7 @@ def _choose_language() -> str:
 
 
 def _run(args: argparse.Namespace) -> int:
-    from gantry.client.terminal import discard_stdout, escape_unencodable, note, print_failure
-
-    escape_unencodable()
+    from gantry.client.terminal import discard_stdout, note, print_failure
     from gantry.errors import StatusError, Unavailable
 
     try:

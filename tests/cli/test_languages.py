@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 from collections.abc import Iterator
 from gettext import NullTranslations
+from pathlib import Path
+from subprocess import PIPE
 
 import pytest
 
@@ -13,12 +16,13 @@ from gantry import cli, languages
 from gantry.client.arguments import parser
 from gantry.client.command_tree import Command, read_english_tree, read_tree
 from gantry.languages import use_language
-from tests.cli.harness import CT, MR, Server, run
+from tests.cli.harness import CT, ENVIRON, MR, Server, run
+from tests.support.prepared import Popen
 
 FRENCH, PORTUGUESE = {"LC_ALL": "fr_FR.UTF-8"}, {"LC_ALL": "", "LANG": "pt_BR.UTF-8"}
 _MARKED = re.compile("⟦[^⟦⟧]*⟧")
 _WORDS = re.compile(r"(?<![-\w/.])[A-Za-z]?[a-z]{2,} [a-z]{2,}\b(?!://)")
-_COMMAND = re.compile(r"(?:pip install|gantry|gcloud|export|eval|curl) .*")
+_COMMAND = re.compile(r"(?:pip install|gantry|gcloud|export|eval|curl|[A-Z_]+=\S+ python) .*")
 
 
 class Pseudo(NullTranslations):
@@ -86,8 +90,8 @@ def test_a_wrong_command_line_is_told_out_of_the_catalogues(
     with pytest.raises(SystemExit) as left:
         cli.run(list(arguments))
     assert left.value.code == 2
-    told = capsys.readouterr().err.splitlines()[-1]
-    assert told.startswith("⟦gantry") and find_unmarked(told) == []
+    told = capsys.readouterr().err.partition("\n⟦")[2]
+    assert "error: ⟦" in told and find_unmarked(f"⟦{told}") == []
 
 
 COMMANDS = [
@@ -202,10 +206,22 @@ def test_files_for_all_users_are_english() -> None:
         assert run(*command, env=FRENCH).stdout == run(*command).stdout != ""
 
 
-def test_a_server_greets_in_the_language_and_logs_in_english(tmp_path) -> None:  # type: ignore[no-untyped-def]
-    done = run("serve", "--data", str(tmp_path / "a" / "b"), "--port", "1", env=FRENCH)
-    assert done.returncode == 2
-    assert done.stderr.startswith("gantry: host 127.0.0.1, port 1 : l'utilisateur du serveur n'a pas"), done.stderr
+def test_a_start_that_is_refused_is_told_in_the_language(tmp_path: Path) -> None:
+    done = run("serve", "--data", str(tmp_path), "--host", "0.0.0.0", env=FRENCH)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith("gantry: host : '0.0.0.0' n'est pas une adresse de loopback"), done.stderr
+
+
+def test_a_server_greets_in_the_language_and_logs_in_english(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "gantry", "serve", "--data", str(tmp_path), "--port", "0"]
+    process = Popen(command, stdout=PIPE, stderr=PIPE, text=True, env=ENVIRON | FRENCH)
+    assert process.stdout is not None
+    greeting = process.stdout.readline()
+    process.terminate()
+    log = process.communicate(timeout=60)[1].splitlines()
+    assert greeting.startswith("Gantry est prêt à http://127.0.0.1:")
+    assert "INFO Started server process" in log[0]
+    assert log[-1] == "gantry : arrêté"
 
 
 def test_the_tree_of_commands_is_the_same_in_every_language() -> None:

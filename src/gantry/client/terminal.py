@@ -28,12 +28,6 @@ def printable(text: str) -> str:
     return text.translate(_ESCAPES)
 
 
-def escape_unencodable() -> None:
-    """Make stdout and stderr escape characters that they cannot encode, instead of failing."""
-    for stream in (sys.stdout, sys.stderr):
-        stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
-
-
 def discard_stdout() -> None:
     """Send stdout to /dev/null, after its reader has closed the pipe."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -49,8 +49,9 @@ def _choose_language() -> str:
 
 
 def _run(args: argparse.Namespace) -> int:
-    from gantry.client.terminal import discard_stdout, note, print_failure
+    from gantry.client.terminal import discard_stdout, note, print_error, print_failure
     from gantry.errors import StatusError, Unavailable
+    from gantry.system_errors import describe_os_error
 
     try:
         code = _command(args)
@@ -71,6 +72,12 @@ def _run(args: argparse.Namespace) -> int:
     except BrokenPipeError:
         discard_stdout()
         return 141
+    except OSError as error:
+        if error.filename is not None:
+            raise
+        discard_stdout()  # else what is left in its buffer would fail once more
+        print_error(_("the output cannot be written: {reason}").format(reason=_(describe_os_error(error))))
+        return REFUSED
 
 
 def _command(args: argparse.Namespace) -> int:

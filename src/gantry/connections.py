@@ -40,6 +40,7 @@ class LimitedProtocol(HttpToolsProtocol):
     _around = 0  # bytes of chunk extensions or trailers since the last bytes of the body
     _left = 0  # bytes of the body that are declared and have not come
     _rest = 0  # bytes that came of the body after the response
+    url = b""  # the target of the request whose head comes
     _is_deaf = False  # nothing more is read: what came is not HTTP, or was refused
     _is_upgrade = False  # the head asks for another protocol
     transport: Wire  # type: ignore[assignment]
@@ -89,7 +90,7 @@ class LimitedProtocol(HttpToolsProtocol):
             self._head += len(data)
             # The last packet of a head may hold body bytes too, so one packet more is allowed.
             if self._head > MAX_HEAD_BYTES + len(data):
-                self._refuse(431, f"the headers of the request have more than {MAX_HEAD_BYTES} bytes")
+                self._refuse_head()
                 return
         if self._in_body:
             self._around += len(data)
@@ -190,6 +191,13 @@ class LimitedProtocol(HttpToolsProtocol):
 
     def _too_slow(self) -> None:
         self._refuse(408, f"the headers of the request did not arrive within {HEAD_SECONDS:g} seconds")
+
+    def _refuse_head(self) -> None:
+        """A target that is too long has a code of its own (RFC 9112 §3)."""
+        if len(self.url) > MAX_HEAD_BYTES // 2:
+            self._refuse(414, "the address of the request is too long; its query can be sent as a form in the body")
+        else:
+            self._refuse(431, f"the headers of the request have more than {MAX_HEAD_BYTES} bytes")
 
     def _refuse(self, code: int, message: str, status: str = "INVALID_ARGUMENT") -> None:
         self._end()

@@ -39,7 +39,8 @@ class Parameter(NamedTuple):
 class Query:
     """``text`` in GoogleSQL, or in legacy SQL. Tables without a project are in ``project``, those without a dataset in
     ``dataset`` (project, dataset). ``may_read`` says of a project whether its tables may be read by who asks. With
-    ``is_dry`` nothing is read: the answer has columns and no rows."""
+    ``is_dry`` nothing is read: the answer has columns and no rows. ``version``: its table is read as it was then
+    (``TableInfo``), which is NotFound some minutes after it was replaced."""
 
     text: str
     project: str
@@ -48,6 +49,7 @@ class Query:
     parameters: tuple[Parameter, ...] = ()
     may_read: Callable[[str], bool] = lambda project: True
     is_dry: bool = False
+    version: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,8 +129,8 @@ class QueryEngine(Protocol):
         """Raises NotFound, DiskAway."""
         ...
 
-    def look(self, address: TableAddress) -> TableInfo:
-        """Raises NotFound, DiskAway."""
+    def look(self, address: TableAddress, version: str = "") -> TableInfo:
+        """As it is now, or was as this ``version``. Raises NotFound, DiskAway."""
         ...
 
 
@@ -158,7 +160,7 @@ class NoQueries:
     def list_tables(self, project: str, dataset: str) -> Sequence[str]:
         raise NotFound(f"Not found: Dataset {project}:{dataset}")
 
-    def look(self, address: TableAddress) -> TableInfo:
+    def look(self, address: TableAddress, version: str = "") -> TableInfo:
         raise NotFound(f"Not found: Table {address.project}:{address.dataset}.{address.table}")
 
 

@@ -9,6 +9,18 @@ from typing import Any, Literal, NamedTuple
 from gantry.errors import FailedPrecondition
 
 Type = Literal["STRING", "INTEGER", "FLOAT", "DATE", "TIME", "TIMESTAMP", "JSON", "RECORD"]
+_DUCKDB = {
+    "INTEGER": "BIGINT",
+    "FLOAT": "DOUBLE",
+    "BOOLEAN": "BOOLEAN",
+    "DATE": "DATE",
+    "TIME": "TIME",
+    "DATETIME": "TIMESTAMP",
+    "TIMESTAMP": "TIMESTAMPTZ",
+    "NUMERIC": "DECIMAL(38, 9)",
+    "JSON": "JSON",
+}
+"""Types that columns of tables and of results have in DuckDB, and so in Parquet; all others are texts."""
 
 
 class Column(NamedTuple):
@@ -79,3 +91,21 @@ def _to_list(column: Column) -> list[Any]:
 
 def _from_lists(lists: Sequence[Any]) -> Columns:
     return tuple(Column._make([*each[:4], _from_lists(each[4])]) for each in lists)
+
+
+def write_duckdb_type(type: str, is_repeated: bool, fields: Iterable[tuple[str, str]] = ()) -> str:
+    """The type of a column in DuckDB. ``fields`` of a RECORD: their names, and what this has returned for them."""
+    kind = _DUCKDB.get(type, "VARCHAR")
+    if type == "RECORD":
+        kind = f"STRUCT({', '.join(f'{quote_name(name)} {below}' for name, below in fields)})"
+    return f"{kind}[]" if is_repeated else kind
+
+
+def quote_name(name: str) -> str:
+    """As DuckDB's SQL has it."""
+    return '"' + name.replace('"', '""') + '"'
+
+
+def quote_text(text: str) -> str:
+    """As DuckDB's SQL has it."""
+    return "'" + text.replace("'", "''") + "'"

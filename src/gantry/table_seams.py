@@ -120,8 +120,14 @@ class StreamTable(ExportTable, Protocol):
         """Raises StatusError where rows could not be added now. May make the table with these columns."""
         ...
 
+    def require_place(self) -> None:
+        """To be called where rows were added before: raises DiskAway where another directory is in the place of that
+        one, such as the mount point of a disk that is away."""
+        ...
+
     def is_added(self) -> bool:
-        """Whether the rows of this key are in the table, or were."""
+        """Whether the rows of this key are in the table, or were. Asked before ``begin``: where another server has
+        added rows of this stream since, ``plan`` raises Aborted, and nothing is added."""
         ...
 
 

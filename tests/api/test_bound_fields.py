@@ -88,6 +88,8 @@ def test_the_resource_of_a_study_is_its_whole_path(gantry: Gantry) -> None:
     path = f"{gantry.store}/dicomWeb/studies/1.2"
     fits = gantry.request("POST", f"v1/{path}:setBlobStorageSettings", json={"resource": path} | CLASS)
     assert fits.status_code == 404, fits.text
+    other = gantry.request("POST", f"v1/{path}/:setBlobStorageSettings", json={"resource": f"{path}/"} | CLASS)
+    assert other.status_code == 404, other.text
     other = gantry.request("POST", f"v1/{path}:setBlobStorageSettings", json={"resource": gantry.store} | CLASS)
     refused(other, "INVALID_ARGUMENT", "resource")
 

@@ -81,7 +81,11 @@ def test_an_answer_on_one_line(gantry: Gantry, name: str) -> None:
 def test_the_discovery_document_lists_what_is_there(gantry: Gantry) -> None:
     document = gantry.call("GET", "$discovery/rest?version=v1")
     assert "batchPath" not in document
-    assert {"fields", "prettyPrint"} <= document["parameters"].keys()
+    listed = document["parameters"]
+    assert {"fields", "prettyPrint"} <= listed.keys() and listed["alt"]["enum"] == ["json"]
+    for name in ("callback", "uploadType", "upload_protocol"):  # accepted; none of them changes anything
+        assert name not in listed
+        assert gantry.request("GET", f"v1/{gantry.store}?{name}=x").text.startswith("{")
     refused(gantry.request("POST", "batch"), "NOT_FOUND")
 
 

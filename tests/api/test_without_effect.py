@@ -49,17 +49,26 @@ def test_a_store_does_not_get_what_would_have_no_effect(gantry: Gantry, body: Js
     assert gantry.call("GET", f"v1/{gantry.store}") == {"name": gantry.store}
 
 
+def require_nothing_set(gantry: Gantry) -> None:
+    """But for an object that is empty, or has what is false."""
+    left = gantry.call("GET", f"v1/{gantry.store}")
+    assert left.pop("name") == gantry.store
+    assert not any(any(each.values()) if isinstance(each, dict) else each for each in left.values()), left
+
+
 @pytest.mark.parametrize("body", EMPTY)
 def test_empty_settings_are_accepted(gantry: Gantry, body: Json) -> None:
     """gcloud always sends the second of them."""
     create(gantry, body)
     gantry.call("PATCH", f"v1/{gantry.store}", json=body)
+    require_nothing_set(gantry)
 
 
 @pytest.mark.parametrize("mask", ["notificationConfig", "notificationConfig.pubsubTopic", "notificationConfigs,*"])
 def test_a_mask_that_clears_is_accepted(gantry: Gantry, mask: str) -> None:
     gantry.call("PATCH", f"v1/{gantry.store}?updateMask={mask}", json={})
     gantry.call("PATCH", f"v1/{gantry.store}?updateMask=streamConfigs", json={"streamConfigs": []})
+    require_nothing_set(gantry)
 
 
 def test_a_key_is_refused_for_new_and_old_datasets(gantry: Gantry) -> None:

@@ -3,10 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
-import socket
-import subprocess
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,16 +11,10 @@ import pytest
 
 from tests.dicomweb.instances import instance, packaged, uids_of
 from tests.support.gantry import Gantry
+from tests.support.orthanc import run_orthanc
 from tests.support.web import Web, uid_path, value
 
-PLUGIN = Path("/usr/share/orthanc/plugins/libOrthancDicomWeb.so")
 FILES = ("CT_small.dcm", "MR_small_RLE.dcm", "JPEG2000.dcm", "SC_rgb_small_odd.dcm")
-
-
-def free_port() -> int:
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        return int(taken.getsockname()[1])
 
 
 @pytest.fixture
@@ -34,43 +24,9 @@ def web(gantry: Gantry) -> Web:
 
 @pytest.fixture
 def orthanc(web: Web, tmp_path: Path) -> Iterator[httpx.Client]:
-    program = shutil.which("Orthanc")
-    if program is None or not PLUGIN.exists():
-        pytest.skip("NOT TESTED: Orthanc and its DICOMweb plugin are missing: apt-get install orthanc orthanc-dicomweb")
-    port = free_port()
-    settings = {
-        "Name": "client",
-        "HttpPort": port,
-        "DicomServerEnabled": False,
-        "AuthenticationEnabled": False,
-        "RemoteAccessAllowed": False,
-        "StorageDirectory": str(tmp_path / "orthanc"),
-        "IndexDirectory": str(tmp_path / "orthanc"),
-        "Plugins": [str(PLUGIN)],
-        "DicomWeb": {"Enable": True, "Servers": {"gantry": {"Url": f"{web.url}/", "HasDelete": True}}},
-    }
-    (tmp_path / "orthanc.json").write_text(json.dumps(settings))
-    with (tmp_path / "orthanc.log").open("wb") as log:
-        process = subprocess.Popen([program, str(tmp_path / "orthanc.json")], stdout=log, stderr=log)
-        try:
-            with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=60) as client:
-                wait_for(client, process)
-                yield client
-        finally:
-            process.terminate()
-            process.wait(30)
-
-
-def wait_for(client: httpx.Client, process: subprocess.Popen[bytes]) -> None:
-    for _ in range(600):
-        assert process.poll() is None, "Orthanc has ended"
-        try:
-            if client.get("/system").status_code == 200:
-                return
-        except httpx.TransportError:
-            pass
-        time.sleep(0.1)
-    raise AssertionError("Orthanc does not start")
+    servers = {"gantry": {"Url": f"{web.url}/", "HasDelete": True}}
+    with run_orthanc(tmp_path, DicomWeb={"Enable": True, "Servers": servers}) as client:
+        yield client
 
 
 @pytest.mark.slow

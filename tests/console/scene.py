@@ -16,7 +16,7 @@ STUDIES = (
     ("Lindqvist^Erik", "MR", "MR knee left", "MR_small.dcm", "20240216"),
     ("Okafor^Chidi", "US", "Echocardiography", "examples_ybr_color.dcm", "20240302"),
     ("Moreau^Camille", "MR", "MR abdomen", "examples_overlay.dcm", "20240305"),
-    ("王^小明", "CT", "CT abdomen", "CT_small.dcm", "20240411"),
+    ("Wang^Xiaoming=王^小明", "CT", "CT abdomen", "CT_small.dcm", "20240411"),
     ("Rossi^Giulia", "US", "US abdomen", "examples_palette.dcm", "20240412"),
     ("Haddad^Leila", "US", "US thyroid", "examples_rgb_color.dcm", "20240503"),
     ("Schmidt^Jonas", "MR", "MR lumbar spine", "MR_small_RLE.dcm", "20240521"),
@@ -69,6 +69,8 @@ class Scene:
         self.store = self.server.create_store("hospital", "radiology")
         gantry.call("DELETE", f"v1/{gantry.dataset}")
         self.gantry = gantry
+        for unused in (gantry.bucket, gantry.out):  # their names differ each time
+            (self.server.buckets / unused).rmdir()
         gantry.make_bucket("incoming")
         gantry.make_bucket("exports")
         for study in range(len(STUDIES)):

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import re
+from types import SimpleNamespace
 from typing import Any
 from urllib.parse import quote
 
 import pytest
 
+from gantry.console import everything
+from gantry.errors import ResourceExhausted, StatusError, Unavailable
+from gantry.names import DicomStoreName
 from tests.dicomweb.instances import instance
 from tests.support.gantry import Gantry
 from tests.support.server import GantryServer
@@ -106,3 +110,18 @@ def test_what_runs_is_said_on_every_page(gantry: Gantry, big_bucket: str) -> Non
 
 def _badge(page: str) -> str:
     return page.partition('id="running"')[2].partition("</a>")[0].partition("<form")[0].partition(">")[2]
+
+
+@pytest.mark.parametrize("error", [Unavailable("the index is away"), ResourceExhausted("too much")])
+def test_a_search_that_cannot_be_made_now_is_no_search_without_results(
+    monkeypatch: pytest.MonkeyPatch, error: StatusError
+) -> None:
+    def fail(*_: Any) -> Any:
+        raise error
+
+    monkeypatch.setattr(everything, "_within", lambda *_: None)
+    monkeypatch.setattr(everything, "read_search", lambda *_: SimpleNamespace(words=()))
+    monkeypatch.setattr(everything, "list_found", fail)
+    nobody: Any = None
+    with pytest.raises(type(error)):
+        everything._find_studies(nobody, "Doe", DicomStoreName("p", "l", "d", "s"))

@@ -85,14 +85,17 @@ def addresses(gantry: Gantry, operation: str) -> list[str]:
 @pytest.mark.slow
 def test_every_page(filled: Gantry) -> None:
     operation = filled.import_("in/*")
+    pages = 0
     for address in addresses(filled, operation["name"]):
         response = get(filled, f"{address}?bucket={filled.bucket}&uri=gs://{filled.bucket}/**&modify=on&study={A[0]}")
         assert response.status_code == 200, (address, response.text[:500])
         if response.headers["content-type"].startswith("text/html"):
+            pages += 1
             policy = response.headers["content-security-policy"]
             assert "script-src 'self';" in policy and "unsafe" not in policy
             assert ("<script>" not in response.text and "alert(&#34;1" in response.text) or EVIL not in response.text
             assert not re.search(r"\son\w+=|style=|javascript:|https?://(?!127)", response.text), address
+    assert pages > 20
 
 
 def test_what_is_shown_is_text(filled: Gantry) -> None:

@@ -44,7 +44,11 @@ def test_what_two_locales_read_differently_is_said() -> None:
     [
         ("2004-01", date(2004, 1, 1), DAY),
         ("Feb 2004", date(2004, 2, 1), date(2004, 2, 29)),
-        ("12/2004", None, None),
+        ("12/2004", date(2004, 12, 1), date(2004, 12, 31)),
+        ("13/2004", None, None),
+        ("du 31 janvier 2004 au 10 février 2004", DAY, date(2004, 2, 10)),
+        ("de 31/01/2004 a 10/02/2004", DAY, date(2004, 2, 10)),
+        ("from 2004-01-31 to 2004-02-10", DAY, date(2004, 2, 10)),
         ("2004", date(2004, 1, 1), date(2004, 12, 31)),
         ("2004-12", date(2004, 12, 1), date(2004, 12, 31)),
         ("2004-01-31 to 2004-02-10", DAY, date(2004, 2, 10)),

@@ -7,9 +7,9 @@ from xml.etree import ElementTree
 
 import pytest
 
-from gantry.console.charts import Point, abbreviate, draw_line_chart, round_up
-from gantry.console.rendering import duration, number, when
-from gantry.console.rows import Row, as_date, as_text
+from gantry.console.charts import Point, draw_line_chart, round_up
+from gantry.console.formats import abbreviate, dicom_day, duration, number, when
+from gantry.console.rows import Row, as_text
 from gantry.console.studies import _order, _rate, _window
 from gantry.console.tags import Tag, filter_tags, list_tags
 from gantry.sizes import format_size
@@ -91,7 +91,7 @@ def test_names(value: object, text: str) -> None:
     ("text", "date"), [("20240131", "2024-01-31"), ("2024", "2024"), ("", ""), ("abcdefgh", "abcdefgh")]
 )
 def test_dates(text: str, date: str) -> None:
-    assert as_date(text) == date
+    assert dicom_day(text) == date
 
 
 FOUND = {

@@ -78,11 +78,14 @@ def test_every_name_of_the_page_and_the_dashboard_is_exposed_and_none_is_left_ou
 
 
 def test_labels_are_those_of_the_page(cluster: Cluster) -> None:
+    compared = 0
     for name, labels in re.findall(r"^\| `(gantry_\w+)` \| \w+ \| ([^|]*) \|", PAGE, re.MULTILINE):
         named = set(re.findall(r"`(\w+)`", labels))
         for sample, series in scrape(cluster.servers["runner"]).items():
             if re.fullmatch(f"{name}(_bucket|_count|_sum)?", sample):
                 assert all({key for key, _ in each} - {"le"} == named for each in series), sample
+                compared += len(series)
+    assert compared > 20
 
 
 def test_what_was_done_is_counted_where_it_was_done(cluster: Cluster) -> None:

@@ -238,9 +238,9 @@ def test_series_that_come_in_turn_are_all_known() -> None:
             read(make_file(100 + number % 7, extra=extra))
     known = walk._KNOWN[EXPLICIT_LE]
     for extra in extras:
-        before = known._wait, known._patterns
+        before = known._wait, set(known._patterns)
         read(make_file(105, extra=extra))
-        assert (known._wait, set(known._patterns)) == (before[0], set(before[1]))
+        assert (known._wait, set(known._patterns)) == before
 
 
 def test_files_without_likeness_are_not_learnt_from_for_long(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -51,6 +51,7 @@ def test_those_who_read_it_as_it_comes_can_tell_its_entries_apart(web: Web) -> N
     """Deflated entries end by themselves, stored ones do not; sizes behind them are 64 bits wide."""
     data = web.get("studies/1.2.1", ZIP).content
     with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        assert len(archive.infolist()) == 3
         for entry in archive.infolist():
             assert (entry.compress_type, entry.flag_bits & 8) == (zipfile.ZIP_DEFLATED, 8)
             assert entry.extract_version == 45, "ZIP64"

@@ -175,6 +175,13 @@ def test_a_head_that_is_too_large_is_refused_readably(guarded: Guarded) -> None:
         assert talk.read()[0] == 431 and talk.read_to_the_end() == b""
 
 
+def test_a_target_that_is_too_long_is_refused_readably(guarded: Guarded) -> None:
+    """RFC 9112 §3: with 414."""
+    with Talk(guarded) as talk:
+        talk.send("GET", "/healthz?x=" + "x" * 900_000, [])
+        assert talk.read()[0] == 414 and talk.read_to_the_end() == b""
+
+
 def test_an_answer_is_not_lost_by_what_follows_it(guarded: Guarded) -> None:
     """Garbage behind a request that is being answered; its answer is sent, and the connection is closed."""
     with Talk(guarded) as talk:

@@ -349,7 +349,9 @@ class TestSearching(Searches):
         return unpack(index.instances.get_header_packs([row.pack_id])[row.pack_id])[row.pack_number]
 
     def test_every_instance_has_its_own_header(self, index: SqlIndex, filled: DicomStoreName) -> None:
-        for row in list(index.instances.list_below(STORE, ResourcePath("1.5"))):
+        rows = list(index.instances.list_below(STORE, ResourcePath("1.5")))
+        assert rows
+        for row in rows:
             assert self.header(index, ResourcePath(*row.uids)).decode() == row.sop_instance_uid.removeprefix("1.")
 
     def test_deleting_an_instance_takes_its_header_and_no_other(self, index: SqlIndex, filled: DicomStoreName) -> None:

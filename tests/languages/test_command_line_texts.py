@@ -112,7 +112,8 @@ def find_unmarked(node: ast.AST) -> Iterator[tuple[int, str]]:
         if called in MARKS or called.endswith((".get", ".isoformat", ".command", "getattr")):
             return
         if called == "Text":
-            node = node.args[0]  # its style follows
+            yield from find_unmarked(node.args[0])  # its style follows
+            return
     if isinstance(node, ast.Tuple) and len(node.elts) == 2 and isinstance(node.elts[1], ast.Constant):
         node = node.elts[0]  # a text and its style
     if isinstance(node, ast.Subscript):

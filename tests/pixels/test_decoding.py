@@ -120,9 +120,10 @@ def _grey_jpegs(count: int) -> tuple[list[bytes], Any]:
 
 
 @pytest.mark.parametrize("table", ["none", "basic", "wrong"])
-def test_frames_in_several_fragments(table: str) -> None:
+@pytest.mark.parametrize("first", [2, 200])
+def test_frames_in_several_fragments(table: str, first: int) -> None:
     frames, pixels = _grey_jpegs(3)
-    fragments = [part for frame in frames for part in (frame[:200], frame[200:])]
+    fragments = [part for frame in frames for part in (frame[:first], frame[first:])]
     starts, at = [], 0
     for number, fragment in enumerate(fragments):
         if number % 2 == 0:

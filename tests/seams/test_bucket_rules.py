@@ -34,7 +34,7 @@ RULES = (
     ],
 )
 def test_what_a_rule_allows(use: BucketUse) -> None:
-    require_access(RULES, use)
+    require_access(RULES, use)  # raises nothing
     require_access((), use)
 
 

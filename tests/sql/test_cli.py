@@ -5,6 +5,8 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -44,6 +46,27 @@ def test_csv(server: GantryServer) -> None:
     )
     rows = list(csv.reader(io.StringIO(done.stdout)))
     assert rows[:2] == [["InstanceNumber", "x", "ImageType", "n"], ["0", 'a,"b"', '["DERIVED"]', ""]] and len(rows) == 7
+
+
+EVIL = r"SELECT '\x1b[31m\u009b\u202e' AS t, ['\x1b\u009b'] AS l"
+
+
+@pytest.mark.parametrize("form", ["table", "csv", "json"])
+def test_a_terminal_acts_on_nothing_that_a_table_has(server: GantryServer, form: str) -> None:
+    ours, theirs = os.openpty()
+    try:
+        done = sql(server, "--format", form, EVIL, stdout=theirs)
+        assert done.returncode == 0, done.stderr
+        shown = re.sub("\x1b\\[[01]m", "", os.read(ours, 65536).decode())  # the head of a table is bold
+    finally:
+        os.close(ours)
+        os.close(theirs)
+    assert "[31m" in shown and not {*"\x1b\x9b\u202e"} & {*shown}, repr(shown)
+
+
+def test_a_file_of_csv_has_all_as_it_is(server: GantryServer) -> None:
+    (_, (text, items)) = csv.reader(io.StringIO(sql(server, "--format", "csv", EVIL).stdout))
+    assert text == "\x1b[31m\x9b\u202e" and json.loads(items) == ["\x1b\x9b"]
 
 
 def test_json(server: GantryServer) -> None:

@@ -136,6 +136,24 @@ def test_a_server_that_stops_ends_its_jobs(engine: LocalQueries) -> None:
     other.close()
 
 
+@pytest.mark.parametrize("text", ["", "{", "[]", "null", "1", '{"project": "p"}', '{"fields": 1, "tables": 2}', "\0"])
+def test_a_job_that_cannot_be_read_is_none_and_goes_after_a_day(jobs: QueryJobs, text: str) -> None:
+    """A power cut has left it, or another version has made it."""
+    run(jobs, "SELECT 1", "good")
+    made = jobs.files.root / key_of("p", "bad")
+    made.mkdir()
+    (made / "about").write_text(text)
+    with pytest.raises(NotFound, match="Not found: Job p:bad"):
+        jobs.find("somebody", "p", "bad")
+    assert [each.id for each in jobs.list_jobs("somebody", "p")] == ["good"]
+    jobs.files.sweep()
+    assert made.exists()
+    os.utime(made, (time.time() - 90_000, time.time() - 90_000))
+    jobs.files.sweep()
+    assert not made.exists()
+    assert jobs.find("somebody", "p", "good").rows == 1
+
+
 def test_a_directory_that_is_away(jobs: QueryJobs, engine: LocalQueries, tmp_path: Path) -> None:
     os.rename(tmp_path / "tables", tmp_path / "away")
     with pytest.raises(DiskAway, match="is not there"):

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from gantry.errors import BucketAway, PermissionDenied
+from gantry.errors import BucketAway, FailedPrecondition, PermissionDenied, StatusError
 from gantry.storage.disks import Disk
 from gantry.table_address import TableAddress
 from gantry.table_schema import TableRow
@@ -34,7 +34,8 @@ class Service:
         self.rights = rights
         self.table: list[bigquery.SchemaField] | None = None
         self.jobs: dict[str, Any] = {}
-        self.loaded = 0
+        self.loaded = self.asked = 0
+        self.failures: list[str] = []  # of the next jobs, by BigQuery's reason
         self.is_slow = self.may_query = False
 
     def get_table(self, _name: str, **_: Any) -> Any:
@@ -62,15 +63,17 @@ class Service:
             raise Forbidden("Access Denied: bigquery.jobs.create")  # type: ignore[no-untyped-call]
 
     def get_job(self, name: str, **_: Any) -> Any:
+        self.asked += 1
         if name not in self.jobs:
             raise NotFound("Not found: Job")  # type: ignore[no-untyped-call]
         return self.jobs[name]
 
     def load_table_from_file(self, lines: Any, _table: str, job_id: str, **_: Any) -> Any:
-        assert lines.read()
+        assert lines.read() and job_id not in self.jobs
         self.loaded += 1
         done = lambda **_: not self.is_slow  # noqa: E731
-        self.jobs[job_id] = SimpleNamespace(error_result=None, done=done, output_rows=1)
+        error = {"reason": self.failures.pop(0), "message": "no"} if self.failures else None
+        self.jobs[job_id] = SimpleNamespace(error_result=error, done=done, output_rows=1)
         return self.jobs[job_id]
 
 
@@ -143,3 +146,45 @@ def test_a_table_is_made_and_jobs_are_tried_when_it_is_configured(
     service.may_query = True
     open_stream(tmp_path, service, monkeypatch).require_writable(FIXED)
     assert service.table is not None and len(service.table) == len(FIXED)
+
+
+@pytest.mark.parametrize("reason", ["notFound", "accessDenied", "invalid", "backendError"])
+def test_rows_whose_job_has_failed_are_added_once_the_reason_is_gone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, reason: str
+) -> None:
+    """Such as a table that was removed during it, or a right that was missing: BigQuery takes the id of a job once."""
+    service, many = Service(), 40
+    service.failures = [reason] * many
+    for _ in range(many):
+        if not service.failures:
+            break
+        with pytest.raises(StatusError, match=r"could not finish a job: no|does not finish a job"):
+            add(open_stream(tmp_path, service, monkeypatch))
+        assert not open_stream(tmp_path, service, monkeypatch).is_added()
+    add(open_stream(tmp_path, service, monkeypatch))
+    assert service.loaded == many + 1
+    assert open_stream(tmp_path, service, monkeypatch).is_added()
+    add(open_stream(tmp_path, service, monkeypatch))
+    assert service.loaded == many + 1
+
+
+def test_many_jobs_that_have_failed_are_not_all_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    service = Service()
+    service.failures = ["notFound"] * 300
+    for _ in range(300):
+        with pytest.raises(FailedPrecondition):
+            add(open_stream(tmp_path, service, monkeypatch))
+    service.asked = 0
+    assert not open_stream(tmp_path, service, monkeypatch).is_added()
+    assert service.asked < 25
+
+
+def test_a_job_that_runs_on_keeps_nobody(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whether its rows are there is asked again later."""
+    monkeypatch.setattr("gantry.storage.bigquery.bigquery_stream._JOB_SECONDS", 0.0)
+    service = Service()
+    service.is_slow = True
+    with pytest.raises(BucketAway):
+        add(open_stream(tmp_path, service, monkeypatch))
+    with pytest.raises(BucketAway, match="has not finished a job yet"):
+        open_stream(tmp_path, service, monkeypatch).is_added()

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from gantry.errors import Aborted
 from gantry.storage.warehouse import directories
 from gantry.storage.warehouse.directories import LocalWarehouse
 from gantry.storage.warehouse.places import count_rows
@@ -97,3 +98,38 @@ def test_versions_are_removed_though_others_follow_all_the_time(
     kept = sorted(path.name for path in hidden.glob("v-*.json"))
     assert kept == sorted(path.name for path in versions[2:]), "the third was replaced just now"
     assert count(tmp_path) == 4
+
+
+def test_who_was_frozen_adds_nothing_that_another_server_has_added(tmp_path: Path) -> None:
+    """It has asked before the other one had added these rows, and goes on after."""
+    add(tmp_path, "0", [row(0)])
+    frozen = open_stream(tmp_path, "1")
+    assert not frozen.is_added()
+    add(tmp_path, "1", [row(1)])
+    with pytest.raises(Aborted, match="another server"):
+        write(frozen, [row(1)], appends=True)
+    assert count(tmp_path) == 2
+    assert frozen.is_added()
+
+
+@pytest.mark.parametrize("before", [True, False])
+def test_who_was_frozen_adds_nothing_that_another_server_has_gone_on_from(tmp_path: Path, before: bool) -> None:
+    if before:
+        add(tmp_path, "0", [row(0)])
+    frozen = open_stream(tmp_path, "1")
+    assert not frozen.is_added()
+    add(tmp_path, "other", [row(9)], stream="sb")
+    for number in (1, 2):
+        add(tmp_path, str(number), [row(number)])
+    with pytest.raises(Aborted, match="another server"):
+        write(frozen, [row(1)], appends=True)
+    assert count(tmp_path) == 3 + before
+
+
+def test_what_other_streams_and_exports_add_meanwhile_stops_nobody(tmp_path: Path) -> None:
+    stream = open_stream(tmp_path, "1")
+    assert not stream.is_added()
+    add(tmp_path, "other", [row(9)], stream="sb")
+    write(open_table(tmp_path, "export"), [row(8)], appends=True)
+    write(stream, [row(1)], appends=True)
+    assert count(tmp_path) == 3 and stream.is_added()

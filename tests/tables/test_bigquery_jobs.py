@@ -49,7 +49,7 @@ class Jobs:
 
     def is_done(self) -> bool:
         client: Any = self
-        return find_done(client, "job", PLACE)
+        return find_done(client, "bq://p.d.t", "job", PLACE)
 
 
 def test_a_job_is_found_where_its_dataset_is_and_not_made_again() -> None:

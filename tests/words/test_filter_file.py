@@ -202,6 +202,7 @@ FULL = f"{STORE}/dicomWeb/studies/1.2/series/3/instances/4"
         f"https://127.0.0.1:8080/v1beta1/{quote(FULL)}",
         f"http://[::1]:80/v1alpha2/{FULL}",
         f"//healthcare.googleapis.com/{FULL}",
+        f"HTTPS://Healthcare.Googleapis.com/v1/{FULL}",
     ],
 )
 @pytest.mark.parametrize("head", ["", "path\n"])

@@ -11,6 +11,7 @@ from gantry.access_wiring import open_access
 from gantry.errors import InvalidArgument
 from gantry.settings.loading import Settings, load_settings
 from gantry.settings.locations import LOCATIONS
+from gantry.settings.setting import settings_of
 
 
 @pytest.fixture
@@ -197,6 +198,24 @@ def test_an_empty_list_is_a_list_of_nothing(name: str, value: object) -> None:
     if isinstance(value, str):
         assert getattr(load_settings(REQUIRED, {f"GANTRY_{name.upper()}": value}), name) == ()
         assert load_settings({}, {f"GANTRY_{name.upper()}": value}) == Settings()
+
+
+@pytest.mark.parametrize("blank", ["", " ", "\t"])
+def test_a_variable_without_a_value_counts_as_not_set(file: Path, blank: str) -> None:
+    """But where no value is a value: an empty list takes the place of the one in the file."""
+    environ = {f"GANTRY_{name.upper()}": blank for name in settings_of(Settings)}
+    assert load_settings({}, environ) == Settings()
+    kept = load_settings({}, environ, str(file))
+    assert (kept.port, kept.data, kept.locations) == (1001, "from-file", ("here", "there"))
+    file.write_text('admins = ["user:a@b.c"]\nauth = "required"\n')
+    assert load_settings({}, environ, str(file)).admins == ()
+
+
+@pytest.mark.parametrize("directory", ["", " "])
+def test_a_flag_without_a_directory_is_refused(directory: str) -> None:
+    """``--data "$DATA"`` where DATA is not set: the instances would lie in the directory that the shell is in."""
+    with pytest.raises(InvalidArgument, match=r"^data: .* is not the path of a directory"):
+        load_settings({"data": directory}, {})
 
 
 def test_parts_of_a_list_may_have_spaces_around_them() -> None:

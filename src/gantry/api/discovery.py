@@ -43,9 +43,21 @@ _PARAMETERS: dict[str, Json] = {
     "updateMask": {"type": "string", "format": "google-fieldmask", "description": "The fields to change, by commas."},
     "viewport": {"type": "string", "description": "The part of the picture to show."},
 }
+_WITHOUT_EFFECT = ("callback", "uploadType", "upload_protocol")
+"""What would change answers or requests, and changes nothing here: accepted, but not listed."""
 _SYSTEM = {
-    name: {"type": "string", "location": "query", "description": "Understood by every method."} for name in SYSTEM
+    name: {"type": "string", "location": "query", "description": "Accepted by every method."}
+    for name in SYSTEM
+    if name not in _WITHOUT_EFFECT
 } | {
+    "alt": {
+        "type": "string",
+        "location": "query",
+        "default": "json",
+        "enum": ["json"],
+        "enumDescriptions": ["Answers are JSON."],
+        "description": "Format of answers; those of DICOMweb are as Accept says.",
+    },
     "fields": {"type": "string", "location": "query", "description": "Parts of a JSON answer: a,b/c,d(e,f)."},
     "prettyPrint": {"type": "boolean", "location": "query", "default": "true", "description": "Indented."},
 }

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import base64
+
 from gantry.api.access import Resource
 from gantry.api.call import Call
 from gantry.api.effects import require_effect
 from gantry.api.messages import Json, Message, read_request
-from gantry.errors import Aborted, InvalidArgument, invalid_field
+from gantry.errors import Aborted, InvalidArgument, NotFound, invalid_field
 from gantry.iam.policies import Binding, Condition, Policy, check_bindings, etag_of, write_policy
 from gantry.iam.roles import Roles
+from gantry.whole_numbers import read_number
 
+_VERSIONS = (0, 1, 3)
 _FIELDS = ("bindings", "etag", "version", "auditConfigs")
 _MAX_PERMISSIONS = 100
 
@@ -56,7 +60,7 @@ def get_policy(call: Call) -> Json:
     options = read_request(GetIamPolicyRequest, call.body, resource=_spellings(call)).options
     in_body = None if options is None else options.requested_policy_version
     version = call.query.get("options.requestedPolicyVersion", str(in_body or 0))
-    if version not in ("0", "1", "2", "3"):
+    if read_number(version) not in _VERSIONS:
         raise invalid_field("options.requestedPolicyVersion", f"{version[:20]!r} is none of 0, 1 and 3")
     return _answer(call.context.seams.index.access.get_policy(_resource(call)))
 
@@ -70,10 +74,13 @@ def set_policy(call: Call) -> Json:
     mask = {name.strip() for name in (request.update_mask or "bindings,etag").split(",")}
     if wrong := sorted(mask.difference(_FIELDS, ("audit_configs",))):
         raise invalid_field("updateMask", f"{wrong[0][:100]!r} is none of {', '.join(_FIELDS)}")
+    if (body.version or 0) not in _VERSIONS:
+        raise invalid_field("policy.version", f"{body.version} is none of 0, 1 and 3")
+    etag = _read_etag(body.etag or "")
     bindings = check_bindings(map(_binding, body.bindings or ()), _roles(call))
 
     def change(text: str) -> str:
-        if body.etag and _to_standard_base64(body.etag) != etag_of(text):
+        if etag and etag != etag_of(text):
             raise Aborted("the policy was changed since its etag was read; read it again and repeat the change")
         old = Policy.from_text(text)
         sent = tuple(body.audit_configs or ())
@@ -87,15 +94,23 @@ def set_policy(call: Call) -> Json:
 
 
 def test_permissions(call: Call) -> Json:
-    """The permissions of the list that the caller has; the resource need not exist."""
+    """The permissions of the list that the caller has: none on a resource that does not exist (discovery document)."""
     names = read_request(TestIamPermissionsRequest, call.body, resource=_spellings(call)).permissions or []
     if len(names) > _MAX_PERMISSIONS:
         raise invalid_field("permissions", f"has more than {_MAX_PERMISSIONS}")
     if wrong := [name for name in names if "*" in name or not name]:
         raise invalid_field("permissions", f"{wrong[0][:100]!r} is no permission; wildcards are not allowed")
     resource = _resource(call)
-    held = [name for name in dict.fromkeys(names) if call.caller.has(name, resource)]
+    held = [name for name in dict.fromkeys(names) if call.caller.has(name, resource)] if _exists(call, resource) else []
     return {"permissions": held} if held else {}
+
+
+def _exists(call: Call, resource: Resource) -> bool:
+    try:
+        call.context.seams.index.access.get_policy(resource)
+    except NotFound:
+        return False
+    return True
 
 
 def _resource(call: Call) -> Resource:
@@ -110,9 +125,14 @@ def _spellings(call: Call) -> tuple[str, ...]:
     return (resource, f"projects/{resource}") if len(call.ids) == 1 else (resource,)
 
 
-def _to_standard_base64(etag: str) -> str:
-    """gcloud reads bytes in the standard base64 alphabet and writes them in the URL-safe one."""
-    return etag.translate(str.maketrans("-_", "+/"))
+def _read_etag(text: str) -> str:
+    """As ``etag_of`` writes it. In proto3 JSON bytes may be in either alphabet of base64, with padding or without;
+    gcloud reads the standard one and writes the URL-safe one. Raises InvalidArgument."""
+    standard = text.translate(str.maketrans("-_", "+/")).rstrip("=")
+    try:
+        return base64.b64encode(base64.b64decode(standard + "=" * (-len(standard) % 4), validate=True)).decode()
+    except ValueError:
+        raise invalid_field("policy.etag", f"{text[:50]!r} is not base64") from None
 
 
 def _roles(call: Call) -> Roles:

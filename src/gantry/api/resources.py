@@ -32,6 +32,9 @@ from gantry.notices import list_topics
 from gantry.resources import Dataset, DicomStore
 from gantry.seams import Seams
 
+_NO_ZONES = {"Factory", "localtime", "posixrules"}
+"""Files beside those of time zones: what they mean differs from machine to machine, or is nothing."""
+
 _KMS_KEY = re.compile(r"projects/[^/]+/locations/([^/]+)/keyRings/[^/]+/cryptoKeys/[^/]+")
 
 
@@ -176,7 +179,7 @@ def _with_dataset_settings(call: Call, value: Dataset, settings: dict[str, Any])
 
 @cache
 def _time_zones() -> frozenset[str]:
-    return frozenset(zoneinfo.available_timezones())
+    return frozenset(zoneinfo.available_timezones()) - _NO_ZONES
 
 
 def _with_store_settings(call: Call, value: DicomStore, settings: dict[str, Any]) -> DicomStore:

@@ -33,7 +33,7 @@ def set_by_filter(call: Call) -> Json:
 
 def set_below(call: Call) -> Json:
     """A study, a series or an instance. Raises NotFound before an operation exists."""
-    request = read_request(SetBlobStorageSettingsRequest, call.body, resource=_resource(call))
+    request = read_request(SetBlobStorageSettingsRequest, call.body, resource=_spellings(call))
     chosen = _read_required_class(request)
     if request.filter_config is not None:
         raise invalid_field("filterConfig", "is for DICOM stores; this path already names the instances")
@@ -92,6 +92,11 @@ def _read_required_class(request: SetBlobStorageSettingsRequest) -> str:
     if value in _UNSPECIFIED:
         raise invalid_field("blobStorageSettings.blobStorageClass", "is required: the new class")
     return read_storage_class(value)
+
+
+def _spellings(call: Call) -> tuple[str, ...]:
+    """A path may have a slash before its verb, as in samples of the API's storage class page; so may the field."""
+    return _resource(call), f"{_resource(call)}/"
 
 
 def _resource(call: Call) -> str:

@@ -30,6 +30,8 @@ class Api:
     def __init__(self, server: str, token: str = "") -> None:
         self.server = server.rstrip("/")
         url = _parse(self.server)
+        if not (token.isascii() and token.isprintable()):
+            raise InvalidArgument("--token: has a character that no token has")
         is_here = url.host in LOOPBACK
         self._http = httpx.Client(
             headers={"accept-language": language()} | ({"authorization": f"Bearer {token}"} if token else {}),
@@ -100,6 +102,8 @@ class Api:
         url = self.server + url_path(path)
         try:
             response = self._http.request(verb, url, params=query, **options)
+        except UnicodeEncodeError:  # a byte of the command line that is no text
+            raise InvalidArgument(_("something in the command is not valid Unicode text")) from None
         except httpx.TransportError as error:
             problem = _("no answer from {server}: {reason}")
             raise Unavailable(problem.format(server=self.server, reason=_describe(error))) from None

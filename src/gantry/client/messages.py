@@ -25,13 +25,21 @@ def describe_error(error: StatusError) -> str:
     if language() == ENGLISH:
         return error.message
     if error.details:
-        reason = find_reason(error.details)
-        about = ABOUT[Reason(reason) if reason in Reason.__members__ else Reason[error.code.name]]
-        return f"{_(about.title)}. {_(about.advice)} ({error.message})"
+        return f"{_find_localized(error)} ({error.message})"
     if not error.advice:
         return translate_message(error.message)
     advice = translate_message(error.advice)
     return f"{translate_message(error.what)}. {advice[:1].upper()}{advice[1:]}"
+
+
+def _find_localized(error: StatusError) -> str:
+    """What the server says in the language of this call, or what is known here of its reason."""
+    for each in error.details:
+        if each.get("locale") == language() and each.get("message"):
+            return str(each["message"])  # a google.rpc.LocalizedMessage
+    reason = find_reason(error.details)
+    about = ABOUT[Reason(reason) if reason in Reason.__members__ else Reason[error.code.name]]
+    return f"{_(about.title)}. {_(about.advice)}"
 
 
 def describe_failure(message: str, reason: str | None) -> str:

@@ -4,26 +4,26 @@ from __future__ import annotations
 
 import csv
 import json
-import os
+import shutil
 import sys
 import tempfile
 import time
 from argparse import Namespace
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import closing, suppress
+from contextlib import closing, contextmanager, suppress
 from itertools import islice
 from pathlib import Path
-from typing import Any
 
 from gantry.client.api import Api, Json
 from gantry.client.connection import Connection
 from gantry.client.sql_rows import parquet_type, read_object, read_row, write_cell
-from gantry.client.terminal import note, say_json, table
+from gantry.client.terminal import note, printable, say_json, table, write_json
 from gantry.errors import FailedPrecondition, InvalidArgument, StatusError
 from gantry.languages import _, ngettext
 from gantry.libraries import is_installed
 from gantry.names import check_segments
 from gantry.sizes import format_number
+from gantry.table_schema import quote_text
 
 _WAIT_MS = "20000"  # of one request: less than proxies and the client itself wait
 _SHOWN = 1000
@@ -34,7 +34,7 @@ _PAUSE_SECONDS = 0.1  # between two looks at an extract
 
 def run(args: Namespace) -> int:
     """Exit code 0, also without a row."""
-    text = sys.stdin.read() if args.query == "-" else args.query
+    text = _read_stdin() if args.query == "-" else args.query
     form = "json" if args.json else args.format
     if form == "parquet":
         _require_parquet(bool(args.to))
@@ -43,6 +43,14 @@ def run(args: Namespace) -> int:
         return _write_to(query, args.to, form, args.json)
     _PRINT[form](query)
     return 0
+
+
+def _read_stdin() -> str:
+    """Raises InvalidArgument."""
+    try:
+        return sys.stdin.buffer.read().decode()
+    except UnicodeDecodeError:
+        raise InvalidArgument(_("the query is not text in UTF-8")) from None
 
 
 class _Query:
@@ -61,14 +69,20 @@ class _Query:
         self.count = int(self._answer["totalRows"])
 
     def _wait(self, answer: Json) -> Json:
-        try:
+        with self._cancelling(self.id):
             while not answer["jobComplete"]:
                 answer = self._call("GET", f"queries/{self.id}", timeoutMs=_WAIT_MS, maxResults="0")
-        except KeyboardInterrupt:
-            with suppress(StatusError):
-                self._call("POST", f"jobs/{self.id}/cancel", {})
-            raise
         return answer
+
+    @contextmanager
+    def _cancelling(self, job: str) -> Iterator[None]:
+        """Ctrl-C ends the job, too."""
+        try:
+            yield
+        except KeyboardInterrupt:
+            with suppress(StatusError):  # who has interrupted it waits for nothing more
+                self._call("POST", f"jobs/{job}/cancel", {})
+            raise
 
     def rows(self) -> Iterator[Json]:
         """Page after page."""
@@ -90,9 +104,10 @@ class _Query:
             "printHeader": len(self.fields) != 1,
         }
         job = self._call("POST", "jobs", {"configuration": {"extract": config}})
-        while job["status"]["state"] != "DONE":
-            time.sleep(_PAUSE_SECONDS)
-            job = self._call("GET", f"jobs/{job['jobReference']['jobId']}")
+        with self._cancelling(job["jobReference"]["jobId"]):
+            while job["status"]["state"] != "DONE":
+                time.sleep(_PAUSE_SECONDS)
+                job = self._call("GET", f"jobs/{job['jobReference']['jobId']}")
         if error := job["status"].get("errorResult"):
             raise FailedPrecondition(str(error["message"]))
         return job
@@ -124,10 +139,12 @@ def _print_table(query: _Query) -> None:
 
 
 def _print_csv(query: _Query) -> None:
+    """A file gets all as it is; of what a terminal shows it acts on nothing."""
+    show = printable if sys.stdout.isatty() else str
     writer = csv.writer(sys.stdout, lineterminator="\n")
-    writer.writerow([field["name"] for field in query.fields])
+    writer.writerow([show(field["name"]) for field in query.fields])
     for row in query.rows():
-        writer.writerow(map(write_cell, read_row(query.fields, row)))
+        writer.writerow(map(show, map(write_cell, read_row(query.fields, row))))
 
 
 def _print_json(query: _Query) -> None:
@@ -135,14 +152,9 @@ def _print_json(query: _Query) -> None:
     separator = "["
     for row in query.rows():
         print(separator)
-        print(f"  {_dump(read_object(query.fields, row))}", end="")
+        print(f"  {write_json(read_object(query.fields, row))}", end="")
         separator = ","
     print("[]" if separator == "[" else "\n]")
-
-
-def _dump(value: Any) -> str:
-    utf8 = (sys.stdout.encoding or "").lower().replace("-", "") == "utf8"
-    return json.dumps(value, ensure_ascii=not utf8)
 
 
 def _require_parquet(is_remote: bool) -> None:
@@ -161,17 +173,15 @@ def _print_parquet(query: _Query) -> None:
     with tempfile.TemporaryDirectory() as home:
         source, target = Path(home, "rows.json"), Path(home, "rows.parquet")
         _write_lines(source, (read_object(query.fields, row) for row in query.rows()))
-        types = (
-            f"{parquet.quote_text(field['name'])}: {parquet.quote_text(parquet_type(field))}" for field in query.fields
-        )
+        types = (f"{quote_text(field['name'])}: {quote_text(parquet_type(field))}" for field in query.fields)
         options = f"columns={{{', '.join(types)}}}, format='newline_delimited', maximum_object_size={200 << 20}"
-        read = f"FROM read_json({parquet.quote_text(str(source))}, {options})"
+        read = f"FROM read_json({quote_text(str(source))}, {options})"
         with closing(parquet.connect(Path(home))) as connection:
-            parquet.run(connection, f"COPY ({read}) TO {parquet.quote_text(str(target))} (FORMAT parquet)")
+            parquet.run(connection, f"COPY ({read}) TO {quote_text(str(target))} (FORMAT parquet)")
         sys.stdout.flush()
         with target.open("rb") as file:
-            while piece := file.read(1 << 20):
-                os.write(sys.stdout.fileno(), piece)
+            shutil.copyfileobj(file, sys.stdout.buffer)
+        sys.stdout.buffer.flush()
 
 
 def _write_lines(path: Path, rows: Iterable[Json]) -> None:

@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from gantry.client.api import Json
+from gantry.table_schema import write_duckdb_type
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -69,28 +70,7 @@ def write_cell(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False)
 
 
-_PARQUET = {
-    "INTEGER": "BIGINT",
-    "FLOAT": "DOUBLE",
-    "BOOLEAN": "BOOLEAN",
-    "DATE": "DATE",
-    "TIME": "TIME",
-    "DATETIME": "TIMESTAMP",
-    "TIMESTAMP": "TIMESTAMPTZ",
-    "NUMERIC": "DECIMAL(38, 9)",
-    "JSON": "JSON",
-}
-
-
 def parquet_type(field: Json) -> str:
     """The type of a column in DuckDB."""
-    if field["type"] == "RECORD":
-        inner = ", ".join(f"{_quote(each['name'])} {parquet_type(each)}" for each in field["fields"])
-        kind = f"STRUCT({inner})"
-    else:
-        kind = _PARQUET.get(field["type"], "VARCHAR")
-    return f"{kind}[]" if field.get("mode") == "REPEATED" else kind
-
-
-def _quote(name: str) -> str:
-    return '"' + name.replace('"', '""') + '"'
+    fields = ((each["name"], parquet_type(each)) for each in field.get("fields", ()))
+    return write_duckdb_type(field["type"], field.get("mode") == "REPEATED", fields)

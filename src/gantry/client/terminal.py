@@ -18,7 +18,7 @@ from gantry.errors import FailedPrecondition, StatusError
 from gantry.languages import _, ngettext
 from gantry.sizes import format_decimal, format_number
 
-_CONTROLS = (*range(0x20), *range(0x7F, 0xA0), 0x200E, 0x200F, *range(0x2028, 0x202F), *range(0x2066, 0x206A))
+_CONTROLS = (*range(0x20), *range(0x7F, 0xA0), 0x061C, 0x200E, 0x200F, *range(0x2028, 0x202F), *range(0x2066, 0x206A))
 _ESCAPES = {code: f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}" for code in _CONTROLS}
 _JSON_ESCAPES = {code: f"\\u{code:04x}" for code in _CONTROLS if code > 0x7E}
 
@@ -72,8 +72,13 @@ def error_json(error: StatusError) -> dict[str, Any]:
 
 def say_json(value: Any, indent: int | None = 2) -> None:
     """Print JSON on stdout; without ``indent`` on one line."""
+    print(write_json(value, indent))
+
+
+def write_json(value: Any, indent: int | None = None) -> str:
+    """JSON for stdout, in its encoding, without what a terminal would act on."""
     utf8 = (sys.stdout.encoding or "").lower().replace("-", "") == "utf8"
-    print(json.dumps(value, ensure_ascii=not utf8, indent=indent).translate(_JSON_ESCAPES))
+    return json.dumps(value, ensure_ascii=not utf8, indent=indent).translate(_JSON_ESCAPES)
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[str] = ()) -> None:

@@ -14,7 +14,7 @@ from gantry.console.finding import list_found, read_search
 from gantry.console.frame import find_place
 from gantry.console.page_call import Crumb, PageCall, address_of
 from gantry.console.rows import Row
-from gantry.errors import StatusError
+from gantry.errors import InvalidArgument, NotFound, PermissionDenied, StatusError
 from gantry.languages import _
 from gantry.names import DatasetName, DicomStoreName, OperationName, url_path
 
@@ -117,7 +117,7 @@ def _find_studies(call: PageCall, text: str, store: DicomStoreName) -> Hit:
         try:
             wanted = read_search(within, {field: text})
             found = list_found(within, wanted, _SHOWN)
-        except StatusError:
+        except (InvalidArgument, NotFound, PermissionDenied):  # no value of this field; a store that went meanwhile
             continue
         words += wanted.words
         rows |= {row.uid: row for row in found}

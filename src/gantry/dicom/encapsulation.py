@@ -16,6 +16,7 @@ _MAX_TABLE = 80 << 20
 _RLE_HEADER = 64
 _ITEM, _SEQUENCE_END = 0xE000FFFE, 0xE0DDFFFE
 _STARTS = (b"\xff\xd8\xff", b"\xff\x4f\xff\x51", b"\x00\x00\x00\x0cjP  ", b"\xff\x0a", b"\x00\x00\x00\x0cJXL ")
+_LONGEST_START = max(map(len, _STARTS))
 Extent = tuple[int, int]
 """Place and length of the value of a fragment."""
 
@@ -119,17 +120,26 @@ class FrameTable:
         """Fragments that begin as a frame does; of uncompressed frames, those that come when one is full."""
         missing = 0
         for number in filled:
-            at, length = self._fragments[number]
+            length = self._fragments[number][1]
             if self._frame_size is not None:
                 if missing <= 0:
                     missing = self._frame_size
                     yield number
                 missing -= length
             elif self._is_rle:
-                if _begins_rle(bytes(value[at : at + min(length, _RLE_HEADER)])):
+                if _begins_rle(self._read_head(value, number, _RLE_HEADER)):
                     yield number
-            elif bytes(value[at : at + 12]).startswith(_STARTS):
+            elif self._read_head(value, number, _LONGEST_START).startswith(_STARTS):
                 yield number
+
+    def _read_head(self, value: Sliceable, number: int, size: int) -> bytes:
+        """The first bytes of a fragment, and of those behind it where it is shorter."""
+        head = b""
+        while len(head) < size and number < len(self._fragments):
+            at, length = self._fragments[number]
+            head += bytes(value[at : at + min(length, size - len(head))])
+            number += 1
+        return head
 
     def _refuse_undivided(self) -> InvalidArgument:
         count, frames = len(self._fragments), self.frames

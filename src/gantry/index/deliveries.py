@@ -16,7 +16,7 @@ from gantry.index.tables import change_feed, dataset, delivery, dicom_store
 from gantry.index_protocols.deliveries import Delivery
 from gantry.names import DicomStoreName
 
-_PLACE = [delivery.c[name] for name in (*Position._fields, "era", "planned")]
+_PLACE = [delivery.c[name] for name in (*Position._fields, "era", "planned", "added")]
 _REVISION = CompiledQuery(select(change_feed.c.era, change_feed.c.receivers))
 
 
@@ -52,19 +52,20 @@ class Deliveries(Part):
     def plan(self, delivery: Delivery, count: int) -> bool:
         return self._change(delivery, {"planned": count})
 
-    def move(self, delivery: Delivery, position: Position, era: str) -> bool:
-        return self._change(delivery, {**position._asdict(), "era": era, "planned": 0})
+    def move(self, delivery: Delivery, position: Position, era: str, added: bool = False) -> bool:
+        values = {**position._asdict(), "era": era, "planned": 0, "added": int(delivery.added or added)}
+        return self._change(delivery, values)
 
     def _change(self, known: Delivery, values: dict[str, Any]) -> bool:
         mine = delivery.c.store_id == known.store_id, delivery.c.receiver == known.receiver
-        place = (*known.position, known.era, known.planned)
+        place = (*known.position, known.era, known.planned, int(known.added))
         is_same = [column == value for column, value in zip(_PLACE, place, strict=True)]
         with self.database.write() as connection:
             return connection.execute(update(delivery).where(*mine, *is_same).values(values)).rowcount == 1
 
 
 def _read(row: Any) -> Delivery:
-    return Delivery(DicomStoreName(*row[:4]), row[4], row[5], Position(*row[6:10]), row[10], row[11])
+    return Delivery(DicomStoreName(*row[:4]), row[4], row[5], Position(*row[6:10]), row[10], row[11], bool(row[12]))
 
 
 def set_receivers(connection: Connection, store_id: int, receivers: Collection[str]) -> None:

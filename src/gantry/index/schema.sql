@@ -1,4 +1,4 @@
--- 0022
+-- 0023
 ;
 CREATE TABLE alembic_version (
 	version_num VARCHAR(32) NOT NULL,
@@ -342,7 +342,7 @@ CREATE TABLE delivery (
 	number BIGINT NOT NULL,
 	part INTEGER NOT NULL,
 	"offset" INTEGER NOT NULL,
-	"check" BIGINT NOT NULL, era TEXT DEFAULT '' NOT NULL, planned BIGINT DEFAULT '0' NOT NULL,
+	"check" BIGINT NOT NULL, era TEXT DEFAULT '' NOT NULL, planned BIGINT DEFAULT '0' NOT NULL, added BIGINT DEFAULT '0' NOT NULL,
 	PRIMARY KEY (store_id, receiver)
 )
  WITHOUT ROWID

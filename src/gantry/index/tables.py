@@ -404,7 +404,7 @@ change_feed = Table(
 
 # Who is told of the changes of a store, and how far: a place in the change feed for each topic and each table. ``era``
 # is that of the place; without one it is where the feed begins. ``planned``: how many changes after it are being added
-# to a table, perhaps.
+# to a table, perhaps. ``added``: 1 where it has rows of this store already.
 delivery = Table(
     "delivery",
     metadata,
@@ -416,6 +416,7 @@ delivery = Table(
     Column("check", BigInteger, nullable=False),
     Column("era", TEXT, nullable=False, server_default=""),
     _count("planned"),
+    _count("added"),
     sqlite_with_rowid=False,
 )
 

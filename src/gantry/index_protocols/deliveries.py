@@ -14,7 +14,7 @@ class Delivery(NamedTuple):
 
     ``era`` is that of the feed in which the position is (``FeedIndex.get_era``). Empty: it is where the feed begins.
     ``planned`` is how many changes after the position are being told, perhaps, all at once: after a crash they are told
-    again, so many and no more.
+    again, so many and no more. ``added``: the table has rows of the store already.
     """
 
     store: DicomStoreName
@@ -23,6 +23,7 @@ class Delivery(NamedTuple):
     position: Position
     era: str
     planned: int
+    added: bool = False
 
 
 class DeliveryIndex(Protocol):
@@ -44,6 +45,7 @@ class DeliveryIndex(Protocol):
         """So many changes after its position are told next; False where it is not as it was any more."""
         ...
 
-    def move(self, delivery: Delivery, position: Position, era: str) -> bool:
-        """All before ``position`` has arrived; False where it is not as it was any more."""
+    def move(self, delivery: Delivery, position: Position, era: str, added: bool = False) -> bool:
+        """All before ``position`` has arrived, and rows of it were ``added``; False where it is not as it was any
+        more."""
         ...

@@ -31,7 +31,7 @@ _UID = r"[0-9.]{1,64}"
 _PATH, _OTHER_PATH = (
     re.compile(rf"/?studies/({uid})(?:/series/({uid})(?:/instances/({uid}))?)?/?") for uid in (_UID, OTHER_UID)
 )
-_FULL = re.compile(r"(?P<host>(?:https?:)?//[^/]+/|/)?(?:v1(?:beta1|alpha2)?/)?(?P<name>projects/.*)")
+_FULL = re.compile(r"(?P<host>(?:(?i:https?):)?//[^/]+/|/)?(?:v1(?:beta1|alpha2)?/)?(?P<name>projects/.*)")
 _THREE_UIDS = re.compile(rf'"?{_UID}"?\s*[,;\t]\s*"?{_UID}"?(?:\s*[,;\t]\s*"?{_UID}"?)?')
 # The longest first: UTF-32's mark begins as that of UTF-16 does.
 _MARKS = (

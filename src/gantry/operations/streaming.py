@@ -100,23 +100,24 @@ class Streaming:
         owner = name_stream(delivery.store_id, delivery.receiver)
         table = self._seams.warehouse.open_stream(TableAddress.parse(delivery.receiver), lot.key, owner)
         begun = time.monotonic()
+        if delivery.added:
+            table.require_place()
         if not table.is_added():
             if self._is_exported(delivery.receiver):  # asked after the changes were read: the export has them, too
                 return False
-            if not delivery.planned:
-                if not self._seams.index.deliveries.plan(delivery, lot.size):
-                    return False
-                delivery = delivery._replace(planned=lot.size)
+            if not self._seams.index.deliveries.plan(delivery, lot.size):  # asked after the table was: see is_added
+                return False
+            delivery = delivery._replace(planned=lot.size)
             self._add(delivery, read_stream_form(store, config), table)
             self._rest(delivery.receiver, table, time.monotonic() - begun)
-        return self._move(delivery, lot.end) and lot.is_all
+        return self._move(delivery, lot.end, True) and lot.is_all
 
     def _rest(self, receiver: str, table: StreamTable, seconds: float) -> None:
         rest = _SERVICE_SECONDS if table.is_limited else min(_MOST_REST, max(_LEAST_REST, seconds))
         self._due[receiver] = time.monotonic() + rest
 
-    def _move(self, delivery: Delivery, position: Position) -> bool:
-        if not self._seams.index.deliveries.move(delivery, position, delivery.era):
+    def _move(self, delivery: Delivery, position: Position, added: bool = False) -> bool:
+        if not self._seams.index.deliveries.move(delivery, position, delivery.era, added):
             return False
         self.followed.reach((delivery.store_id, delivery.receiver), position.number)
         return True

@@ -25,7 +25,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from gantry.errors import AlreadyExists, DiskAway, NotFound, ResourceExhausted
+from gantry.errors import AlreadyExists, DiskAway, NotFound, ResourceExhausted, StatusError
 from gantry.query_seams import Batch
 from gantry.querying.jobs import Job, dump, load
 from gantry.system_errors import describe_os_error
@@ -62,7 +62,11 @@ class JobFiles:
             raise AlreadyExists(f"Already Exists: Job {job.project}:{job.location}.{job.id[:200]}") from None
         except FileNotFoundError:
             raise DiskAway("the directory of tables, where results of queries are kept, is not there") from None
-        self.save(job)
+        try:
+            self.save(job)
+        except (StatusError, OSError):
+            self.remove(job)  # its id is free
+            raise
 
     def save(self, job: Job) -> None:
         directory = self._directory(job)
@@ -79,7 +83,7 @@ class JobFiles:
         try:
             with _told():
                 return load((self.root / key / "about").read_bytes())
-        except FileNotFoundError:
+        except (FileNotFoundError, ValueError):
             raise NotFound(otherwise) from None
 
     def request_cancel(self, job: Job) -> None:
@@ -157,7 +161,7 @@ class JobFiles:
         with suppress(OSError):
             for name in os.listdir(self.root):
                 if not name.startswith("."):
-                    with suppress(NotFound, DiskAway, ValueError):
+                    with suppress(NotFound, DiskAway):
                         found.append(self.read_key(name, name))
         return sorted(found, key=lambda job: job.created)
 
@@ -176,12 +180,13 @@ class JobFiles:
             shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink(missing_ok=True)
 
     def _list_left(self, now: float) -> list[Path]:
-        """What has no job, and signs of servers, after a day."""
-        with suppress(OSError):
+        """What has no job that can be read, and signs of servers, after a day."""
+        kept = {key_of(job.project, job.id) for job in self.list_kept()}
+        with suppress(OSError):  # another server removes it, too
             return [
                 path
                 for path in self.root.iterdir()
-                if now - path.lstat().st_mtime > KEPT_SECONDS and not (path / "about").exists()
+                if path.name not in kept and now - path.lstat().st_mtime > KEPT_SECONDS
             ]
         return []
 

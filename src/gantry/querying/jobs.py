@@ -56,11 +56,15 @@ def dump(job: Job) -> bytes:
 
 
 def load(text: bytes) -> Job:
-    found = json.loads(text)
-    found["fields"] = _load_fields(found["fields"])
-    found["tables"] = tuple(map(tuple, found["tables"]))
-    found["error"] = tuple(found["error"]) if found["error"] else None
-    return Job(**found)
+    """Raises ValueError for what is no job: nothing of them is synced, and another version has made it."""
+    try:
+        found = json.loads(text)
+        found["fields"] = _load_fields(found["fields"])
+        found["tables"] = tuple(map(tuple, found["tables"]))
+        found["error"] = tuple(found["error"]) if found["error"] else None
+        return Job(**found)
+    except (KeyError, TypeError):
+        raise ValueError("no job") from None
 
 
 def _load_fields(fields: Any) -> tuple[Field, ...]:

@@ -8,10 +8,11 @@ import secrets
 import threading
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
+from typing import NamedTuple
 
 from gantry.containment import contain
 from gantry.errors import (
@@ -40,7 +41,15 @@ _ID = re.compile(r"[A-Za-z0-9_-]{1,1024}")
 _SIGN_SECONDS, _SWEEP_SECONDS = 5.0, 60.0
 _STOPPED = Unavailable("the server was stopped while it ran this job", advice="run it again")
 _LOST = Unavailable("the server that ran this job has ended", advice="run it again")
+_CANCELLED = Cancelled("Job execution was cancelled: User requested cancellation")
 Work = Callable[[Job, Callable[[], None]], Job]
+
+
+class _Running(NamedTuple):
+    """A job that has not ended."""
+
+    is_over: threading.Event
+    work: Future[None]
 
 
 class QueryJobs:
@@ -51,7 +60,7 @@ class QueryJobs:
         self.files = JobFiles(Path(seams.queries.scratch or "/nonexistent"), kept_megabytes << 20)
         self._server = secrets.token_hex(8)
         self._pool = ThreadPoolExecutor(slots, "query")
-        self._running: dict[str, threading.Event] = {}
+        self._running: dict[str, _Running] = {}
         self._lock = threading.Lock()
         self._is_closing = threading.Event()
         self._signs: threading.Thread | None = None
@@ -114,20 +123,27 @@ class QueryJobs:
 
     def is_over(self, job: Job) -> bool:
         with self._lock:
-            event = self._running.get(key_of(job.project, job.id))
-        if event is not None:
-            return event.is_set()
+            running = self._running.get(key_of(job.project, job.id))
+        if running is not None:
+            return running.is_over.is_set()
         with suppress(StatusError):
             return bool(self.find(job.caller, job.project, job.id).ended)
         return True
 
     def cancel(self, job: Job) -> None:
-        """It ends soon, wherever it runs."""
+        """It ends soon, wherever it runs; at once where it waits for its turn here."""
         self.files.request_cancel(job)
+        key = key_of(job.project, job.id)
+        with self._lock:
+            running = self._running.get(key)
+        if running is not None and running.work.cancel():
+            self._keep_end(replace(job, error=tell(_CANCELLED)))
+            self._forget(key, running.is_over)
 
     def close(self) -> None:
         """End what runs."""
-        self._is_closing.set()
+        with self._lock:
+            self._is_closing.set()
         self._pool.shutdown(cancel_futures=True)
         self.files.forget_server(self._server)
         self._seams.queries.close()
@@ -144,28 +160,32 @@ class QueryJobs:
         event = threading.Event()
         key = key_of(job.project, job.id)
         with self._lock:
+            if self._is_closing.is_set():
+                raise Unavailable(_STOPPED.what, advice=_STOPPED.advice)
             if len(self._running) >= MAX_WAITING:
                 raise ResourceExhausted("too many jobs wait on this server", advice="try again later")
             self.files.create(job)
-            self._running[key] = event
+            self._running[key] = _Running(event, self._pool.submit(self._run, job, work, key, event))
             self._give_signs()
-        self._pool.submit(self._run, job, work, key, event)
         return job
 
     def _run(self, job: Job, work: Work, key: str, event: threading.Event) -> None:
         try:
             self._run_told(job, work)
         finally:
-            event.set()
-            with self._lock:
-                del self._running[key]
+            self._forget(key, event)
+
+    def _forget(self, key: str, event: threading.Event) -> None:
+        event.set()
+        with self._lock:
+            del self._running[key]
 
     def _run_told(self, job: Job, work: Work) -> None:
         def check() -> None:
             if self._is_closing.is_set():
                 raise Unavailable(_STOPPED.what, advice=_STOPPED.advice)
             if self.files.is_cancelled(job):
-                raise Cancelled("Job execution was cancelled: User requested cancellation")
+                raise Cancelled(_CANCELLED.what)
 
         job = replace(job, started=time.time())
         try:
@@ -176,6 +196,9 @@ class QueryJobs:
         except StatusError as error:
             job = replace(job, error=tell(error))
             self.files.drop_rows(job)
+        self._keep_end(job)
+
+    def _keep_end(self, job: Job) -> None:
         try:
             self.files.save(replace(job, ended=time.time()))
         except (StatusError, OSError):

@@ -216,7 +216,7 @@ class StorageSettings:
 
     data: str = setting(
         "gantry-data",
-        readers.DIRECTORY,
+        readers.SOME_DIRECTORY,
         N_("Directory of the index and the stored instances. Only one server can use it at a time."),
         '"/srv/gantry"',
         flag=True,

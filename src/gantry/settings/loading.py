@@ -24,7 +24,7 @@ from gantry.settings.groups import (
 )
 from gantry.settings.oidc import OidcSettings
 from gantry.settings.own_bucket import OwnBucket, check_own_bucket, find_own_bucket
-from gantry.settings.setting import read_value, settings_of
+from gantry.settings.setting import Setting, read_value, settings_of
 from gantry.settings.table_group import TableSettings
 from gantry.system_errors import describe_os_error
 
@@ -91,9 +91,10 @@ def load_settings(
     of the settings. Raises InvalidArgument naming the setting."""
     values = dict(defaults or {}) | (_read_file(file) if file else {})
     known = settings_of(Settings)
-    for name in known:
-        if (text := environ.get(f"GANTRY_{name.upper()}")) is not None:
-            values[name] = text
+    for name, about in known.items():
+        text = environ.get(f"GANTRY_{name.upper()}")
+        if text is not None and _says_something(text, getattr(_DEFAULTS, name), about):
+            values[name] = text if text.strip() else ""
         if flags.get(name) is not None:
             values[name] = flags[name]
     settings = kind(**{name: read_value(name, known[name], value) for name, value in values.items()})
@@ -105,6 +106,19 @@ def load_settings(
     _require_whole_contact(settings)
     check_own_bucket(settings.own_bucket, settings.storage_classes, settings.layout)
     return settings
+
+
+_DEFAULTS = Settings()
+
+
+def _says_something(text: str, default: Any, about: Setting) -> bool:
+    """Compose files set variables that have no value. Such a one counts where no value is a value: an empty list."""
+    if text.strip():
+        return True
+    try:
+        return not default and bool(about.reader.read("") == default)
+    except (TypeError, ValueError, AttributeError, InvalidArgument):
+        return False
 
 
 CLIENT_VARIABLES = ("CONFIG", "SERVER", "TOKEN", "PROJECT", "LOCATION", "STORE", "PROGRAM")

@@ -229,6 +229,7 @@ TEXT = text_that("text of one line", lambda text: text.isprintable(), "TEXT")
 CLAIM = text_that("the name of a claim", lambda text: text and text.isprintable(), "NAME")
 FILE = text_that("the path of a file", _is_path, "FILE")
 DIRECTORY = text_that("the path of a directory", _is_path, "DIR")
+SOME_DIRECTORY = text_that("the path of a directory", lambda text: text.strip() and _is_path(text), "DIR")
 DATABASE = text_that(
     "sqlite or the address of a database, like postgresql://gantry@db.example.org/gantry", _is_database, "ADDRESS"
 )

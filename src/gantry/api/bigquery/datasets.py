@@ -29,6 +29,7 @@ from gantry.whole_numbers import read_number
 
 _LOCATION = "US"
 _PAGE = 10_000  # rows of a table in a page
+_AGAIN = "begin with the first page again"
 
 
 def list_projects(call: Call) -> Json:
@@ -105,13 +106,13 @@ def get_table(call: Call) -> Json:
     return written | {"schema": write_schema(_choose_fields(call, info)), "etag": info.version}
 
 
-def require_table(call: Call, address: TableAddress) -> TableInfo:
+def require_table(call: Call, address: TableAddress, version: str = "") -> TableInfo:
     """Raises NotFound."""
     try:
         TableAddress.parse(str(address))
     except InvalidArgument:
         raise NotFound(f"Not found: Table {address.project}:{address.dataset}.{address.table}"[:500]) from None
-    return call.context.seams.queries.look(address)
+    return call.context.seams.queries.look(address, version)
 
 
 def _write_table(address: TableAddress, rows: str, size: str, moment: float) -> Json:
@@ -134,13 +135,14 @@ def list_rows(call: Call) -> Json | Unfinished:
 
 
 def _list_table(call: Call, address: TableAddress) -> Json | Unfinished:
-    """By a query for each page: the files of a version have an order, so their rows have one."""
-    info = require_table(call, address)
-    first, most = _read_page(call, info)
+    """By a query for each page: the files of a version have an order, so their rows have one. The version of the first
+    page is that of all: a table that follows a store has another one every few seconds."""
+    version, first, most = _read_page(call)
+    info = _require_version(call, address, version)
     names = [f"`{field.name}`" for field in _choose_fields(call, info)]
     text = f"SELECT {', '.join(names)} FROM `{str(address)[5:]}` LIMIT {most} OFFSET {first}"  # noqa: S608
     digest = sha256(repr((call.caller.name, info.version, text)).encode()).hexdigest()[:32]
-    query = Query(text, address.project, may_read=find_readable(call).__contains__)
+    query = Query(text, address.project, may_read=find_readable(call).__contains__, version=info.version)
     job = _begin(call, query, f"rows_{digest}")
     return answer_later(call, job, MAX_WAIT, partial(_answer_rows, call, job.id, info, first))
 
@@ -158,16 +160,28 @@ def _begin(call: Call, query: Query, id: str) -> Job:
     return call.jobs.begin_query(make_job(call, config), query)
 
 
-def _read_page(call: Call, info: TableInfo) -> tuple[int, int]:
-    query = call.query
+def _require_version(call: Call, address: TableAddress, version: str) -> TableInfo:
+    """Raises NotFound, and InvalidArgument where only this version is not there any more."""
+    try:
+        return require_table(call, address, version)
+    except NotFound:
+        if not version:
+            raise
+        require_table(call, address)
+        raise InvalidArgument("pageToken: the table was replaced a while ago", advice=_AGAIN) from None
+
+
+def _read_page(call: Call) -> tuple[str, int, int]:
+    """The version that a token names, the first row, and how many."""
+    query, version = call.query, ""
     numbers = [read_number(query.get(name) or default) for name, default in (("startIndex", "0"), ("maxResults", ""))]
     first, most = numbers[0], numbers[1] if query.get("maxResults") else _PAGE
     if token := query.get("pageToken"):
         version, _, number = token.rpartition(".")
-        first = read_number(number) if version == info.version else None
+        first = read_number(number) if version else None
     if first is None or most is None:
-        raise InvalidArgument("pageToken, startIndex, maxResults: must be numbers, and a token of this table as it is")
-    return first, min(most, _PAGE)
+        raise InvalidArgument("pageToken, startIndex, maxResults: must be numbers, and a token of this table")
+    return version, first, min(most, _PAGE)
 
 
 def _choose_fields(call: Call, info: TableInfo) -> list[Field]:

@@ -5,15 +5,14 @@ from __future__ import annotations
 import shutil
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any
 
 from google.api_core.exceptions import BadRequest, MethodNotImplemented, NotFound
 from google.cloud import bigquery
 
 from gantry.beats import SYNC_SECONDS, beat
 from gantry.errors import PermissionDenied
-from gantry.storage.bigquery.bigquery_table import BigQueryTable, open_lines
-from gantry.storage.bigquery.clients import TIMES, find_done, find_location, run_job
+from gantry.storage.bigquery.bigquery_table import BigQueryTable
+from gantry.storage.bigquery.clients import TIMES, find_done, find_location
 from gantry.storage.bigquery.errors import ADVICE, translated
 from gantry.storage.bigquery.schema import join_fields, make_fields, read_fields
 from gantry.storage.warehouse.stages import cut_files, list_stages
@@ -54,10 +53,14 @@ class BigQueryStream(BigQueryTable):
         with translated(str(self.address)):
             return self._find(self._client())
 
+    def require_place(self) -> None:
+        """The service has one of each name."""
+
     def is_added(self) -> bool:
         with translated(str(self.address)):
             client = self._client()
-            return find_done(client, self._adding, find_location(client, self._dataset))
+            location = find_location(client, self._dataset)
+            return find_done(client, str(self.address), self._adding, location, _JOB_SECONDS)
 
     def begin(self, kept: str) -> None:
         """What rows of the same stream have left that were given up is removed."""
@@ -78,26 +81,8 @@ class BigQueryStream(BigQueryTable):
     def write_file(self, plan: TablePlan, file: TableFile) -> int:
         beat(SYNC_SECONDS)
         with translated(str(self.address)):
-            client = self._client()
-            schema = self._make(client, plan.columns)
-            with self._disk():
-                path = self._join(plan, file)
-            config = bigquery.LoadJobConfig(
-                source_format="NEWLINE_DELIMITED_JSON", write_disposition="WRITE_APPEND", schema=schema,
-                create_disposition="CREATE_NEVER",
-            )  # fmt: skip
-            location = find_location(client, self._dataset)
-
-            def submit(name: str) -> Any:
-                with open_lines(path) as lines:
-                    return client.load_table_from_file(
-                        lines, self._target, size=None, job_id=name, job_config=config, num_retries=2,
-                        project=client.project, location=location, timeout=60.0,
-                    )  # fmt: skip
-
-            job = run_job(client, str(self.address), self._adding, location, submit, _JOB_SECONDS)
-            path.unlink(missing_ok=True)
-            return int(job.output_rows or 0)
+            schema = self._make(self._client(), plan.columns)
+            return self._load(plan, file, self._target, schema, self._adding, _JOB_SECONDS, is_final=False)
 
     def publish(self, plan: TablePlan) -> bool:
         self.discard()

@@ -14,7 +14,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import IO, Any, cast
+from typing import Any
 
 from google.api_core.exceptions import NotFound
 from google.cloud import bigquery
@@ -73,7 +73,8 @@ class BigQueryTable:
         with translated(str(self.address)):
             client = self._client()
             # A crash may have come between the job and the end of the operation.
-            is_published = find_done(client, self._publishing, find_location(client, self._dataset))
+            location = find_location(client, self._dataset)
+            is_published = find_done(client, str(self.address), self._publishing, location)
             found = self._find(client)
         return found._replace(exports=(self.key,)) if found is not None and is_published else found
 
@@ -135,27 +136,41 @@ class BigQueryTable:
     def write_file(self, plan: TablePlan, file: TableFile) -> int:
         beat(SYNC_SECONDS)
         with translated(str(self.address)):
-            client, table = self._client(), self._make_own_table(plan)
+            table = self._make_own_table(plan)
             if not file.stages:
                 return 0
-            with self._disk():
-                path = self._join(plan, file)
-            config = bigquery.LoadJobConfig(
-                source_format="NEWLINE_DELIMITED_JSON", write_disposition="WRITE_APPEND", schema=table.schema,
-                create_disposition="CREATE_NEVER",  # one that is left running makes no table that was removed
-            )  # fmt: skip
-            location = find_location(client, self._dataset)
+            return self._load(plan, file, table.reference, table.schema, f"{self._job(plan)}_{file.number}")
 
-            def submit(name: str) -> Any:
-                with open_lines(path) as lines:
-                    return client.load_table_from_file(
-                        lines, table.reference, size=None, job_id=name, job_config=config, num_retries=2,
-                        project=client.project, location=location, timeout=60.0,
-                    )  # fmt: skip
+    def _load(
+        self,
+        plan: TablePlan,
+        file: TableFile,
+        table: Any,
+        schema: list[bigquery.SchemaField],
+        name: str,
+        seconds: float | None = None,
+        is_final: bool = True,
+    ) -> int:
+        """Add the rows of a file to a table by a job of this name (``run_job``): how many they are."""
+        client = self._client()
+        with self._disk():
+            path = self._join(plan, file)
+        config = bigquery.LoadJobConfig(
+            source_format="NEWLINE_DELIMITED_JSON", write_disposition="WRITE_APPEND", schema=schema,
+            create_disposition="CREATE_NEVER",  # one that is left running makes no table that was removed
+        )  # fmt: skip
+        location = find_location(client, self._dataset)
 
-            job = run_job(client, str(self.address), f"{self._job(plan)}_{file.number}", location, submit)
-            path.unlink(missing_ok=True)
-            return int(job.output_rows or 0)
+        def submit(name: str) -> Any:
+            with _BeatingFile(path) as lines:
+                return client.load_table_from_file(
+                    lines, table, size=None, job_id=name, job_config=config, num_retries=2,
+                    project=client.project, location=location, timeout=60.0,
+                )  # fmt: skip
+
+        job = run_job(client, str(self.address), name, location, submit, seconds, is_final)
+        path.unlink(missing_ok=True)
+        return int(job.output_rows or 0)
 
     def _make_own_table(self, plan: TablePlan) -> bigquery.Table:
         """Nobody else reads it; its name is written down first, so that it is removed whatever comes."""
@@ -263,11 +278,6 @@ def _choose(plan: TablePlan) -> str:
     if plan.links:
         return "WRITE_APPEND"
     return "WRITE_EMPTY" if plan.before is None else "WRITE_TRUNCATE"
-
-
-def open_lines(path: Path) -> IO[bytes]:
-    """Of a file that ``_join`` has made."""
-    return cast(IO[bytes], _BeatingFile(path))
 
 
 class _BeatingFile(io.FileIO):

@@ -6,7 +6,6 @@ import os
 import time
 from collections.abc import Callable
 from functools import lru_cache
-from itertools import count
 from typing import Any
 
 import google.auth
@@ -76,33 +75,49 @@ def run_job(
     location: str,
     submit: Callable[[str], Any],
     seconds: float | None = None,
+    is_final: bool = True,
 ) -> Any:
     """A job that is carried out once, however often it is asked for: its ``name`` is taken. Returns it when it is
     done. Raises what the client raises, FailedPrecondition for a job that fails, BucketAway, also for one that takes
-    more than so many ``seconds``: it may be asked for again."""
+    more than so many ``seconds``: it may be asked for again. Then what has failed before is the answer where that
+    ``is_final``; else it is tried once more: what was missing may be there by now."""
     tries = 0
-    for number in count():  # those that earlier calls have tried in vain come first, and do not count
-        job = _find(client, f"{name}_{number}", location)
+    number, job = _find_last(client, name, location)
+    while True:
         if job is None:
             if tries == _TRIES:
-                break
+                raise BucketAway(f"{what}: BigQuery does not finish a job", advice="the operation goes on by itself")
             tries += 1
             job = _submit(client, f"{name}_{number}", location, submit)
         if (error := _wait(job, what, seconds).error_result) is None:
             return job
-        if error.get("reason") not in _AGAIN:
+        if error.get("reason") not in _AGAIN and (is_final or tries):
             said = str(error.get("message", ""))[:_MOST_SAID]
             raise FailedPrecondition(f"{what}: BigQuery could not finish a job: {said}")
-    raise BucketAway(f"{what}: BigQuery does not finish a job", advice="the operation goes on by itself")
+        number, job = number + 1, None
 
 
-def find_done(client: bigquery.Client, name: str, location: str) -> bool:
-    """Whether a job that ``run_job`` was asked for has succeeded; one that still runs is waited for."""
-    for number in count():
-        job = _find(client, f"{name}_{number}", location)
-        if job is None or _wait(job, name, None).error_result is None:
-            return job is not None
-    raise AssertionError("unreachable")
+def find_done(client: bigquery.Client, what: str, name: str, location: str, seconds: float | None = None) -> bool:
+    """Whether a job that ``run_job`` was asked for has succeeded; one that still runs is waited for, so
+    many ``seconds`` at most. Raises what ``run_job`` does."""
+    _, job = _find_last(client, name, location)
+    return job is not None and _wait(job, what, seconds).error_result is None
+
+
+def _find_last(client: bigquery.Client, name: str, location: str) -> tuple[int, Any]:
+    """The last job of a name and its number, or None and 0. A table that cannot be written for months has many that
+    have failed: their numbers have no gap."""
+    jobs = {0: _find(client, f"{name}_0", location)}
+    if jobs[0] is None:
+        return 0, None
+    last, beyond = 0, 1
+    while jobs.setdefault(beyond, _find(client, f"{name}_{beyond}", location)) is not None:
+        last, beyond = beyond, 2 * beyond
+    while beyond - last > 1:
+        between = (last + beyond) // 2
+        jobs[between] = _find(client, f"{name}_{between}", location)
+        last, beyond = (last, between) if jobs[between] is None else (between, beyond)
+    return last, jobs[last]
 
 
 def _find(client: bigquery.Client, name: str, location: str) -> Any:

@@ -57,14 +57,13 @@ class Catalogue:
             links = [entry.name for entry in os.scandir(base) if entry.is_symlink()]
         return sorted(name for name in links if self._is_table(base, dataset, name))
 
-    def find(self, address: TableAddress) -> FoundTable:
-        """Raises NotFound, DiskAway."""
+    def find(self, address: TableAddress, version: str = "") -> FoundTable:
+        """As it is now, or was as this ``version``. Raises NotFound, DiskAway."""
         base = self._find_base(address.project, address.dataset)
         for _ in range(_TRIES if base is not None else 0):
             try:
-                if found := _read(
-                    TablePlace(Path(os.path.realpath(str(base))), address.dataset, address.table), address
-                ):
+                place = TablePlace(Path(os.path.realpath(str(base))), address.dataset, address.table)
+                if found := _read(place, address, version):
                     return found
                 break
             except FileNotFoundError:
@@ -75,9 +74,9 @@ class Catalogue:
                 raise _away(f"{address.project}.{address.dataset}", error) from None
         raise NotFound(f"Not found: Table {address.project}:{address.dataset}.{address.table}")
 
-    def look(self, address: TableAddress) -> TableInfo:
+    def look(self, address: TableAddress, version: str = "") -> TableInfo:
         """Raises NotFound, DiskAway."""
-        return self.find(address).info
+        return self.find(address, version).info
 
     def _find_base(self, project: str, dataset: str) -> str | None:
         own = self.roots.get(f"{project}.{dataset}")
@@ -101,9 +100,11 @@ def _is_dataset(entry: os.DirEntry[str]) -> bool:
     return not entry.name.startswith(".") and entry.is_dir() and os.path.isdir(os.path.join(entry.path, HIDDEN))
 
 
-def _read(place: TablePlace, address: TableAddress) -> FoundTable | None:
+def _read(place: TablePlace, address: TableAddress, wanted: str) -> FoundTable | None:
     """Raises OSError, FailedPrecondition for a name that is taken by something else."""
     version = place.look()
+    if version is not None and wanted:
+        version = place.look_at(wanted)
     if version is None:
         return None
     directory = place.hidden / version.name

@@ -83,6 +83,7 @@ class LocalQueries:
             "roots": without(self.roots, denied),
             "denied": denied,
             "dry": query.is_dry,
+            "version": query.version,
             "limits": asdict(self.limits),
             "spills": spills,
         }
@@ -126,8 +127,8 @@ class LocalQueries:
     def list_tables(self, project: str, dataset: str) -> Sequence[str]:
         return self._catalogue.list_tables(project, dataset)
 
-    def look(self, address: TableAddress) -> TableInfo:
-        return self._catalogue.look(address)
+    def look(self, address: TableAddress, version: str = "") -> TableInfo:
+        return self._catalogue.look(address, version)
 
 
 def _load(fields: Sequence[Any]) -> tuple[Field, ...]:

@@ -18,23 +18,13 @@ from gantry.errors import DeadlineExceeded, ResourceExhausted, Unavailable
 from gantry.query_seams import Batch, Field
 from gantry.storage.sql.environment import make_environment
 from gantry.system_errors import describe_os_error
+from gantry.table_schema import write_duckdb_type
 
 logger = logging.getLogger(__name__)
 
 _MAIN = (sys.executable, "-m", "gantry.storage.sql.packing")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _PIECE = 1 << 20
-_TYPES = {
-    "INTEGER": "BIGINT",
-    "FLOAT": "DOUBLE",
-    "BOOLEAN": "BOOLEAN",
-    "DATE": "DATE",
-    "TIME": "TIME",
-    "DATETIME": "TIMESTAMP",
-    "TIMESTAMP": "TIMESTAMPTZ",
-    "NUMERIC": "DECIMAL(38, 9)",
-    "JSON": "JSON",
-}
 
 
 def write_parquet(
@@ -107,14 +97,8 @@ _CONVERT: dict[str, Callable[[Any], Any]] = {
 
 def type_of(field: Field) -> str:
     """The type of a column in DuckDB."""
-    kind = _TYPES.get(field.type, "VARCHAR")
-    if field.type == "RECORD":
-        kind = f"STRUCT({', '.join(f'{_quote(each.name)} {type_of(each)}' for each in field.fields)})"
-    return f"{kind}[]" if field.mode == "REPEATED" else kind
-
-
-def _quote(name: str) -> str:
-    return '"' + name.replace('"', '""') + '"'
+    fields = ((each.name, type_of(each)) for each in field.fields)
+    return write_duckdb_type(field.type, field.mode == "REPEATED", fields)
 
 
 def _pack(request: dict[str, Any], seconds: float) -> None:

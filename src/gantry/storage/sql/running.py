@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import logging
 import re
@@ -19,15 +20,16 @@ from gantry.storage.sql.limits import QueryLimits
 from gantry.storage.sql.lowering import lower
 from gantry.storage.sql.parsing import find_places, parse
 from gantry.storage.sql.values import find_cast, make_converters, make_field
-from gantry.storage.warehouse.parquet import quote_name, quote_text
+from gantry.storage.warehouse.parquet import find_errno
 from gantry.table_address import TableAddress
-from gantry.table_schema import Column
+from gantry.table_schema import Column, quote_name, quote_text
 
 logger = logging.getLogger(__name__)
 
 _ROWS, _BYTES = 64, 1 << 20
 """Rows that are taken from DuckDB at a time, and bytes of a batch: a row may have many MB."""
 
+_FULL = (errno.ENOSPC, errno.EDQUOT)
 _MOST_ROW = 100 << 20  # bytes, as in BigQuery
 
 
@@ -44,7 +46,7 @@ class Prepared:
         self._text = request["text"]
         self._tree = parse(self._text, request["legacy"])
         original = self._tree.copy()
-        find = _make_find(Catalogue(request["roots"]), frozenset(request["denied"]))
+        find = _make_find(Catalogue(request["roots"]), frozenset(request["denied"]), request.get("version", ""))
         dataset = tuple(request["dataset"]) if request["dataset"] else None
         parameters = [Parameter(*each) for each in request["parameters"]]
         lowered = lower(self._tree, request["project"], dataset, parameters, find)
@@ -120,14 +122,14 @@ def _too_large(most: int) -> ResourceExhausted:
     )
 
 
-def _make_find(catalogue: Catalogue, denied: frozenset[str]) -> Any:
+def _make_find(catalogue: Catalogue, denied: frozenset[str], version: str) -> Any:
     def find(address: TableAddress) -> FoundTable:
         if address.project in denied:
             raise PermissionDenied(
                 f"Access Denied: Table {address.project}:{address.dataset}.{address.table}: Permission "
                 f"bigquery.tables.getData denied on project {address.project} (or the table may not exist)"
             )
-        return catalogue.find(address)
+        return catalogue.find(address, version)
 
     return find
 
@@ -230,7 +232,8 @@ class _Told:
             raise self._tell(error) from None
 
     def _tell(self, error: BaseException) -> StatusError:
-        if isinstance(error, duckdb.OutOfMemoryException | MemoryError):
+        is_full = isinstance(error, duckdb.IOException) and find_errno(error) in _FULL  # nothing but spills is written
+        if is_full or isinstance(error, duckdb.OutOfMemoryException | MemoryError):
             return ResourceExhausted(
                 "Resources exceeded during query execution: it needs more memory, or more room on the disk, than it may"
             )

@@ -5,14 +5,14 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-from gantry.errors import PermissionDenied
+from gantry.errors import Aborted, DiskAway, PermissionDenied
 from gantry.storage.warehouse.local_table import LocalTable, translated
 from gantry.storage.warehouse.places import count_rows
 from gantry.storage.warehouse.stages import MAX_ROWS
 from gantry.table_schema import Columns
-from gantry.table_seams import TableFile, TablePlan
+from gantry.table_seams import TableFile, TablePlan, TableVersion
 
 _TIER, _JOINED = 3, 16
 """Files of less than 8, 64, 512 … rows: sixteen of a kind are joined. So a row is written at most six times, and a
@@ -24,6 +24,8 @@ class LocalStream(LocalTable):
     """See ``table_seams.StreamTable``. ``key`` is ``sSTREAM-ROWS``: a table remembers the last one of each stream."""
 
     is_limited, is_service = False, False
+    _last: str = field(default="", repr=False)
+    """The key of the stream that the table had last when ``is_added`` was asked."""
 
     @translated
     def require_writable(self, columns: Columns) -> None:
@@ -35,9 +37,21 @@ class LocalStream(LocalTable):
             )
 
     @translated
+    def require_place(self) -> None:
+        if not self.place.hidden.parent.is_dir():
+            raise DiskAway(
+                f"{self.disk.name} has none of the tables that were in it",
+                advice="mount it where it was; if they are gone for good, remove the streamConfigs and set them again",
+            )
+
+    @translated
     def is_added(self) -> bool:
-        found = self.place.look()
-        return found is not None and self.key in found.exports
+        self._last = self._find_last(self.place.look())
+        return self._last == self.key
+
+    def _find_last(self, version: TableVersion | None) -> str:
+        stream = f"{_name_stream(self.key)}-"
+        return next((key for key in version.exports if key.startswith(stream)), "") if version is not None else ""
 
     @translated
     def begin(self, kept: str) -> None:
@@ -50,6 +64,8 @@ class LocalStream(LocalTable):
     @translated
     def plan(self, fixed: Columns, appends: bool) -> TablePlan:
         plan = super().plan(fixed, appends)
+        if self._find_last(plan.before) != self._last:  # whoever was frozen may have been given up
+            raise Aborted(f"another server has added rows to {self.place.dataset}.{self.place.table} meanwhile")
         if plan.before is None:
             return plan
         files, links = [*plan.files], {*plan.links}

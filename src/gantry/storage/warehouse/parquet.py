@@ -16,17 +16,8 @@ import duckdb
 from gantry.durable_files import sync_file
 from gantry.errors import Internal
 from gantry.storage.warehouse.stages import COMMON, common_of, read_raw_lines
-from gantry.table_schema import Column, Columns
+from gantry.table_schema import Column, Columns, quote_name, quote_text, write_duckdb_type
 
-_TYPES = {
-    "STRING": "VARCHAR",
-    "INTEGER": "BIGINT",
-    "FLOAT": "DOUBLE",
-    "DATE": "DATE",
-    "TIME": "TIME",
-    "TIMESTAMP": "TIMESTAMPTZ",
-    "JSON": "JSON",
-}
 _COMMON_COLUMN = Column(0, COMMON, "STRING")
 _ORDER = "ORDER BY StudyInstanceUID, SeriesInstanceUID, SOPInstanceUID"
 _GROUP = 8192
@@ -155,13 +146,13 @@ def run(connection: duckdb.DuckDBPyConnection, statement: str) -> Sequence[Any]:
     try:
         return connection.execute(statement).fetchone() or ()
     except duckdb.Error as error:
-        number = _find_errno(error)
+        number = find_errno(error)
         if number:
             raise OSError(number, os.strerror(number)) from None
         raise Internal("the rows cannot be written as Parquet; the server's log has the details") from error
 
 
-def _find_errno(error: duckdb.Error) -> int:
+def find_errno(error: duckdb.Error) -> int:
     """What the system has said, if DuckDB repeats it: the number or, for some calls, only the text."""
     found = _ERRNO.search(f"{error}")
     if found is not None:
@@ -172,16 +163,4 @@ def _find_errno(error: duckdb.Error) -> int:
 
 def type_of(column: Column) -> str:
     """The type of a column in DuckDB."""
-    if column.type == "RECORD":
-        kind = f"STRUCT({', '.join(f'{quote_name(field.name)} {type_of(field)}' for field in column.fields)})"
-    else:
-        kind = _TYPES[column.type]
-    return f"{kind}[]" if column.repeated else kind
-
-
-def quote_name(name: str) -> str:
-    return '"' + name.replace('"', '""') + '"'
-
-
-def quote_text(text: str) -> str:
-    return "'" + text.replace("'", "''") + "'"
+    return write_duckdb_type(column.type, column.repeated, ((each.name, type_of(each)) for each in column.fields))

@@ -27,7 +27,8 @@ OWNER = "owner"
 
 _REPLACED, _HEAD = re.compile(rb'{"replaced":"([^"]*)"'), 512
 _ROWS = re.compile(r".*\.([0-9]+)\.parquet")
-_VERSION = re.compile(rf"{re.escape(HIDDEN)}/([^/]+)/(v-[0-9a-z-]+)")
+_NAME = re.compile(r"v-[0-9a-z-]+")
+_VERSION = re.compile(rf"{re.escape(HIDDEN)}/([^/]+)/({_NAME.pattern})")
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,8 +71,12 @@ class TablePlace:
     def look(self) -> TableVersion | None:
         """The version that readers see."""
         name = self.read_link()
-        if not name:
-            return None
+        return self.look_at(name) if name else None
+
+    def look_at(self, name: str) -> TableVersion:
+        """A version, which readers see or have seen. Raises FileNotFoundError where there is none any more."""
+        if not _NAME.fullmatch(name):
+            raise FileNotFoundError(name)
         about = json.loads((self.hidden / f"{name}.json").read_text(encoding="utf-8"))
         columns = load_columns(json.dumps(about["columns"]))
         return TableVersion(name, about["rows"], columns, tuple(about["exports"]))

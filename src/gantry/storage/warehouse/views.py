@@ -7,7 +7,8 @@ from contextlib import closing
 from pathlib import Path
 
 from gantry.durable_files import sync_file
-from gantry.storage.warehouse.parquet import connect, quote_name, quote_text, run
+from gantry.storage.warehouse.parquet import connect, run
+from gantry.table_schema import quote_name, quote_text
 
 _FORMAT = "v1.0.0"
 """Of the file: every DuckDB since then reads it."""

@@ -8,9 +8,9 @@ from collections.abc import Iterator
 
 import pytest
 from babel.messages.catalog import Message
-
-from catalogues.catalogues import LOCALES, mo_path, is_translated, make_catalogue, po_path, read, to_mo, to_po
+from catalogues.catalogues import LOCALES, is_translated, make_catalogue, mo_path, po_path, read, to_mo, to_po
 from catalogues.extraction import PARTS, extract
+
 from gantry.languages import LANGUAGES, _, ngettext, use_language
 
 AGAIN = "run ./run translate"

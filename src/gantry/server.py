@@ -40,6 +40,7 @@ from gantry.errors import InvalidArgument, NotFound
 from gantry.facts_wiring import make_facts
 from gantry.greeting import write_greeting
 from gantry.heaps import share_heaps
+from gantry.languages import ENGLISH, _, language, use_language
 from gantry.listening import bind, require_certificate
 from gantry.metrics.collector import ServerCollector
 from gantry.operations.runner import Runner
@@ -211,7 +212,9 @@ def serve(
     for name in find_unknown(os.environ):
         logger.warning("the variable %s is no setting and has no effect", name)
     require_engine(settings)
+    reader = language()
     with ExitStack() as opened:
+        opened.enter_context(use_language(ENGLISH))  # of the log; each request may choose another
         sockets = opened.enter_context(bind(settings.host, settings.port))
         settings = replace(settings, port=sockets[0].getsockname()[1])  # 0 was any
         gantry = opened.enter_context(open_server(settings, Edge(settings), takes_requests, emulator, sources))
@@ -230,8 +233,8 @@ def serve(
             ssl_certfile=settings.tls_cert or None,
             ssl_keyfile=settings.tls_key or None,
         )
-        _Server(config, settings, gantry, announce).run(sockets)
-    print("gantry: stopped", file=sys.stderr)
+        _Server(config, settings, gantry, announce, reader).run(sockets)
+    print(_("gantry: stopped"), file=sys.stderr)
 
 
 def _make_entry(app: App, takes_requests: bool, logs: bool) -> ASGIApp:
@@ -277,11 +280,11 @@ def _kill_process() -> None:
 
 class _Server(uvicorn.Server):
     def __init__(
-        self, config: uvicorn.Config, settings: Settings, gantry: Gantry, announce: Callable[[int], None]
+        self, config: uvicorn.Config, settings: Settings, gantry: Gantry, announce: Callable[[int], None], reader: str
     ) -> None:
-        """``announce`` tells others the port, once the server is ready."""
+        """``announce`` tells others the port, once the server is ready. ``reader``: the language of the greeting."""
         super().__init__(config)
-        self._settings, self._gantry, self._announce = settings, gantry, announce
+        self._settings, self._gantry, self._announce, self._reader = settings, gantry, announce, reader
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -312,4 +315,5 @@ class _Server(uvicorn.Server):
             # With a log on stdout every line there is JSON.
             self._announce(self._settings.port)
             output = sys.stderr if self._settings.log_json else sys.stdout
-            print(write_greeting(self._settings), file=output, flush=True)
+            with use_language(self._reader):
+                print(write_greeting(self._settings), file=output, flush=True)

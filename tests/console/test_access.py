@@ -112,7 +112,7 @@ def test_datasets_that_one_may_not_see_hide_none_of_ones_own(guarded: Guarded) -
 @pytest.mark.parametrize("path", [DATASET, STORE, f"{STORE}/import", f"{STORE}/studies", f"{DATASET}/operations"])
 def test_a_page_without_the_permission_is_refused_in_words(guarded: Guarded, path: str) -> None:
     page = signed_in(guarded, "eve").get(f"/console/{path}")
-    assert page.status_code == 403 and "Permission denied" in page.text and "roles/healthcare" in page.text
+    assert page.status_code == 403 and "Not allowed" in page.text and "roles/healthcare" in page.text
     missing = signed_in(guarded, "eve").get(f"/console/{path.replace('/datasets/d', '/datasets/none')}")
     assert missing.status_code == 403, "whether it exists is not told"
 

@@ -15,6 +15,7 @@ from sqlalchemy import Connection, update
 from gantry.counters import ProgressCounter, Transfer
 from gantry.errors import Aborted, AlreadyExists, Code, NotFound, ResourceExhausted, Status
 from gantry.header_packs import unpack
+from gantry.holdings import Holding
 from gantry.iam.policies import principal
 from gantry.iam.sessions import Session
 from gantry.index import logs, saved_searches
@@ -626,6 +627,14 @@ class TestIndex:
         assert index.metrics.list_modalities(STORE) == [("", 2, 3, grown.blob_bytes)]
         index.deletion.delete_below(STORE, ResourcePath("1.2"), "v1", Method.DELETE_STUDY)
         assert sum(found.instances for found in index.metrics.list_growth(STORE)) == 1
+        size = items[2].size
+        assert index.metrics.list_holdings() == [Holding(STORE, "NEARLINE", 1, size)]
+        day = index.metrics.find_first_day()
+        assert day == grown.day and index.metrics.sum_growth(day - 7, day - 1) == {}
+        assert index.metrics.sum_growth(day, day) == {"NEARLINE": size}
+        unswept = index.garbage.measure_unswept(10)
+        assert (unswept.series, unswept.blob_bytes) == (1, sum(found.size for found in items[:2]))
+        assert index.garbage.measure_unswept(1).blobs <= 1
         for asked in (index.metrics.list_growth, index.metrics.list_modalities):
             with pytest.raises(NotFound):
                 asked(replace(STORE, store="none"))

@@ -16,7 +16,7 @@ _JINJA = re.compile(r"\{\{.*?\}\}|\{%.*?%\}", re.S)
 _LITERAL = re.compile(r"'([^']*)'|\"([^\"]*)\"")
 _CALL = re.compile(r"""\b_\(\s*(?:'[^']*'|"[^"]*")""")
 _WORD = re.compile(r"[A-Za-zÀ-ÿ]{2,}")
-_SENTENCE = re.compile(r"[A-Z][a-z]+|[a-z]+ [a-z]+")
+_SENTENCE = re.compile(r"^[A-Z][a-z]+$|[A-Za-z]+ [a-z]+")
 NAMES = frozenset(
     ("Gantry", "DICOM", "DICOMweb", "VR", "CSV", "NDJSON", "JSON", "Parquet", "UTC", "NULL", "BigQuery", "SQL", "UID")
 )
@@ -45,9 +45,9 @@ def find_fixed_texts(template: str) -> list[str]:
     """Visible texts outside of ``_(…)`` and ``{% trans %}``; literals in expressions that look like a sentence, too."""
     template = _TRANSLATED.sub("", _COMMENT.sub("", template))
     reader = _Reader()
-    reader.feed(_JINJA.sub("\0", template))
+    reader.feed(_JINJA.sub(" ", template))
     reader.close()
-    texts = [text.strip() for text in reader.found if _has_words(text.replace("\0", " "))]
+    texts = [text.strip() for text in reader.found if _has_words(text)]
     return texts + list(_find_literals(template))
 
 
@@ -61,5 +61,5 @@ def _find_literals(template: str) -> Iterator[str]:
     for expression in _JINJA.findall(template):
         for single, double in _LITERAL.findall(_CALL.sub("", expression)):
             text = single or double
-            if _SENTENCE.search(text) and "/" not in text and "=" not in text and not text.startswith(("-", "#")):
+            if _SENTENCE.search(text) and not set("/=<#") & set(text):
                 yield text

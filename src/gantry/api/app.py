@@ -37,6 +37,7 @@ from gantry.api.turns import Turns
 from gantry.api.visit import Made, Visit
 from gantry.api.web import Answer, Begun, Later, WebHandler
 from gantry.errors import Code, Internal, MethodNotAllowed, NotFound, Replaced, StatusError, Unimplemented
+from gantry.languages import choose_by_header, use_language
 from gantry.names import API_VERSIONS
 from gantry.studies.departure import require_client
 
@@ -86,16 +87,22 @@ class App:
             return
         request = Request(scope, receive)
         send = with_headers(send, self._context.access is not None, scope, self._cross_origin)
+        with use_language(choose_by_header(request.headers.get("accept-language", ""))):
+            response = await self._take_care(request)
+            if response is not None:
+                await response(scope, receive, send)
+
+    async def _take_care(self, request: Request) -> ASGIApp | None:
+        """The answer, also where it is an error; None for a client that has left."""
         try:
-            response = await self._respond(request)
+            return await self._respond(request)
         except StatusError as error:
-            response = _write_error(request, error)
+            return _write_error(request, error)
         except ClientDisconnect:
-            return
+            return None
         except Exception:
             logger.exception("%s %s failed", request.method, request.url.path)
-            response = _write_error(request, Internal("internal error; the server's log has the details"))
-        await response(scope, receive, send)
+            return _write_error(request, Internal("internal error; the server's log has the details"))
 
     def _respond(self, request: Request) -> Awaitable[ASGIApp]:
         require_host(request)

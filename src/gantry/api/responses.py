@@ -9,7 +9,7 @@ from starlette.responses import Response
 
 from gantry.api.intake import TooSlow
 from gantry.api.ranges import Unsatisfiable
-from gantry.api.wire import error_info
+from gantry.api.wire import error_info, localized
 from gantry.errors import MethodNotAllowed, StatusError, Unauthenticated
 
 JSON = "application/json; charset=UTF-8"
@@ -26,9 +26,10 @@ def error_response(error: StatusError) -> Response:
     """The JSON error of Google's APIs (google.rpc.Status), with the headers that its kind needs."""
     body: dict[str, Any] = {"code": error.http, "message": error.message, "status": error.code.name}
     details = [*error.details, *([error_info(error.kind)] if error.kind is not None else [])]
-    if details:
+    if details := [*details, *localized(error.status.reason)]:
         body["details"] = details
     response = json_response({"error": body}, error.http)
+    response.headers["vary"] = "accept-language"
     if isinstance(error, Unauthenticated):
         response.headers["www-authenticate"] = 'Bearer realm="gantry"'
     if isinstance(error, TooSlow):

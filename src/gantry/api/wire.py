@@ -13,9 +13,10 @@ from pydantic import AliasChoices, Field, StrictInt
 from gantry.api.messages import Json, Message
 from gantry.counters import ProgressCounter, Transfer
 from gantry.errors import Status
+from gantry.languages import ENGLISH, _, language
 from gantry.log_entries import LogEntry
 from gantry.names import url_path
-from gantry.reasons import DOMAIN, Reason
+from gantry.reasons import ABOUT, DOMAIN, Reason
 from gantry.resources import (
     Dataset,
     DicomStore,
@@ -53,13 +54,21 @@ class TopicConfig(Message):
     pubsub_topic: str
 
 
+class SchemaFlattened(Message, extra="ignore"):
+    """What an older version has stored in it is left out of answers; requests may hold no field."""
+
+
+class SchemaJson(Message, extra="ignore"):
+    """As ``SchemaFlattened``."""
+
+
 class BigQueryDestination(Message):
     table_uri: str | None = None
     force: bool | None = None
     write_disposition: str | StrictInt | None = None
     include_source_store: bool | None = None
-    schema_flattened: Json | None = None
-    schema_as_json: Json | None = Field(
+    schema_flattened: SchemaFlattened | None = None
+    schema_as_json: SchemaJson | None = Field(
         None, validation_alias=AliasChoices("schemaJson", "schema_json"), serialization_alias="schemaJson"
     )
     change_data_capture_config: Json | None = None
@@ -188,7 +197,7 @@ def counter_json(value: ProgressCounter) -> Json:
 
 
 def transfer_json(value: Transfer) -> Json:
-    counts = {"bytes": value.bytes, "uncheckedObjects": value.unchecked}
+    counts = {"bytes": value.bytes, "uncheckedObjects": value.unchecked, "files": value.files}
     return {key: str(count) for key, count in counts.items() if count}
 
 
@@ -281,7 +290,7 @@ def _error(value: Operation, error: Status, package: str) -> Json:
         "@type": f"{_TYPES}{package}.{_service(value)}.{_kind(value)}ErrorDetails",
         "sampleErrors": [_sample(failure) for failure in value.samples],
     }
-    return _status_json(error) | {"details": [details, error_info(error.reason)]}
+    return _status_json(error) | {"details": [details, error_info(error.reason), *localized(error.reason)]}
 
 
 def _service(value: Operation) -> str:
@@ -305,6 +314,15 @@ def _status_json(status: Status) -> Json:
 def error_info(reason: Reason) -> Json:
     """A ``google.rpc.ErrorInfo``: the kind of a failure, for programs (docs/howto/failures.md)."""
     return {"@type": f"{_TYPES}google.rpc.ErrorInfo", "reason": reason.value, "domain": DOMAIN}
+
+
+def localized(reason: Reason) -> list[Json]:
+    """A ``google.rpc.LocalizedMessage`` for people, where the caller asks for another language than English: what went
+    wrong and what to do. ``message`` is English for everybody: programs and support compare it."""
+    if language() == ENGLISH:
+        return []
+    text = f"{_(ABOUT[reason].title)}. {_(ABOUT[reason].advice)}"
+    return [{"@type": f"{_TYPES}google.rpc.LocalizedMessage", "locale": language(), "message": text}]
 
 
 def _camel(model: type[Message], value: Json) -> Json:

@@ -100,9 +100,10 @@ def run_operations(args: argparse.Namespace) -> int:
 
 def _serve(args: argparse.Namespace, takes_requests: bool) -> int:
     from gantry.server import serve as serve_until_signal
-    from gantry.settings.loading import load_settings
+    from gantry.settings.loading import find_sources, load_settings
 
     flags = {name: value for name, value in vars(args).items() if name not in ("run", "config")}
-    settings = load_settings(flags, os.environ, args.config or os.environ.get("GANTRY_CONFIG", ""))
-    serve_until_signal(settings, takes_requests)
+    file = args.config or os.environ.get("GANTRY_CONFIG", "")
+    settings = load_settings(flags, os.environ, file)
+    serve_until_signal(settings, takes_requests, sources=find_sources(flags, os.environ, file))
     return 0

@@ -10,10 +10,11 @@ import signal
 import socket
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
+from types import MappingProxyType
 
 import uvicorn
 from prometheus_client import REGISTRY
@@ -28,6 +29,7 @@ from gantry.api.forwarded import Proxies
 from gantry.api.intake import Pace
 from gantry.api.logging import JsonLines
 from gantry.api.responses import error_response
+from gantry.api.server_facts import ServerFacts, Source
 from gantry.config import DataDirectory, open_seams
 from gantry.connections import make_limited_protocol
 from gantry.console import app as console
@@ -35,6 +37,7 @@ from gantry.console import rendering, sign_in
 from gantry.emulator.emulator import Emulator
 from gantry.engine_wiring import require_engine
 from gantry.errors import InvalidArgument, NotFound
+from gantry.facts_wiring import make_facts
 from gantry.greeting import write_greeting
 from gantry.heaps import share_heaps
 from gantry.languages import ENGLISH, _, language, use_language
@@ -52,6 +55,7 @@ from gantry.settings.loading import Settings, find_unknown
 from gantry.studies.uploads import Uploads
 
 logger = logging.getLogger(__name__)
+NO_SOURCES: Mapping[str, Source] = MappingProxyType({})
 
 _PAGES: dict[str, PageHandler] = {
     "readyz": readiness.readyz,
@@ -92,7 +96,13 @@ class Gantry:
     """The parts of a server. No operation runs before ``start``."""
 
     def __init__(
-        self, settings: Settings, seams: Seams, edge: Edge, leave: Callable[[], None], emulator: Emulator | None
+        self,
+        settings: Settings,
+        seams: Seams,
+        edge: Edge,
+        leave: Callable[[], None],
+        emulator: Emulator | None,
+        facts: ServerFacts,
     ) -> None:
         """``leave`` is called when the server begins to end."""
         self.seams, self.leave = seams, leave
@@ -101,7 +111,7 @@ class Gantry:
         self.requests = Requests()
         self.jobs = QueryJobs(seams, settings.max_queries, 4 * settings.query_result_megabytes)
         forms = {**_FORMS, **(emulator.forms if emulator is not None else {})}
-        self.app = App(_make_context(settings, self, edge), _PAGES, forms, _INSTANT)
+        self.app = App(_make_context(settings, self, edge, facts), _PAGES, forms, _INSTANT)
         if emulator is not None:
             emulator.begin(seams, self.uploads, self.runner)
 
@@ -122,7 +132,11 @@ any case. Service managers wait 20 s or more before they kill."""
 
 @contextmanager
 def open_server(
-    settings: Settings, edge: Edge, takes_requests: bool = True, emulator: Emulator | None = None
+    settings: Settings,
+    edge: Edge,
+    takes_requests: bool = True,
+    emulator: Emulator | None = None,
+    sources: Mapping[str, Source] = NO_SOURCES,
 ) -> Iterator[Gantry]:
     """Open the data directory and all parts of a server for the time of the block."""
     directory = DataDirectory(settings)
@@ -132,7 +146,8 @@ def open_server(
             edge.access.begin(seams.index)
         if settings.log_json:
             seams = replace(seams, listener=JsonLines(sys.stdout))
-        gantry = Gantry(settings, seams, edge, directory.leave, emulator)
+        facts = make_facts(settings, directory, sources)
+        gantry = Gantry(settings, seams, edge, directory.leave, emulator, facts)
         disks = Disks(_list_directories(settings))
         collector = ServerCollector(
             gantry.runner, seams, edge.audit, takes_requests, settings.runner, gantry.requests, disks
@@ -160,7 +175,7 @@ def _list_directories(settings: Settings) -> dict[str, Path]:
     return {"data": Path(settings.data).absolute(), "buckets": settings.buckets_path, **classes}
 
 
-def _make_context(settings: Settings, gantry: Gantry, edge: Edge) -> Context:
+def _make_context(settings: Settings, gantry: Gantry, edge: Edge, facts: ServerFacts) -> Context:
     return Context(
         gantry.seams,
         gantry.runner.notify,
@@ -182,12 +197,19 @@ def _make_context(settings: Settings, gantry: Gantry, edge: Edge) -> Context:
         is_stopping=gantry.runner.is_stopping,
         any_name=settings.emulates,
         jobs=gantry.jobs,
+        facts=facts,
     )
 
 
-def serve(settings: Settings, takes_requests: bool = True, emulator: Emulator | None = None) -> None:
+def serve(
+    settings: Settings,
+    takes_requests: bool = True,
+    emulator: Emulator | None = None,
+    sources: Mapping[str, Source] = NO_SOURCES,
+) -> None:
     """Serve until SIGTERM or Ctrl-C. Running operations continue at the next start, or at once at another server.
     Without ``takes_requests`` it runs operations that came to others, and answers those alone who look after it.
+    ``sources`` say where settings come from (``find_sources``).
 
     A start that is refused has opened no index and changed nothing. Raises InvalidArgument, FailedPrecondition.
     """
@@ -207,7 +229,7 @@ def serve(settings: Settings, takes_requests: bool = True, emulator: Emulator | 
         opened.enter_context(use_language(ENGLISH))  # of the log; each request may choose another
         sockets = opened.enter_context(bind(settings.host, settings.port))
         settings = replace(settings, port=sockets[0].getsockname()[1])  # 0 was any
-        gantry = opened.enter_context(open_server(settings, Edge(settings), takes_requests, emulator))
+        gantry = opened.enter_context(open_server(settings, Edge(settings), takes_requests, emulator, sources))
         announce = opened.enter_context(port_file(settings.port_file))
         config = uvicorn.Config(
             _make_entry(gantry, takes_requests, settings.log_requests),

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from sqlalchemy import func, select, text
 
+from gantry.holdings import Holding
 from gantry.index.database import Part
 from gantry.index.paths import find_path, is_below
 from gantry.index.resource_rows import IS_ALIVE, get_dataset_row, get_store_row
@@ -51,6 +52,28 @@ class StoreMetrics(Part):
             alive = dicom_store.c.dataset_id == number, IS_ALIVE
             rows = connection.execute(query.where(*alive).group_by(dicom_store.c.id, dicom_store.c.store))
             return {row[0]: (row[1], row[2]) for row in rows}
+
+    def list_holdings(self) -> list[Holding]:
+        names = dataset.c.project, dataset.c.location, dataset.c.dataset, dicom_store.c.store
+        columns = *names, tally.c.storage_class
+        sums = func.sum(tally.c.instances), func.sum(tally.c.blob_bytes)
+        query = select(*columns, *sums).join_from(tally, dicom_store, dicom_store.c.id == tally.c.store_id)
+        query = query.join(dataset, dataset.c.id == dicom_store.c.dataset_id).where(IS_ALIVE)
+        with self.database.read() as connection:
+            rows = connection.execute(query.group_by(*columns).order_by(*columns))
+            return [Holding(DicomStoreName(*row[:4]), row[4], int(row[5]), int(row[6])) for row in rows]
+
+    def sum_growth(self, first: int, last: int) -> dict[str, int]:
+        query = select(tally.c.storage_class, func.sum(tally.c.blob_bytes)).where(tally.c.day.between(first, last))
+        alive = select(dicom_store.c.id).where(IS_ALIVE)
+        with self.database.read() as connection:
+            found = connection.execute(query.where(tally.c.store_id.in_(alive)).group_by(tally.c.storage_class))
+            return {row[0]: int(row[1]) for row in found}
+
+    def find_first_day(self) -> int | None:
+        alive = select(dicom_store.c.id).where(IS_ALIVE)
+        with self.database.read() as connection:
+            return connection.execute(select(func.min(tally.c.day)).where(tally.c.store_id.in_(alive))).scalar()
 
     def list_largest(self, most: int) -> dict[DicomStoreName, tuple[int, int]]:
         count = func.sum(tally.c.instances)

@@ -102,12 +102,12 @@ class ServerSettings:
         "3600",
     )
     keep_alive_seconds: int = setting(
-        5,
+        75,
         readers.number(1, 86_400),
         "Seconds for which a connection without requests stays open.",
-        "75",
+        "650",
         more="Longer than a proxy or load balancer in front keeps its own: it would send a request over a connection "
-        "that is being closed, and answer 502. Many keep them for 60 seconds.",
+        "that is being closed, and answer 502. Many keep them for 60 seconds, Google's for 600.",
     )
     workers: int = setting(
         0,

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from typing import Any
-from zoneinfo import available_timezones
 
 from starlette.responses import Response
 
 from gantry.api.methods import LIST_DATASETS
+from gantry.api.resources import list_time_zones
 from gantry.console.attention import list_matters
 from gantry.console.deleting import DATASET, describe_deleted, require_confirmation, show_question
 from gantry.console.page_call import Crumb, PageCall, address_of, crumbs_of
@@ -80,7 +80,7 @@ def show_create_form(call: PageCall, error: StatusError | None = None) -> Respon
         given=given,
         error=error,
         locations=sorted(call.context.locations),
-        zones=sorted(available_timezones()),
+        zones=sorted(list_time_zones()),
     )
 
 
@@ -106,7 +106,7 @@ def show_edit_form(call: PageCall, error: StatusError | None = None) -> Response
         name=call.dataset,
         given={"time_zone": dataset.get("timeZone", "")} | call.form,
         error=error,
-        zones=sorted(available_timezones()),
+        zones=sorted(list_time_zones()),
     )
 
 

@@ -93,14 +93,15 @@ def test_one_text_has_one_translation(locale: str) -> None:
 
 
 @pytest.mark.parametrize("locale", LOCALES)
-def test_french_puts_a_space_before_signs(locale: str) -> None:
-    """``Titre :``; Portuguese and English put none."""
-    wanted = re.compile(r"[^\s ]\s*[;?](?:\s|$)|\w:(?:\s|$)")
+def test_signs_stand_as_the_language_puts_them(locale: str) -> None:
+    """French has a space before ``; : ? » %`` that does not break the line; Portuguese has none."""
+    sign = re.compile(r"[;?»]|:(?=\s|$)|%%")
+    kept = "\u00a0" if locale == "fr" else ""
     wrong = [
         text
         for _english, text in pairs(locale)
-        for sign in wanted.findall(text.replace("gantry-uids:", ""))
-        if (" " in sign[:2]) != (locale == "fr")
+        for found in sign.finditer(re.sub(r"<code>.*?</code>|gantry-uids:", "", text))
+        if (before := found.string[: found.start()])[-1:].isspace() != bool(kept) or not before.endswith(kept)
     ]
     assert wrong == []
 

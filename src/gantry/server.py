@@ -43,6 +43,8 @@ from gantry.heaps import share_heaps
 from gantry.languages import ENGLISH, _, language, use_language
 from gantry.listening import bind, require_certificate
 from gantry.metrics.collector import ServerCollector
+from gantry.metrics.disks import Disks
+from gantry.metrics.requests import CountedRequests, Requests
 from gantry.operations.runner import Runner
 from gantry.pauses import keep_pauses_short
 from gantry.port_file import port_file
@@ -106,6 +108,7 @@ class Gantry:
         self.seams, self.leave = seams, leave
         self.runner = Runner(seams) if settings.runner else Runner(seams, slots=0)
         self.uploads = Uploads(seams)
+        self.requests = Requests()
         self.jobs = QueryJobs(seams, settings.max_queries, 4 * settings.query_result_megabytes)
         forms = {**_FORMS, **(emulator.forms if emulator is not None else {})}
         self.app = App(_make_context(settings, self, edge, facts), _PAGES, forms, _INSTANT)
@@ -145,7 +148,10 @@ def open_server(
             seams = replace(seams, listener=JsonLines(sys.stdout))
         facts = make_facts(settings, directory, sources)
         gantry = Gantry(settings, seams, edge, directory.leave, emulator, facts)
-        collector = ServerCollector(gantry.runner, seams, edge.audit, takes_requests, settings.runner)
+        disks = Disks(_list_directories(settings))
+        collector = ServerCollector(
+            gantry.runner, seams, edge.audit, takes_requests, settings.runner, gantry.requests, disks
+        )
         REGISTRY.register(collector)
         try:
             yield gantry
@@ -161,6 +167,12 @@ def open_server(
             seams.index.close()
     finally:
         directory.close()
+
+
+def _list_directories(settings: Settings) -> dict[str, Path]:
+    """By the settings, and storage classes, that name them."""
+    classes = {name: Path(directory) for name, directory in settings.storage_classes.items()}
+    return {"data": Path(settings.data).absolute(), "buckets": settings.buckets_path, **classes}
 
 
 def _make_context(settings: Settings, gantry: Gantry, edge: Edge, facts: ServerFacts) -> Context:
@@ -220,7 +232,7 @@ def serve(
         gantry = opened.enter_context(open_server(settings, Edge(settings), takes_requests, emulator, sources))
         announce = opened.enter_context(port_file(settings.port_file))
         config = uvicorn.Config(
-            _make_entry(gantry.app, takes_requests, settings.log_requests),
+            _make_entry(gantry, takes_requests, settings.log_requests),
             log_config=None,
             access_log=False,
             lifespan="off",
@@ -237,8 +249,9 @@ def serve(
     print(_("gantry: stopped"), file=sys.stderr)
 
 
-def _make_entry(app: App, takes_requests: bool, logs: bool) -> ASGIApp:
-    entry = _Entry(app if takes_requests else _Looks(app))
+def _make_entry(gantry: Gantry, takes_requests: bool, logs: bool) -> ASGIApp:
+    app = gantry.app if takes_requests else _Looks(gantry.app)
+    entry = CountedRequests(_Entry(app), gantry.requests)
     return RequestLog(entry) if logs else entry
 
 

@@ -63,7 +63,7 @@ def _read_json(name: str) -> Json:
         found = json.loads(sys.stdin.read() if name == "-" else Path(name).read_text(encoding="utf-8"))
     except OSError as error:
         raise InvalidArgument(f"--from-file: {name}: {_(describe_os_error(error))}") from None
-    except ValueError:
+    except (ValueError, RecursionError):
         found = None
     if not isinstance(found, dict):
         problem = _("--from-file: {name}: is not a JSON object with fields of a DicomStore")

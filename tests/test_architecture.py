@@ -79,6 +79,7 @@ LAYERS = {
         "key_wiring",
         "config",
         "facts_wiring",
+        "disk_room",
         "engine_wiring",
         "closing",
         "connections",

@@ -58,7 +58,7 @@ def test_the_exit_codes_are_those_of_the_help() -> None:
 )
 def test_every_command_of_the_api_works(locale: str, counts: str, moved: str, home: Path) -> None:
     shutil.copytree(home / "buckets" / "incoming" / "d", home / "d")
-    done = shell(f"export LC_ALL={locale}\n{PREPARE}{''.join(commands('command-line.md'))}", home)
+    done = shell(f"export LC_ALL={locale}\n{PREPARE}{''.join(commands('command-line.md'))}", home, seconds=400)
     assert done.returncode == 0, done.stderr
     assert counts in done.stdout
     assert moved in done.stdout

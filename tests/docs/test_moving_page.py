@@ -20,7 +20,7 @@ def test_every_command_works_and_the_tables_are_complete(home: Path) -> None:
     (home / "buckets" / "incoming" / "other" / "c.dcm").write_bytes(b"this is no DICOM file")
     blocks = commands("moving-50-million.md")
     again = blocks[1]  # batches that have a result are left out
-    done = shell(PREPARE + "".join([*blocks[:2], again, *blocks[2:]]), home)
+    done = shell(PREPARE + "".join([*blocks[:2], again, *blocks[2:]]), home, seconds=500)
     assert done.returncode == 0, done.stderr
     rows = list(csv.DictReader((home / "batches.csv").open()))
     counts = {(int(row["success"]), int(row["failure"]), int(row["pending"])) for row in rows}

@@ -38,7 +38,12 @@ def home(tmp_path: Path) -> Path:
 
 
 def shell(
-    script: str, home: Path, scripts: str = sysconfig.get_path("scripts"), *, as_printed: bool = False
+    script: str,
+    home: Path,
+    scripts: str = sysconfig.get_path("scripts"),
+    *,
+    as_printed: bool = False,
+    seconds: float = 120,
 ) -> subprocess.CompletedProcess[str]:
     """Run ``script`` with the commands of ``scripts`` on PATH and a server of its own on a free port. Unless
     ``as_printed`` it waits for the server where a block ends with its start, and a person sees the greeting."""
@@ -56,7 +61,7 @@ def shell(
         )
     script = "set -e\ntrap 'kill $! 2>/dev/null; wait' EXIT\n" + script
     return subprocess.run(
-        ["sh", "-c", script], cwd=home, env=environ, capture_output=True, text=True, timeout=120, check=False
+        ["sh", "-c", script], cwd=home, env=environ, capture_output=True, text=True, timeout=seconds, check=False
     )
 
 

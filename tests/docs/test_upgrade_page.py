@@ -13,6 +13,7 @@ from tests.faults.older import fill_older, index_of_schema
 
 LOOK, COPY, UPGRADE, START, BACK = range(5)
 OLDER = "0009"
+LAST = "sleep 60 &\n"  # the end of ``shell`` stops what runs, and there must be something
 
 
 @pytest.mark.slow
@@ -21,7 +22,7 @@ def test_every_command_works_on_a_directory_of_this_version(tmp_path: Path) -> N
     begin = "gantry serve --buckets buckets &\ngantry wait-ready\n"
     stop = "kill $!; wait $! || true\n"
     script = [begin, "gantry stores create hospital/ct\n", blocks[LOOK], stop, blocks[COPY], blocks[UPGRADE]]
-    script += [begin, blocks[START], stop, blocks[BACK], "gantry migrate --check --data gantry-data\n"]
+    script += [begin, blocks[START], stop, blocks[BACK], "gantry migrate --check --data gantry-data\n", LAST]
     (tmp_path / "buckets").mkdir()
     done = shell("".join(script), tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr
@@ -39,7 +40,7 @@ def test_an_older_index_is_upgraded_and_can_be_put_back(tmp_path: Path) -> None:
         index.commit()
     needed = "if gantry migrate --check --data gantry-data; then exit 9; fi\n"
     upgrade = blocks[UPGRADE].partition("gantry check")[0]  # the rows of that index name no bytes
-    done = shell("".join([needed, blocks[COPY], upgrade, blocks[BACK], needed]), tmp_path)
+    done = shell("".join([needed, blocks[COPY], upgrade, blocks[BACK], needed, LAST]), tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr
     assert f"before, it had schema {OLDER}" in done.stdout
     assert done.stdout.count("run `gantry migrate`") == 2

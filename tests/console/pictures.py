@@ -41,6 +41,7 @@ PICTURES: dict[str, tuple[str, dict[str, dict[str, Any]]]] = {
     "console-settings": ("settings", PLAIN),
 }
 """Name of the picture → the page in ``Scene.pages`` that it shows, and its looks: what follows the name of the file.
+
 The page of disks is not among them: its sizes are those of the machine."""
 
 

@@ -351,7 +351,7 @@ def test_exporting_the_instances_of_a_result(tab: Tab) -> None:
     Web(gantry).stored(*(instance(uids) for uids in STORED))
     path = tab.run(UIDS)
     page = tab.get(path).text
-    assert "a filter file of 4 lines: each names an instance" in page and f"<option>{gantry.out}</option>" in page
+    assert "a filter file of 4 lines. Each line names an instance." in page and f"<option>{gantry.out}</option>" in page
     address = tab.follow(tab.post(f"{path}/filter", bucket=gantry.out, prefix="filters/", then="export"))
     uri = parse_qs(urlsplit(address).query)["filter_uri"][0]
     assert re.fullmatch(rf"gs://{gantry.out}/filters/filter-\d{{8}}T\d{{6}}Z-[0-9a-f]{{6}}\.txt", uri)
@@ -372,7 +372,7 @@ def test_changing_the_storage_class_of_a_result(tab: Tab) -> None:
     Web(gantry).stored(*(instance(uids) for uids in STORED))
     path = tab.run("SELECT CONCAT('/studies/', StudyInstanceUID, '/series/', SeriesInstanceUID, '/instances/', "
                    "SOPInstanceUID) AS path FROM [p:d.t] WHERE Modality = 'CT'")  # fmt: skip
-    assert "4 lines: a path on each" in tab.get(path).text
+    assert "4 lines. Each line has a path." in tab.get(path).text
     address = tab.follow(tab.post(f"{path}/filter", bucket=gantry.out, then="storage-class"))
     assert urlsplit(address).path == f"/console/{gantry.store}/storage-class/file"
     uri = parse_qs(urlsplit(address).query)["filter_uri"][0]

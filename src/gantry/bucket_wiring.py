@@ -7,10 +7,11 @@ import logging
 import os
 import secrets
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from threading import Thread
 
+from gantry.api.server_facts import EVERYTHING, BucketGrant, KnownBucket
 from gantry.errors import FailedPrecondition, NotFound, PermissionDenied, StatusError
 from gantry.libraries import is_installed
 from gantry.seams import Bucket, BucketUse
@@ -22,11 +23,12 @@ from gantry.storage.disks import Disk
 from gantry.storage.local import LocalBlobStore
 from gantry.storage.remote.bucket import RemoteBucket
 from gantry.storage.remote.notes import Notes, UploadNotes
+from gantry.storage.remote.place import RemotePlace
 from gantry.storage.remote.place_files import NAME, PlaceFiles
 from gantry.storage.remote.shared_notes import SharedNotes
 from gantry.storage.remote_buckets import RemoteBuckets, find_remote, list_remote
 from gantry.storage.roots import identify_root
-from gantry.storage.uris import BucketKind, is_bucket_name
+from gantry.storage.uris import BucketKind, address_of_bucket, is_bucket_name
 
 logger = logging.getLogger(__name__)
 
@@ -59,6 +61,21 @@ class Buckets:
         found = {f"{_LOCAL}{name}" for name in directories} | set(list_remote(self.remote))
         found = {each for each in found if not self._is_own(each)}
         return sorted(each for each in found if may_use(self.rules, each, right, dataset))
+
+    def list_known(self) -> Sequence[KnownBucket]:
+        """Those of the settings and of the directory, whoever may use them, and the entries that stand for several."""
+        singles = replace(self, rules=()).list("", "read")
+        patterns = [address_of_bucket(each.name) for each in self.remote if set(each.name) & set("*?")]
+        return [self._describe(each) for each in singles] + [self._describe(each, True) for each in patterns]
+
+    def _describe(self, address: str, is_pattern: bool = False) -> KnownBucket:
+        place = find_remote(self.remote, address)
+        rules = [each for each in self.rules if each.names(address)]
+        grants = tuple(BucketGrant(each.read, each.write, each.prefix, each.datasets) for each in rules)
+        where = os.path.join(self.root, address.removeprefix(_LOCAL)) if place is None else _locate(place, is_pattern)
+        holds = self.own is not None and place is not None and not is_pattern and self.own.overlaps(place, "")
+        provider = "" if place is None else place.provider
+        return KnownBucket(address, provider, where, grants if self.rules else EVERYTHING, is_pattern, holds)
 
     def open(self, use: BucketUse) -> Bucket:
         """Raises PermissionDenied, then what ``reach`` raises."""
@@ -111,6 +128,12 @@ class Buckets:
             )
         disk = Disk(f"bucket {address}", os.fsencode(os.path.realpath(path)), is_bucket=True)
         return LocalBlobStore(path, writer, disk=disk, server=_identify_data(self.data))
+
+
+def _locate(place: RemotePlace, is_pattern: bool) -> str:
+    """Where a provider has a bucket, for the administrator of the server."""
+    host = place.endpoint or place.account or place.region
+    return " · ".join(filter(None, (host, "" if is_pattern else place.bucket)))
 
 
 def open_place_files(settings: Settings) -> PlaceFiles | None:

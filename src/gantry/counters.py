@@ -25,10 +25,12 @@ class Transfer(NamedTuple):
     ``bytes`` of the objects that an import has read to their end, failures too, and of those that an export has
     written. Each counts once, with its size in the bucket, however often it was sent: so the number is the same after a
     restart. ``unchecked`` of the objects that were read came from a provider that has no checksum of their bytes.
+    ``files`` are those that an export has written: more than instances where each frame is an image.
     """
 
     bytes: int = 0
     unchecked: int = 0
+    files: int = 0
 
 
 class Queue(NamedTuple):

@@ -10,10 +10,11 @@ import signal
 import socket
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
+from types import MappingProxyType
 
 import uvicorn
 from prometheus_client import REGISTRY
@@ -28,6 +29,7 @@ from gantry.api.forwarded import Proxies
 from gantry.api.intake import Pace
 from gantry.api.logging import JsonLines
 from gantry.api.responses import error_response
+from gantry.api.server_facts import ServerFacts, Source
 from gantry.config import DataDirectory, open_seams
 from gantry.connections import make_limited_protocol
 from gantry.console import app as console
@@ -35,10 +37,14 @@ from gantry.console import rendering, sign_in
 from gantry.emulator.emulator import Emulator
 from gantry.engine_wiring import require_engine
 from gantry.errors import InvalidArgument, NotFound
+from gantry.facts_wiring import make_facts
 from gantry.greeting import write_greeting
 from gantry.heaps import share_heaps
+from gantry.languages import ENGLISH, _, language, use_language
 from gantry.listening import bind, require_certificate
 from gantry.metrics.collector import ServerCollector
+from gantry.metrics.disks import Disks
+from gantry.metrics.requests import CountedRequests, Requests
 from gantry.operations.runner import Runner
 from gantry.pauses import keep_pauses_short
 from gantry.port_file import port_file
@@ -49,6 +55,7 @@ from gantry.settings.loading import Settings, find_unknown
 from gantry.studies.uploads import Uploads
 
 logger = logging.getLogger(__name__)
+NO_SOURCES: Mapping[str, Source] = MappingProxyType({})
 
 _PAGES: dict[str, PageHandler] = {
     "readyz": readiness.readyz,
@@ -89,15 +96,22 @@ class Gantry:
     """The parts of a server. No operation runs before ``start``."""
 
     def __init__(
-        self, settings: Settings, seams: Seams, edge: Edge, leave: Callable[[], None], emulator: Emulator | None
+        self,
+        settings: Settings,
+        seams: Seams,
+        edge: Edge,
+        leave: Callable[[], None],
+        emulator: Emulator | None,
+        facts: ServerFacts,
     ) -> None:
         """``leave`` is called when the server begins to end."""
         self.seams, self.leave = seams, leave
         self.runner = Runner(seams) if settings.runner else Runner(seams, slots=0)
         self.uploads = Uploads(seams)
+        self.requests = Requests()
         self.jobs = QueryJobs(seams, settings.max_queries, 4 * settings.query_result_megabytes)
         forms = {**_FORMS, **(emulator.forms if emulator is not None else {})}
-        self.app = App(_make_context(settings, self, edge), _PAGES, forms, _INSTANT)
+        self.app = App(_make_context(settings, self, edge, facts), _PAGES, forms, _INSTANT)
         if emulator is not None:
             emulator.begin(seams, self.uploads, self.runner)
 
@@ -118,7 +132,11 @@ any case. Service managers wait 20 s or more before they kill."""
 
 @contextmanager
 def open_server(
-    settings: Settings, edge: Edge, takes_requests: bool = True, emulator: Emulator | None = None
+    settings: Settings,
+    edge: Edge,
+    takes_requests: bool = True,
+    emulator: Emulator | None = None,
+    sources: Mapping[str, Source] = NO_SOURCES,
 ) -> Iterator[Gantry]:
     """Open the data directory and all parts of a server for the time of the block."""
     directory = DataDirectory(settings)
@@ -128,8 +146,12 @@ def open_server(
             edge.access.begin(seams.index)
         if settings.log_json:
             seams = replace(seams, listener=JsonLines(sys.stdout))
-        gantry = Gantry(settings, seams, edge, directory.leave, emulator)
-        collector = ServerCollector(gantry.runner, seams, edge.audit, takes_requests, settings.runner)
+        facts = make_facts(settings, directory, sources)
+        gantry = Gantry(settings, seams, edge, directory.leave, emulator, facts)
+        disks = Disks(_list_directories(settings))
+        collector = ServerCollector(
+            gantry.runner, seams, edge.audit, takes_requests, settings.runner, gantry.requests, disks
+        )
         REGISTRY.register(collector)
         try:
             yield gantry
@@ -147,7 +169,13 @@ def open_server(
         directory.close()
 
 
-def _make_context(settings: Settings, gantry: Gantry, edge: Edge) -> Context:
+def _list_directories(settings: Settings) -> dict[str, Path]:
+    """By the settings, and storage classes, that name them."""
+    classes = {name: Path(directory) for name, directory in settings.storage_classes.items()}
+    return {"data": Path(settings.data).absolute(), "buckets": settings.buckets_path, **classes}
+
+
+def _make_context(settings: Settings, gantry: Gantry, edge: Edge, facts: ServerFacts) -> Context:
     return Context(
         gantry.seams,
         gantry.runner.notify,
@@ -169,12 +197,19 @@ def _make_context(settings: Settings, gantry: Gantry, edge: Edge) -> Context:
         is_stopping=gantry.runner.is_stopping,
         any_name=settings.emulates,
         jobs=gantry.jobs,
+        facts=facts,
     )
 
 
-def serve(settings: Settings, takes_requests: bool = True, emulator: Emulator | None = None) -> None:
+def serve(
+    settings: Settings,
+    takes_requests: bool = True,
+    emulator: Emulator | None = None,
+    sources: Mapping[str, Source] = NO_SOURCES,
+) -> None:
     """Serve until SIGTERM or Ctrl-C. Running operations continue at the next start, or at once at another server.
     Without ``takes_requests`` it runs operations that came to others, and answers those alone who look after it.
+    ``sources`` say where settings come from (``find_sources``).
 
     A start that is refused has opened no index and changed nothing. Raises InvalidArgument, FailedPrecondition.
     """
@@ -189,13 +224,15 @@ def serve(settings: Settings, takes_requests: bool = True, emulator: Emulator | 
     for name in find_unknown(os.environ):
         logger.warning("the variable %s is no setting and has no effect", name)
     require_engine(settings)
+    reader = language()
     with ExitStack() as opened:
+        opened.enter_context(use_language(ENGLISH))  # of the log; each request may choose another
         sockets = opened.enter_context(bind(settings.host, settings.port))
         settings = replace(settings, port=sockets[0].getsockname()[1])  # 0 was any
-        gantry = opened.enter_context(open_server(settings, Edge(settings), takes_requests, emulator))
+        gantry = opened.enter_context(open_server(settings, Edge(settings), takes_requests, emulator, sources))
         announce = opened.enter_context(port_file(settings.port_file))
         config = uvicorn.Config(
-            _make_entry(gantry.app, takes_requests, settings.log_requests),
+            _make_entry(gantry, takes_requests, settings.log_requests),
             log_config=None,
             access_log=False,
             lifespan="off",
@@ -208,12 +245,13 @@ def serve(settings: Settings, takes_requests: bool = True, emulator: Emulator | 
             ssl_certfile=settings.tls_cert or None,
             ssl_keyfile=settings.tls_key or None,
         )
-        _Server(config, settings, gantry, announce).run(sockets)
-    print("gantry: stopped", file=sys.stderr)
+        _Server(config, settings, gantry, announce, reader).run(sockets)
+    print(_("gantry: stopped"), file=sys.stderr)
 
 
-def _make_entry(app: App, takes_requests: bool, logs: bool) -> ASGIApp:
-    entry = _Entry(app if takes_requests else _Looks(app))
+def _make_entry(gantry: Gantry, takes_requests: bool, logs: bool) -> ASGIApp:
+    app = gantry.app if takes_requests else _Looks(gantry.app)
+    entry = CountedRequests(_Entry(app), gantry.requests)
     return RequestLog(entry) if logs else entry
 
 
@@ -255,11 +293,11 @@ def _kill_process() -> None:
 
 class _Server(uvicorn.Server):
     def __init__(
-        self, config: uvicorn.Config, settings: Settings, gantry: Gantry, announce: Callable[[int], None]
+        self, config: uvicorn.Config, settings: Settings, gantry: Gantry, announce: Callable[[int], None], reader: str
     ) -> None:
-        """``announce`` tells others the port, once the server is ready."""
+        """``announce`` tells others the port, once the server is ready. ``reader``: the language of the greeting."""
         super().__init__(config)
-        self._settings, self._gantry, self._announce = settings, gantry, announce
+        self._settings, self._gantry, self._announce, self._reader = settings, gantry, announce, reader
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -290,4 +328,5 @@ class _Server(uvicorn.Server):
             # With a log on stdout every line there is JSON.
             self._announce(self._settings.port)
             output = sys.stderr if self._settings.log_json else sys.stdout
-            print(write_greeting(self._settings), file=output, flush=True)
+            with use_language(self._reader):
+                print(write_greeting(self._settings), file=output, flush=True)

@@ -87,6 +87,15 @@ def test_a_missing_dataset_is_not_found(gantry: Gantry) -> None:
         ({"notificationConfig": {"pubsubTopic": "topic"}}, "pubsubTopic"),
         ({"notificationConfigs": [{"pubsubTopic": "projects/p/topic/t"}]}, "pubsubTopic"),
         ({"notificationConfigs": [{}]}, "notificationConfigs.0.pubsubTopic"),
+        *(
+            ({"notificationConfig": {"pubsubTopic": f"projects/p/topics/{topic}"}}, "pubsubTopic")
+            for topic in ("1a", "a b", "é", "a\n", "a" * 256, "a/b", "a:publish", "")
+        ),
+        ({"notificationConfig": {"pubsubTopic": f"projects/{'p' * 1000}/topics/t"}}, "pubsubTopic"),
+        (
+            {"notificationConfigs": [{"pubsubTopic": f"projects/p/topics/t{n}"} for n in range(101)]},
+            "notificationConfigs",
+        ),
         ({"streamConfigs": [{"bigqueryDestination": {"tableUri": "bq://p.d.t"}}] * 2}, "streamConfigs"),
         (
             {"streamConfigs": [{"bigqueryDestination": {"tableUri": f"bq://p.d.t{n}"}} for n in range(6)]},

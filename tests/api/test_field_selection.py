@@ -27,6 +27,8 @@ VALUE = {"a": 1, "b": {"c": [{"d": 2, "e": 3}, {"d": 4}], "f": {"g": 5}}, "h": [
         ("b/c/d", {"b": {"c": [{"d": 2}, {"d": 4}]}}),
         ("b(c(d),f)", {"b": {"c": [{"d": 2}, {"d": 4}], "f": {"g": 5}}}),
         ("b(c/e,f/g),a", {"a": 1, "b": {"c": [{"e": 3}, {}], "f": {"g": 5}}}),
+        ("b.c.d", {"b": {"c": [{"d": 2}, {"d": 4}]}}),
+        ("b.c(d),b/f.g", {"b": {"c": [{"d": 2}, {"d": 4}], "f": {"g": 5}}}),
         ("b/f(g)", {"b": {"f": {"g": 5}}}),
         ("b/*/g", {"b": {"c": [{}, {}], "f": {"g": 5}}}),
         ("b,b/c/d", {"b": VALUE["b"]}),
@@ -44,7 +46,7 @@ def test_what_is_selected(fields: str, expected: Any) -> None:
     "fields",
     [
         *(",", "a,", ",a", "a,,b", "a/", "/a", "a//b", "a(", "a()", "a(b", "a)", "(a)", "a(b))", "a(b)c", "a(b)/c"),
-        *("a b", "a;b", "a.b", "a(,b)", "a(b,)", "é(", "a" * 5000, ",".join("a" * 101), "a(" * 1000),
+        *("a b", "a;b", "a..b", "a.", ".a", "a(,b)", "a(b,)", "é(", "a" * 5000, ",".join("a" * 101), "a(" * 1000),
     ],
 )
 def test_what_is_not_understood_is_refused(fields: str) -> None:
@@ -70,7 +72,14 @@ def test_bad_fields_are_refused_before_anything_is_done(gantry: Gantry, verb: st
     refused(gantry.request("GET", f"{path}/new"), "NOT_FOUND")
 
 
-@pytest.mark.parametrize("name", ["prettyPrint", "pretty_print"])
+@pytest.mark.parametrize("name", ["fields", "$fields", "$.fields"])
+def test_fields_by_every_name(gantry: Gantry, name: str) -> None:
+    """Google's page "System parameters" has them with a ``$`` before them, too."""
+    listed = gantry.call("GET", f"v1/{gantry.dataset}/operations", params={name: "operations.done"})
+    assert listed == {"operations": [{"done": True}]}
+
+
+@pytest.mark.parametrize("name", ["prettyPrint", "pretty_print", "$prettyPrint", "$.prettyPrint"])
 def test_an_answer_on_one_line(gantry: Gantry, name: str) -> None:
     text = gantry.request("GET", f"v1/{gantry.store}?{name}=false").text
     assert text == json.dumps({"name": gantry.store}, separators=(",", ":")) + "\n"

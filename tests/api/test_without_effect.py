@@ -104,6 +104,8 @@ def test_audit_configs_are_refused(gantry: Gantry, mask: str | None) -> None:
             for extra, field, words in (
                 ({"tableUri": "gs://x"}, "tableUri", "bq://PROJECT.DATASET.TABLE"),
                 ({"tableUri": "p.d.t"}, "tableUri", "bq://"),
+                ({"tableUri": "bq://p.d.t", "schemaJson": {"x": 1}}, "schemaJson.x", "unknown field"),
+                ({"tableUri": "bq://p.d.t", "schemaFlattened": {"x": 1}}, "schemaFlattened.x", "unknown field"),
                 ({"tableUri": "bq://p.d"}, "tableUri", "bq://"),
                 ({"tableUri": "bq://p.d.t/x"}, "tableUri", "bq://"),
                 ({"tableUri": "bq://p.d." + "t" * 2000}, "tableUri", "bq://"),
@@ -176,3 +178,28 @@ def test_what_was_kept_before_stays_until_it_is_changed(tmp_path_factory: pytest
         assert cleared == {"name": gantry.store, "labels": {"a": "b"}}
     finally:
         server.stop()
+
+
+@pytest.mark.parametrize(
+    ("config", "field"),
+    [
+        ({"foo": 1}, "foo"),
+        ({"service": 5}, "service"),
+        ({"service": "allServices", "auditLogConfigs": [{"logType": "NOPE"}]}, "logType"),
+        ({"service": "allServices", "auditLogConfigs": [{"logType": 4}]}, "logType"),
+        ({"service": "allServices", "auditLogConfigs": [{"exemptedMembers": "user:a@b.c"}]}, "exemptedMembers"),
+        ({"service": "allServices", "auditLogConfigs": {}}, "auditLogConfigs"),
+    ],
+)
+def test_audit_configs_of_another_shape(accepting: Gantry, config: Json, field: str) -> None:
+    """Also where they have no effect."""
+    policy = {"policy": {"auditConfigs": [config]}, "updateMask": "auditConfigs"}
+    response = accepting.request("POST", f"v1/{accepting.store}:setIamPolicy", json=policy)
+    assert field in violated_field(refused(response, "INVALID_ARGUMENT"))
+
+
+@pytest.mark.parametrize("key", ["k" * 64, "k\n", "k k", "k/cryptoKeyVersions/1", "é", ""])
+def test_keys_that_no_service_has(accepting: Gantry, key: str) -> None:
+    name = f"projects/p/locations/us-central1/keyRings/r/cryptoKeys/{key}"
+    body = {"encryptionSpec": {"kmsKeyName": name}}
+    refused(accepting.request("PATCH", f"v1/{accepting.dataset}", json=body), "INVALID_ARGUMENT", "kmsKeyName")

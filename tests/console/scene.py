@@ -10,6 +10,7 @@ import pydicom
 from tests.dicomweb.instances import packaged
 from tests.support.gantry import Gantry
 from tests.support.replicas import start_server
+from tests.support.server import Json
 
 STUDIES = (
     ("Ferreira^Ana", "CT", "CT thorax with contrast", "CT_small.dcm", "20240118"),
@@ -26,6 +27,14 @@ QUERY = (
     "SELECT StudyInstanceUID, SeriesInstanceUID, Modality, PatientID, `Rows`, ImageType\n"
     f"FROM `{TABLE}`\nORDER BY StudyInstanceUID"
 )
+POLICY = (
+    ("roles/healthcare.dicomViewer", ("user:guest@example.org",)),
+    ("roles/healthcare.dicomViewer", ("user:ana.ferreira@example.org", "group:radiologists")),
+    ("roles/healthcare.dicomEditor", ("user:joao.cardoso@example.org", "serviceAccount:pacs@example.org")),
+    ("roles/healthcare.dicomStoreAdmin", ("user:joao.cardoso@example.org",)),
+)
+"""Of the store; the first binding has a condition."""
+
 HEART = 2  # the study that is a film
 
 
@@ -60,7 +69,7 @@ class Scene:
     settings."""
 
     def __init__(self, home: Path, config: Path | None = None) -> None:
-        tables = {"GANTRY_BIGQUERY": f"p={home / 'tables'}"}
+        tables = {"GANTRY_BIGQUERY": f"p={home / 'tables'}", "GANTRY_AUDIT_LOG": str(home / "audit.jsonl")}
         (home / "tables").mkdir()
         env = tables | ({"GANTRY_CONFIG": str(config)} if config else {})
         self.server = start_server(home / "data", home / "buckets", env=env)
@@ -82,9 +91,16 @@ class Scene:
         self.failed = gantry.import_("gs://incoming/2024/**", store=self.store)["name"]
         self.exported = gantry.export("gs://exports/research", store=self.store)["name"]
 
+        self.set_policy(self.store, *POLICY)
+        self.set_policy(self.dataset, ("roles/healthcare.datasetAdmin", ("user:ines.tavares@example.org",)))
         body = {"bigqueryDestination": {"tableUri": f"bq://{TABLE}"}}
         gantry.wait(gantry.call("POST", f"v1/{self.store}:export", json=body)["name"])
         self.queried, self.wrong = self.query(QUERY), self.query(QUERY.replace("StudyI", "StudioI"))
+
+    def set_policy(self, resource: str, *bindings: tuple[str, tuple[str, ...]]) -> None:
+        made: list[Json] = [{"role": role, "members": members} for role, members in bindings]
+        made[0]["condition"] = {"title": "until 2030", "expression": 'request.time < timestamp("2030-01-01T00:00:00Z")'}
+        self.gantry.call("POST", f"v1/{resource}:setIamPolicy", json={"policy": {"bindings": made}})
 
     def query(self, text: str) -> str:
         """The id of a query that has ended."""
@@ -125,5 +141,15 @@ class Scene:
             "query": f"{store}/query",
             "query-result": f"{store}/query/{self.queried}?chart=Modality",
             "query-wrong": f"{store}/query/{self.wrong}",
+            "store-buckets": f"{store}/buckets",
+            "store-access": f"{store}/access",
+            "dataset-access": f"{dataset}/access",
+            "access-change": f"{store}/access/change?kind=user&name=ana.ferreira@example.org"
+            "&role=roles/healthcare.dicomEditor",
+            "access": "console/access",
+            "buckets": "console/buckets",
+            "audit": "console/audit",
+            "disk": "console/disk",
+            "settings": "console/settings",
             "not-found": "console/nothing",
         }

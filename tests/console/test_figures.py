@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import re
 from datetime import date
+from io import BytesIO
 from itertools import pairwise
+
+import pydicom
+import pytest
 
 from gantry.console.stores import draw_growth, list_days
 from gantry.resources import Growth
-from tests.dicomweb.instances import instance
+from tests.dicomweb.instances import instance, packaged
 from tests.support.gantry import Gantry
 from tests.support.web import Web
 
@@ -54,3 +58,29 @@ def test_the_studies_of_a_patient_follow_each_other(gantry: Gantry) -> None:
     assert set(re.findall(r'name="study" value="([\d.]+)"', listed)) == set(days)
     alone = gantry.request("GET", f"console/{gantry.store}/studies/1.2.9").text
     assert "Previous study" not in alone and "All studies" not in alone
+
+
+@pytest.mark.parametrize(("form", "files"), [("application/dicom", 2), ("image/png", 3)])
+def test_an_export_says_how_many_files_it_has_written(gantry: Gantry, form: str, files: int) -> None:
+    """A film of two frames and a single image: each frame is a file."""
+    film = pydicom.dcmread(BytesIO(packaged("examples_rgb_color.dcm")))
+    film.StudyInstanceUID, film.SeriesInstanceUID, film.SOPInstanceUID = "1.8.1", "1.8.1.1", "1.8.1.1.1"
+    film.file_meta.MediaStorageSOPInstanceUID = film.SOPInstanceUID
+    film.NumberOfFrames, film.PixelData = 2, film.PixelData * 2
+    held = BytesIO()
+    film.save_as(held, enforce_file_format=True)
+    image = pydicom.dcmread(BytesIO(packaged("CT_small.dcm")))
+    image.StudyInstanceUID, image.SeriesInstanceUID, image.SOPInstanceUID = "1.8.2", "1.8.2.1", "1.8.2.1.1"
+    image.file_meta.MediaStorageSOPInstanceUID = image.SOPInstanceUID
+    other = BytesIO()
+    image.save_as(other, enforce_file_format=True)
+    Web(gantry).stored(held.getvalue(), other.getvalue())
+    body = {"gcsDestination": {"uriPrefix": f"gs://{gantry.out}/{files}", "mimeType": form}}
+    name = gantry.wait(gantry.call("POST", f"v1/{gantry.store}:export", json=body)["name"])["name"]
+    written = [each for each in (gantry.server.buckets / gantry.out / str(files)).rglob("*") if each.is_file()]
+    assert len(written) == files
+    page = gantry.request("GET", f"console/{name}").text
+    tiles = dict(re.findall(r"<dt>([^<]+)</dt><dd[^>]*>([^<]+)</dd>", page))
+    assert (tiles["Instances exported"], tiles["Files written"]) == ("2", str(files))
+    listed = gantry.request("GET", f"console/{gantry.dataset}/operations").text
+    assert ("3 files" in listed) is (files == 3)

@@ -70,3 +70,67 @@ def test_an_operation_with_a_hundred_errors_fits_on_a_telephone(browser: Any, sc
     page.get_by_text("Show 75 more").wait_for()
     assert page.evaluate("document.documentElement.scrollHeight") < 6000
     page.close()
+
+
+MOST_TABS = 4
+FOCUSED = """() => {
+  const here = document.activeElement;
+  return here.matches(".primary, .destroy, .button.primary") || !!here.closest("#action");
+}"""
+
+
+def test_a_few_presses_lead_to_the_action_of_each_page(browser: Any, scene: Scene) -> None:
+    """By the links that skip what stands around it: the last of them leads to the action of a form."""
+    far = []
+    for name, page in shown(browser, scene, viewport={"width": 1280, "height": 860}):
+        if not page.locator("main .primary:visible, main .destroy:visible").count():
+            continue
+        skips = page.locator(".skip").count()
+        for _ in range(skips):
+            page.keyboard.press("Tab")
+        assert page.evaluate("document.activeElement.className") == "skip", name
+        page.keyboard.press("Enter")
+        for _ in range(MOST_TABS):
+            page.keyboard.press("Tab")
+            if page.evaluate(FOCUSED):
+                break
+        else:
+            far.append(name)
+    assert far == []
+
+
+def test_the_action_of_a_form_stays_in_sight_on_a_telephone(browser: Any, scene: Scene) -> None:
+    page = browser.new_page(base_url=scene.server.url, viewport={"width": 390, "height": 844})
+    for name in ("export", "import", "dataset-create"):
+        page.goto(f"/{scene.pages()[name]}")
+        box = page.locator("#action").bounding_box()
+        assert box is not None and box["y"] + box["height"] <= 844, name
+    page.close()
+
+
+@pytest.mark.parametrize("name", ["store-access", "store-buckets", "audit", "disk", "settings"])
+def test_a_page_works_without_javascript(browser: Any, scene: Scene, name: str) -> None:
+    context = browser.new_context(base_url=scene.server.url, java_script_enabled=False)
+    page = context.new_page()
+    page.goto(f"/{scene.pages()[name]}")
+    assert page.get_by_role("heading", level=1).is_visible()
+    if name == "store-access":
+        page.get_by_label("Address or name").fill("new@example.org")
+        page.get_by_label("look at studies and images, export roles").check()
+        page.get_by_role("button", name="Show what changes").click()
+        assert page.get_by_text("new@example.org will be able to:").is_visible()
+        page.get_by_role("button", name="Give access").click()
+        page.get_by_role("status").filter(has_text="has the role").wait_for()
+        assert page.get_by_text("new@example.org").first.is_visible()
+    if name == "store-buckets":
+        page.get_by_role("button", name="Check all").click()
+        for _ in range(100):
+            if not page.get_by_role("link", name="Refresh").count():
+                break
+            page.get_by_role("link", name="Refresh").click()
+        assert page.locator(".status.ok").count() >= 4
+    if name == "audit":
+        page.get_by_label("Outcome").select_option("failed")
+        page.get_by_role("button", name="Filter").click()
+        assert page.locator("tbody .status").count() == page.locator("tbody .status.partial").count() > 0
+    context.close()

@@ -7,17 +7,19 @@ import io
 import re
 from dataclasses import replace
 from datetime import UTC, datetime
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from gantry.console.operation_errors import link_of
 from gantry.console.operation_page import _list_shares
 from gantry.counters import ProgressCounter
-from gantry.errors import Status
-from gantry.log_entries import Severity
-from gantry.names import DatasetName, OperationName
+from gantry.errors import Code, Status
+from gantry.log_entries import LogEntry, Severity
+from gantry.names import DatasetName, OperationName, parse_dicom_store_name
 from gantry.reasons import Reason
-from gantry.resources import CANCELLED, Method, Operation
+from gantry.resources import CANCELLED, Failure, Method, Operation
 from tests.dicomweb.instances import instance
 from tests.support.gantry import Gantry
 from tests.support.server import Json, counts
@@ -79,6 +81,15 @@ def test_the_kept_instance_is_a_click_away(failed: tuple[Gantry, Json]) -> None:
     (address,) = re.findall(r'href="/console/([^"]+)">Show the kept instance', errors)
     assert "Other^Content" in text_of(gantry, address)
     assert "Import again" not in text_of(gantry, f"{operation['name']}/errors")
+
+
+@pytest.mark.parametrize("scheme", ["gs", "s3", "az"])
+def test_what_may_succeed_later_can_be_imported_again_from_any_bucket(gantry: Gantry, scheme: str) -> None:
+    resource, store = f"{scheme}://b/a b.dcm", parse_dicom_store_name(gantry.store)
+    operation: Any = SimpleNamespace(store=store, method=Method.IMPORT_DICOM_DATA)
+    entry = LogEntry(1, datetime.now(UTC), Failure(resource, Status(Code.NOT_FOUND, "x", kind=Reason.OBJECT_GONE)))
+    link, label = link_of(operation, entry)
+    assert label == "Import again" and link.endswith(f"/import?uri={scheme}%3A%2F%2Fb%2Fa%20b.dcm")
 
 
 def test_programs_get_the_reason(failed: tuple[Gantry, Json]) -> None:

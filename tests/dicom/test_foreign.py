@@ -65,6 +65,19 @@ FILES = [
     (nifti(">", 348, 344, b"ni1\0"), "a NIfTI image"),
     (nifti("<", 540, 4, b"n+2\0"), "a NIfTI image"),
     (b"\x00\x05\x16\x07" + bytes(300), "a macOS resource file"),
+    (b"<h1>403 Forbidden</h1>", "an HTML page"),
+    (b"<?xml version='1.0'?>\n<!-- x -->\n<!DOCTYPE html PUBLIC 'x'><html/>", "an HTML page"),
+    (b"<meta charset=utf-8><title>Log in</title>", "an HTML page"),
+    (b"<pixels/>", "an XML document"),
+    (LFS.replace(b"git-lfs", b"hawser"), "a Git LFS pointer"),
+    (b"/annex/objects/SHA256E-s123--abc.dcm\n", "a git-annex pointer"),
+    (b"../../.git/annex/objects/x1/Y2/SHA256E-s1--a.dcm/SHA256E-s1--a.dcm", "a git-annex pointer"),
+    (b"\r\n--b\r\nContent-Type: application/dicom\r\n\r\n" + make_instance("1", "2", "3"), "a multipart message"),
+    (make_instance("1", "2", "3")[128:], "a DICOM file without its first 128 bytes"),
+    (b"\xff" * 1000, "a file of bytes 255 only"),
+    (b"\0\0\0\x18ftypmp42" + bytes(99), "an MP4 or QuickTime video"),
+    (b"RIFF\x10\0\0\0WEBPVP8 " + bytes(99), "a RIFF file"),
+    (b"BM" + struct.pack("<I", 200) + bytes(194), "a BMP image"),
     (bytes(1), "a file of zero bytes only"),
     (bytes(132), "a file of zero bytes only"),
     (bytes(1 << 20), "a file that begins with zero bytes"),
@@ -94,7 +107,9 @@ def test_an_empty_file_is_empty() -> None:
     assert refusal(b"") == "empty DICOM instance found: the object has no bytes"
 
 
-@pytest.mark.parametrize("data", [b"\x08\x00\x05\x00" + b"\1" * 200, b"\x9a\x01\x02garbage" * 30, b"{\0", b"\1" * 500])
+@pytest.mark.parametrize(
+    "data", [b"\x08\x00\x05\x00" + b"\1" * 200, b"\x9a\x01\x02garbage" * 30, b"{\0", b"\1" * 500, b"BM\0" * 99]
+)
 def test_what_is_not_known_is_not_named(data: bytes) -> None:
     assert "the 128-byte preamble and the DICM prefix are missing" in refusal(data)
 

@@ -66,14 +66,42 @@ def test_nothing_is_imported_for_those_who_do_not_ask(scripts: Path, tmp_path: P
 
 @pytest.mark.slow
 def test_the_server_beside_as_printed(scripts: Path, tmp_path: Path) -> None:
+    (text,) = [each for each in blocks("sh") if "curl" in each]
+    done = run_beside(text, tmp_path, scripts)
+    assert done.returncode == 0 and '"name": "projects/gantry/' in done.stdout, done.stdout + done.stderr
+
+
+def run_beside(text: str, home: Path, scripts: Path) -> subprocess.CompletedProcess[str]:
+    """A block that starts an emulator, on a free port."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    (text,) = [each for each in blocks("sh") if "curl" in each]
     script = "set -e\ntrap 'kill $!; wait' EXIT\n" + text.replace("8080", str(port))
     script = script.replace("wait-ready", f"wait-ready --server http://127.0.0.1:{port}")
-    done = run(["sh", "-c", script], tmp_path, scripts)
-    assert done.returncode == 0 and '"name": "projects/gantry/' in done.stdout, done.stdout + done.stderr
+    return run(["sh", "-c", script.replace("PORT", str(port))], home, scripts)
+
+
+@pytest.mark.slow
+def test_the_first_commands_as_printed(scripts: Path, tmp_path: Path) -> None:
+    """The first line is what ``scripts`` did; the second runs in the background here."""
+    (text,) = [each for each in blocks("sh") if each.startswith("pip install gantry-dicom\n")]
+    command = text.partition("\n")[2].rstrip()
+    asking = "curl -sSf http://127.0.0.1:PORT/v1/projects/gantry/locations/us-central1/datasets/radiology/dicomStores"
+    done = run_beside(f"{command} --port PORT &\ngantry wait-ready\n{asking}\n", tmp_path, scripts)
+    assert done.returncode == 0 and "radiology/dicomStores/main" in done.stdout, done.stdout + done.stderr
+
+
+@pytest.mark.slow
+def test_the_variables_of_the_credentials(scripts: Path, tmp_path: Path) -> None:
+    (text,) = [each for each in blocks("sh") if each.startswith('eval "$(gantry emulator credentials')]
+    text = text.partition("#")[0].replace("emulator.json", "emulator.json --server http://127.0.0.1:PORT")
+    script = "gantry emulator --port PORT &\ngantry wait-ready\n" + text + "\nenv\n"
+    done = run_beside(script, tmp_path, scripts)
+    assert done.returncode == 0, done.stderr
+    variables = dict(line.split("=", 1) for line in done.stdout.splitlines() if re.match(r"\w+=", line))
+    assert Path(variables["GOOGLE_APPLICATION_CREDENTIALS"]).name == "emulator.json"
+    for name in ("API_ENDPOINT_OVERRIDES_HEALTHCARE", "AUTH_CREDENTIAL_FILE_OVERRIDE"):
+        assert f"CLOUDSDK_{name}" in variables and name in PAGE
 
 
 @pytest.mark.slow

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shutil
+import sys
 from pathlib import Path
 
 import pytest
@@ -30,6 +31,14 @@ gantry import 'gs://incoming/d/**' --store hospital/ct
 operation=$(gantry operations list --dataset hospital --json | sed -n 's#.*/operations/\\([0-9]*\\)".*#\\1#p' | head -1)
 export GANTRY_STORE=hospital/ct CLOUDSDK_CORE_PROJECT=gantry CLOUDSDK_AUTH_DISABLE_CREDENTIALS=true
 export CLOUDSDK_API_ENDPOINT_OVERRIDES_HEALTHCARE=http://127.0.0.1:8080/
+"""
+
+ASK = """
+from googleapiclient.errors import HttpError
+try:
+    healthcare.projects().locations().datasets().list(parent="projects/gantry/locations/us-central1").execute()
+except HttpError as error:
+    print("refused:", error.resp.status)
 """
 
 
@@ -73,11 +82,20 @@ def test_every_command_of_the_page_works(page: str, home: Path) -> None:
 
 @pytest.mark.slow
 def test_every_command_of_the_page_on_access_works(home: Path) -> None:
+    """The program of the page authenticates by the key file, and may then do what it is given: nothing yet."""
     blocks = commands("access.md")
     if shutil.which("gcloud") is None:
         blocks = [re.sub(r"^gcloud(?:.*\\\n)*.*\n", "", block, flags=re.MULTILINE) for block in blocks]
-    done = shell("".join(blocks), home)
+    page = (ROOT / "docs" / "howto" / "access.md").read_text(encoding="utf-8")
+    (program,) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    (home / "program.py").write_text(program.replace("127.0.0.1:8080", "HOST") + ASK)
+    start = next(number for number, block in enumerate(blocks) if "service-accounts create" in block)
+    asking = 'sed -i "s#http://HOST#$GANTRY_SERVER#" program.py\n'
+    asking += f"GOOGLE_APPLICATION_CREDENTIALS=pacs.json {sys.executable} program.py\n"
+    done = shell("".join([*blocks[: start + 1], asking, *blocks[start + 1 :]]), home)
     assert done.returncode == 0, done.stderr
+    assert "refused: 403" in done.stdout
+    assert '"principalEmail": "pacs@gantry.iam.gantry"' in (home / "audit.jsonl").read_text()
     assert "roles/healthcare.dicomEditor" in done.stdout
 
 

@@ -67,11 +67,15 @@ def from_nothing(home: Path) -> str:
 
 
 @pytest.mark.slow
-def test_from_nothing_to_an_import_and_an_export(home: Path) -> None:
-    done = shell(from_nothing(home), home, as_printed=True)
+@pytest.mark.parametrize(
+    ("locale", "counts"),
+    [("C.UTF-8", "7 succeeded"), ("pt_BR.UTF-8", "7 com sucesso"), ("fr_FR.UTF-8", "7 avec succès")],
+)
+def test_from_nothing_to_an_import_and_an_export(locale: str, counts: str, home: Path) -> None:
+    done = shell(f"export LC_ALL={locale}\n{from_nothing(home)}", home, as_printed=True)
     assert done.returncode == 0, done.stderr
     assert len(list((home / "buckets" / "outgoing" / "all").rglob("*.dcm"))) == 7
-    assert "7 succeeded" in done.stdout
+    assert counts in done.stdout
 
 
 @pytest.mark.slow

@@ -57,7 +57,7 @@ INSERT INTO garbage VALUES ('main/1/7/9.dcm');
 """
 """In columns that every schema has."""
 
-REVISIONS = [f"{number:04d}" for number in range(1, 23)]
+REVISIONS = [f"{number:04d}" for number in range(1, 24)]
 """Every schema before the present one."""
 
 
@@ -84,7 +84,10 @@ def make_unmarked(path: Path) -> None:
         ):
             index.execute(f"DROP TABLE {table}")
         index.execute("DROP INDEX series_start")
-        later = (("series", "start_time"), *(("operation", name) for name in ("transferred_bytes", "unchecked")))
+        later = (
+            ("series", "start_time"),
+            *(("operation", name) for name in ("transferred_bytes", "unchecked", "files")),
+        )
         for table, column in (*later, ("upload", "server"), ("failure", "reason"), ("operation", "error_reason")):
             index.execute(f"ALTER TABLE {table} DROP COLUMN {column}")
         index.execute("UPDATE alembic_version SET version_num = '0011'")

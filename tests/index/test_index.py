@@ -15,12 +15,14 @@ from sqlalchemy import Connection, update
 from gantry.counters import ProgressCounter, Transfer
 from gantry.errors import Aborted, AlreadyExists, Code, NotFound, ResourceExhausted, Status
 from gantry.header_packs import unpack
+from gantry.holdings import Holding
 from gantry.iam.policies import principal
 from gantry.iam.sessions import Session
 from gantry.index import logs, saved_searches
 from gantry.index.refusals import OutcomeUnknown
 from gantry.index.sql import SqlIndex
 from gantry.index.tables import instance
+from gantry.languages import use_language
 from gantry.log_entries import LogFilter, Severity
 from gantry.names import DatasetName, DicomStoreName, OperationName, ResourcePath
 from gantry.queries import Operator
@@ -625,6 +627,14 @@ class TestIndex:
         assert index.metrics.list_modalities(STORE) == [("", 2, 3, grown.blob_bytes)]
         index.deletion.delete_below(STORE, ResourcePath("1.2"), "v1", Method.DELETE_STUDY)
         assert sum(found.instances for found in index.metrics.list_growth(STORE)) == 1
+        size = items[2].size
+        assert index.metrics.list_holdings() == [Holding(STORE, "NEARLINE", 1, size)]
+        day = index.metrics.find_first_day()
+        assert day == grown.day and index.metrics.sum_growth(day - 7, day - 1) == {}
+        assert index.metrics.sum_growth(day, day) == {"NEARLINE": size}
+        unswept = index.garbage.measure_unswept(10)
+        assert (unswept.series, unswept.blob_bytes) == (1, sum(found.size for found in items[:2]))
+        assert index.garbage.measure_unswept(1).blobs <= 1
         for asked in (index.metrics.list_growth, index.metrics.list_modalities):
             with pytest.raises(NotFound):
                 asked(replace(STORE, store="none"))
@@ -952,6 +962,9 @@ class TestIndex:
         assert [entry.failure for entry in first + second] == list(failures) and (more, end) == (20, 0)
         found, _ = index.logs.search_entries(name, "MESSAGE 2")
         assert [entry.failure.resource for entry in found] == ["gs://b/2", *(f"gs://b/2{n}" for n in range(10))]
+        for tag, words in (("fr", "NON VALIDE"), ("pt-BR", "é válido"), ("en", "not valid"), ("fr", "Not valid")):
+            with use_language(tag):
+                assert index.logs.search_entries(name, words, limit=1)[0], "as the page shows it, or as programs do"
         found, _ = index.logs.search_entries(name, "B/1", Reason.INVALID_ARGUMENT)
         assert [entry.failure.resource for entry in found] == ["gs://b/1", *(f"gs://b/1{n}" for n in (1, 3, 5, 7, 9))]
         assert index.logs.search_entries(name, "%") == ([], 0)

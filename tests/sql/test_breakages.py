@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import signal
+import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -17,9 +18,10 @@ import pytest
 from gantry.errors import Cancelled, DeadlineExceeded, NotFound, ResourceExhausted, StatusError, Unavailable
 from gantry.query_seams import Query
 from gantry.querying.job_files import key_of
+from gantry.querying.jobs import Job
 from gantry.querying.runner import QueryJobs
 from gantry.seams import Seams
-from gantry.storage.sql.engine import LocalQueries
+from gantry.storage.sql.engine import LocalQueries, _Process, _Watch
 from gantry.storage.sql.limits import QueryLimits
 from tests.faults.mounts import mounted
 from tests.sql.tables import make_row, write_table
@@ -89,15 +91,28 @@ def test_rows_of_a_query_that_is_killed_are_not_kept(engine: LocalQueries) -> No
     jobs.close()
 
 
-def test_a_frozen_process_ends_at_its_deadline(tmp_path: Path) -> None:
-    engine = make_engine(tmp_path, seconds=2)
+@pytest.fixture
+def watches(monkeypatch: pytest.MonkeyPatch) -> list[_Watch]:
+    """Those of the queries that run."""
+    made = list[_Watch]()
+
+    class Seen(_Watch):
+        def __init__(self, *args: Any) -> None:
+            super().__init__(*args)
+            made.append(self)
+
+    monkeypatch.setattr("gantry.storage.sql.engine._Watch", Seen)
+    return made
+
+
+def test_a_frozen_process_ends_at_its_deadline(engine: LocalQueries, watches: list[_Watch]) -> None:
     with pytest.raises(DeadlineExceeded), engine.run(Query(LONG, "p")) as answer:
         next(answer.batches)
         frozen = signal_query(engine, signal.SIGSTOP)
+        watches[0]._deadline = 0.0
         for _ in answer.batches:
             pass
     assert frozen not in find_processes()
-    engine.close()
 
 
 def test_a_frozen_process_hears_a_cancel(engine: LocalQueries) -> None:
@@ -111,6 +126,39 @@ def test_a_frozen_process_hears_a_cancel(engine: LocalQueries) -> None:
     jobs.cancel(begun)
     assert isinstance(wait(jobs, begun).find_error(), Cancelled)
     jobs.close()
+
+
+def test_a_process_that_hangs_in_a_system_call_is_left_behind(
+    engine: LocalQueries, watches: list[_Watch], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of a disk that does not answer: not even a kill ends it."""
+    left = list[int]()
+
+    def hang(process: Any) -> None:
+        left.append(process._process.pid)
+
+    monkeypatch.setattr(_Process, "end", hang)
+    monkeypatch.setattr(subprocess.Popen, "kill", lambda _: None)
+    with pytest.raises(DeadlineExceeded), engine.run(Query(LONG, "p")) as answer:
+        next(answer.batches)
+        frozen = signal_query(engine, signal.SIGSTOP)
+        watches[0]._deadline = 0.0
+        for _ in answer.batches:
+            pass
+    assert left == [frozen] and frozen in find_processes()
+    os.kill(frozen, signal.SIGKILL)
+
+
+def test_what_waits_for_the_next_query_need_not_be_there(engine: LocalQueries, monkeypatch: pytest.MonkeyPatch) -> None:
+    def ask() -> list[Any]:
+        with engine.run(Query("SELECT 1", "p")) as answer:
+            return [row for batch in answer.batches for row in batch.read()]
+
+    assert ask() == [[1]]
+    monkeypatch.setattr("gantry.storage.sql.engine._MAIN", ("/nonexistent",))
+    assert ask() == [[1]], "one waited"
+    with pytest.raises(Unavailable, match="no query can be started now"):
+        ask()
 
 
 @pytest.mark.parametrize("megabytes", [16])
@@ -176,11 +224,21 @@ def test_a_table_that_is_replaced_during_a_query(engine: LocalQueries, tmp_path:
         assert [*map(tuple, rows)] == [("a" * 1000,)] * 8000
 
 
-def test_a_job_that_waits_for_its_turn_is_cancelled_at_once(engine: LocalQueries) -> None:
+def test_a_job_that_waits_for_its_turn_is_cancelled_at_once(
+    engine: LocalQueries, monkeypatch: pytest.MonkeyPatch
+) -> None:
     jobs = make_jobs(engine, slots=1)
     first = jobs.begin_query(job("first"), Query(NEVER, "p"))
     second = jobs.begin_query(job("second"), Query("SELECT 1", "p"))
+    keep = jobs._keep_end
+
+    def cancel_again(ended: Job) -> None:
+        jobs.cancel(second)  # another request, at the same time
+        keep(ended)
+
+    monkeypatch.setattr(jobs, "_keep_end", cancel_again)
     jobs.cancel(second)
+    monkeypatch.undo()
     assert isinstance(wait(jobs, second).find_error(), Cancelled)
     assert not jobs.find("somebody", "p", "first").ended
     jobs.cancel(first)
@@ -240,7 +298,7 @@ def engine_signs(jobs: QueryJobs) -> list[Path]:
 def test_a_server_that_stops_takes_no_more(engine: LocalQueries) -> None:
     jobs = make_jobs(engine)
     jobs.close()
-    with pytest.raises(Unavailable, match="run it again"):
+    with pytest.raises(Unavailable, match=r"is being stopped\. Run it again"):
         jobs.begin_query(job(), Query("SELECT 1", "p"))
     assert not jobs.files.root.exists() or not list(jobs.files.root.glob("*/about"))
 

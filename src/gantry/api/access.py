@@ -24,6 +24,7 @@ _MAX_NAME = 1000  # characters in a message: the longest names that can exist ha
 Resource = str | DatasetName | DicomStoreName
 """A project by its id, a dataset, a DICOM store."""
 
+_OF_OWNERS = "resourcemanager.projects.setIamPolicy"
 _TYPES = {
     str: "cloudresourcemanager.googleapis.com/Project",
     DatasetName: "healthcare.googleapis.com/Dataset",
@@ -130,6 +131,20 @@ class Caller:
                 f"is part of {', '.join(roles) or 'roles/owner'}"
             )
 
+    @property
+    def administers(self) -> bool:
+        """Whether all of this server may be seen, not only resources of a project."""
+        return True
+
+    def require_administrator(self) -> None:
+        """Raises PermissionDenied."""
+        if not self.administers:
+            raise PermissionDenied(
+                f"only administrators of this server may see this, and {self.name} is none; the setting admins names "
+                "them",
+                advice="ask one of them to add you",
+            )
+
 
 ANYBODY = Caller()
 
@@ -147,6 +162,12 @@ class Known(Caller):
             return True  # without a query of the index
         policies = map(self._access.grants.read, self._seams.index.access.list_policies(resource))
         return self._is_given(list(policies), permission, facts)
+
+    @property
+    def administers(self) -> bool:
+        """By the setting ``admins``: no policy of a resource gives what is of the server as a whole."""
+        facts = Facts(datetime.now(UTC), "", _TYPES[str])
+        return self._is_given([self._access.above], _OF_OWNERS, facts)
 
     def _is_given(self, policies: Sequence[Grants], permission: str, facts: Facts) -> bool:
         return allows(policies, self._principal, permission, facts, self._access.roles)

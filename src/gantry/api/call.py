@@ -15,12 +15,14 @@ from starlette.requests import Request
 from gantry.api.accept import Choice, MediaRange, Offer, choose, parse_accept, rank
 from gantry.api.access import ANYBODY, Access, Caller
 from gantry.api.body import Body
+from gantry.api.bucket_checks import BucketChecks
 from gantry.api.forwarded import Proxies
 from gantry.api.intake import Pace
 from gantry.api.looking import Look
 from gantry.api.news import NotYet, Unfinished
 from gantry.api.origins import Origins
 from gantry.api.parameters import Pair, by_name, drop_system
+from gantry.api.server_facts import ServerFacts
 from gantry.errors import Code, NotAcceptable, Unimplemented
 from gantry.iam.policies import Principal
 from gantry.names import DatasetName, DicomStoreName, LocationName, OperationName, ResourcePath, url_path
@@ -88,7 +90,8 @@ class Context:
     send a body; ``proxies`` are trusted to name their clients. ``accept_without_effect`` names the fields that are kept
     although nothing is done with them. Pages of ``allowed_origins`` may use the API from a browser. ``looks`` are what
     ``/readyz`` looks at, by part. Where the server ``is_stopping``, nobody waits. An emulator answers to
-    ``any_name``. ``jobs`` are queries and their results.
+    ``any_name``. ``jobs`` are queries and their results. ``facts`` are for pages of administrators,
+    ``bucket_checks`` are what was found out of buckets.
     """
 
     seams: Seams
@@ -113,6 +116,8 @@ class Context:
     is_stopping: Callable[[], bool] = lambda: False
     any_name: bool = False
     jobs: QueryJobs | None = None
+    facts: ServerFacts = field(default_factory=ServerFacts)
+    bucket_checks: BucketChecks = field(default_factory=BucketChecks)
 
     @property
     def origins(self) -> Origins:

@@ -1,4 +1,7 @@
-"""The system parameter ``fields``: which parts of a JSON answer are wanted: ``name,metadata/counter,a(b,c/d)``."""
+"""The system parameter ``fields``: which parts of a JSON answer are wanted: ``name,metadata/counter,a(b,c/d)``.
+
+A dot is as good as a slash: a field mask has dots (AIP-161).
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,7 @@ from gantry.errors import InvalidArgument, invalid_field
 MAX_CHARACTERS, MAX_PATHS = 4096, 100
 """More than any resource has fields; every path is tried at each field of an answer."""
 
-_TOKEN = re.compile(r"\s*(?:([\w@*-]+)|([,/()]))\s*")
+_TOKEN = re.compile(r"\s*(?:([\w@*-]+)|([,/.()]))\s*")
 
 Path = tuple[str, ...]
 """Field names from the answer inwards; ``*`` stands for every field."""
@@ -27,9 +30,9 @@ def parse_fields(text: str) -> list[Path]:
     before, position = ",", 0
     while position < len(text) and text.strip():
         token = _TOKEN.match(text, position)
-        if token is None or not _may_follow(token[1] or token[2], before, len(outer) > 1):
+        word = "" if token is None else (token[1] or token[2]).replace(".", "/")
+        if token is None or not _may_follow(word, before, len(outer) > 1):
             raise _bad(text, position)
-        word = token[1] or token[2]
         if token[1]:
             path += (word,)
         elif before not in ",/()" and word in ",)":

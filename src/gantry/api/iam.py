@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import base64
 
+from pydantic import StrictInt
+
 from gantry.api.access import Resource
 from gantry.api.call import Call
 from gantry.api.effects import require_effect
-from gantry.api.messages import Json, Message, read_request
+from gantry.api.messages import Json, Message, enum_name, read_request
 from gantry.errors import Aborted, InvalidArgument, NotFound, invalid_field
 from gantry.iam.policies import Binding, Condition, Policy, check_bindings, etag_of, write_policy
 from gantry.iam.roles import Roles
 from gantry.whole_numbers import read_number
 
 _VERSIONS = (0, 1, 3)
+_LOG_TYPES = ("LOG_TYPE_UNSPECIFIED", "ADMIN_READ", "DATA_WRITE", "DATA_READ")
 _FIELDS = ("bindings", "etag", "version", "auditConfigs")
 _MAX_PERMISSIONS = 100
 
@@ -31,11 +34,21 @@ class BindingBody(Message):
     condition: ExprBody | None = None
 
 
+class AuditLogConfig(Message):
+    log_type: str | StrictInt | None = None
+    exempted_members: list[str] | None = None
+
+
+class AuditConfig(Message):
+    service: str | None = None
+    audit_log_configs: list[AuditLogConfig] | None = None
+
+
 class PolicyBody(Message):
     version: int | None = None
     bindings: list[BindingBody] | None = None
     etag: str | None = None
-    audit_configs: list[Json] | None = None
+    audit_configs: list[AuditConfig] | None = None
 
 
 class GetPolicyOptions(Message):
@@ -83,7 +96,7 @@ def set_policy(call: Call) -> Json:
         if etag and etag != etag_of(text):
             raise Aborted("the policy was changed since its etag was read; read it again and repeat the change")
         old = Policy.from_text(text)
-        sent = tuple(body.audit_configs or ())
+        sent = tuple(map(_write_audits, body.audit_configs or ()))
         audits = sent if mask & {"auditConfigs", "audit_configs"} else old.audit_configs
         new = write_policy(Policy(bindings if "bindings" in mask else old.bindings, audits))
         if sent and sent != old.audit_configs:
@@ -103,6 +116,13 @@ def test_permissions(call: Call) -> Json:
     resource = _resource(call)
     held = [name for name in dict.fromkeys(names) if call.caller.has(name, resource)] if _exists(call, resource) else []
     return {"permissions": held} if held else {}
+
+
+def _write_audits(config: AuditConfig) -> Json:
+    """As it is kept and shown. Raises InvalidArgument."""
+    for each in config.audit_log_configs or ():
+        each.log_type = enum_name("policy.auditConfigs.auditLogConfigs.logType", each.log_type or 0, _LOG_TYPES)
+    return config.model_dump(by_alias=True, exclude_none=True)
 
 
 def _exists(call: Call, resource: Resource) -> bool:

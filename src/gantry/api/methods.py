@@ -180,6 +180,12 @@ SIGN_IN = M("gantry.signIn", "POST", "sign-in", "")
 SIGN_OUT = M("gantry.signOut", "POST", "sign-out", "")
 GIVE_TOKEN = M("gantry.giveToken", "POST", "token", "")
 LIST_DATASETS = M("datasets.list", "GET", "datasets", "")
+SHOW_SETTINGS = M("gantry.showSettings", "GET", "settings", "")
+SHOW_DISK = M("gantry.showDisk", "GET", "disk", "")
+SHOW_AUDIT = M("gantry.showAuditLog", "GET", "audit", "")
+SHOW_BUCKETS = M("gantry.showBuckets", "GET", "buckets", "")
+CHECK_BUCKET = M("gantry.checkBucket", "POST", "buckets", "")
+CHECK_BUCKET_FOR_STORE = M("datasets.dicomStores.checkBucket", "POST", _STORE, "")
 PREVIEW_IMPORT = M("datasets.dicomStores.previewImport", "GET", _STORE, "healthcare.dicomStores.import")
 """What pages do without a method of the API. These are recorded in the audit log, and have no path."""
 

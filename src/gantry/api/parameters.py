@@ -31,7 +31,11 @@ _SYSTEM_NAMES = {_camel(name.removeprefix("$.")) for name in (*SYSTEM, "userProj
 
 def is_system(name: str) -> bool:
     """Also with ``$`` or ``$.`` before it, and in snake_case, as Google's servers accept them."""
-    return _camel(name.removeprefix("$").removeprefix(".")) in _SYSTEM_NAMES
+    return _camel(_without_sign(name)) in _SYSTEM_NAMES
+
+
+def _without_sign(name: str) -> str:
+    return name.removeprefix("$").removeprefix(".")
 
 
 def parse_pairs(text: str, place: str = "query") -> list[Pair]:
@@ -48,10 +52,10 @@ def parse_pairs(text: str, place: str = "query") -> list[Pair]:
 
 
 def by_name(pairs: Sequence[Pair]) -> dict[str, str]:
-    """Parameters by camelCase name; the first of several counts."""
+    """Parameters by camelCase name, system parameters without a ``$`` before it; the first of several counts."""
     named: dict[str, str] = {}
     for name, value in pairs:
-        named.setdefault(_camel(name), value)
+        named.setdefault(_camel(_without_sign(name) if is_system(name) else name), value)
     return named
 
 

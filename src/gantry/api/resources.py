@@ -35,7 +35,8 @@ from gantry.seams import Seams
 _NO_ZONES = {"Factory", "localtime", "posixrules"}
 """Files beside those of time zones: what they mean differs from machine to machine, or is nothing."""
 
-_KMS_KEY = re.compile(r"projects/[^/]+/locations/([^/]+)/keyRings/[^/]+/cryptoKeys/[^/]+")
+# Ids of key rings and keys as Cloud KMS has them.
+_KMS_KEY = re.compile(r"projects/[^/\s]{1,256}/locations/([^/]+)/keyRings/[\w-]{1,63}/cryptoKeys/[\w-]{1,63}", re.ASCII)
 
 
 def get_location(call: Call) -> Json:
@@ -162,7 +163,7 @@ def _location_json(name: LocationName) -> Json:
 
 def _with_dataset_settings(call: Call, value: Dataset, settings: dict[str, Any]) -> Dataset:
     time_zone = settings.get("time_zone") or ""
-    if time_zone and time_zone not in _time_zones():
+    if time_zone and time_zone not in list_time_zones():
         raise invalid_field("timeZone", f"{time_zone!r} is not an IANA time zone such as America/New_York")
     kms_key_name = (settings.get("encryption_spec") or {}).get("kms_key_name") or ""
     if kms_key_name:
@@ -178,7 +179,8 @@ def _with_dataset_settings(call: Call, value: Dataset, settings: dict[str, Any])
 
 
 @cache
-def _time_zones() -> frozenset[str]:
+def list_time_zones() -> frozenset[str]:
+    """The names of IANA that this machine knows."""
     return frozenset(zoneinfo.available_timezones()) - _NO_ZONES
 
 

@@ -14,7 +14,9 @@ from gantry.resources import DicomStore
 from gantry.seams import Seams
 from gantry.table_address import TableAddress
 
-_TOPIC = re.compile(r"projects/[^/]+/topics/[^/]+")
+# Letters and length as Pub/Sub has them for names of topics (its page "Pub/Sub basics"); the shortest there has three.
+_TOPIC = re.compile(r"projects/[^/\s\x00-\x1f]{1,256}/topics/[A-Za-z][A-Za-z0-9._~+%-]{0,254}")
+_MAX_TOPICS = 100  # every change of an instance is a message to each
 # bq://PROJECT.DATASET.TABLE; old projects have a domain before a colon, tables any letters, blanks and $DECORATOR.
 _TABLE = re.compile(r"bq://(?:[\w.-]+:)?[\w-]+\.\w+\.[\w $-]+")
 _MAX_TABLE_URI, _MAX_STREAMS = 2000, 5  # as the API documents them
@@ -27,6 +29,8 @@ Config = dict[str, Any]
 def check_notifications(one: Config | None, several: list[Config]) -> None:
     """Raises InvalidArgument for a name that is no topic, and if both fields are used."""
     _check_topic("notificationConfig.pubsubTopic", (one or {}).get("pubsub_topic") or "")
+    if len(several) > _MAX_TOPICS:
+        raise invalid_field("notificationConfigs", f"at most {_MAX_TOPICS}")
     for number, config in enumerate(several):
         place = f"notificationConfigs.{number}.pubsubTopic"
         if not config.get("pubsub_topic"):

@@ -54,13 +54,21 @@ class TopicConfig(Message):
     pubsub_topic: str
 
 
+class SchemaFlattened(Message, extra="ignore"):
+    """What an older version has stored in it is left out of answers; requests may hold no field."""
+
+
+class SchemaJson(Message, extra="ignore"):
+    """As ``SchemaFlattened``."""
+
+
 class BigQueryDestination(Message):
     table_uri: str | None = None
     force: bool | None = None
     write_disposition: str | StrictInt | None = None
     include_source_store: bool | None = None
-    schema_flattened: Json | None = None
-    schema_as_json: Json | None = Field(
+    schema_flattened: SchemaFlattened | None = None
+    schema_as_json: SchemaJson | None = Field(
         None, validation_alias=AliasChoices("schemaJson", "schema_json"), serialization_alias="schemaJson"
     )
     change_data_capture_config: Json | None = None
@@ -189,7 +197,7 @@ def counter_json(value: ProgressCounter) -> Json:
 
 
 def transfer_json(value: Transfer) -> Json:
-    counts = {"bytes": value.bytes, "uncheckedObjects": value.unchecked}
+    counts = {"bytes": value.bytes, "uncheckedObjects": value.unchecked, "files": value.files}
     return {key: str(count) for key, count in counts.items() if count}
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 import secrets
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from datetime import UTC, datetime, timedelta
 from itertools import islice
 from typing import NamedTuple, Protocol, runtime_checkable
 
@@ -16,7 +18,11 @@ from gantry.sizes import format_count
 _SAMPLE = 1000  # objects that are listed: one request
 _READ_BYTES = 64 << 10
 _ARCHIVES = ("GLACIER", "DEEP_ARCHIVE", "Archive")  # of Amazon, and of Azure
-_TRIAL = b"Written by `gantry buckets check --write`, to try the rights of the server. It can be deleted.\n"
+_NAME, _STAMP = "gantry-check-", "%Y%m%dT%H%M%SZ"
+_OF_TRIAL = re.compile(rf"{_NAME}([0-9]{{8}}T[0-9]{{6}}Z)-[0-9a-f]{{8}}\.txt")
+_LONGEST, _MOST_LEFT = timedelta(hours=1), 100
+"""A trial takes seconds, and minutes where a bucket hardly answers; so many objects of others are looked at."""
+_TRIAL = b"Written by a check of buckets, to try the rights of the server. It can be deleted.\n"
 
 
 class Trial(NamedTuple):
@@ -52,7 +58,7 @@ def try_rights(bucket: Bucket, prefix: str, write: bool, holds_blobs: bool = Fal
     readable = sorted((each for each in objects if not each.problem and each.size), key=_is_archived)
     read = _try_reading(bucket, next(iter(readable), None))
     yield read
-    yield from _try_writing(bucket, prefix, read.works is not False, holds_blobs) if write else ()
+    yield from try_writing(bucket, prefix, read.works is not False, holds_blobs) if write else ()
 
 
 def _is_archived(found: ObjectMeta) -> bool:
@@ -72,9 +78,11 @@ def _read(bucket: Bucket, found: ObjectMeta) -> str:
         return f"{found.key}, {found.size:,} bytes"
 
 
-def _try_writing(bucket: Bucket, prefix: str, compare: bool, holds_blobs: bool) -> Iterator[Trial]:
-    """A name of its own: nothing that is there is replaced. A bucket for exports alone may forbid to read."""
-    key = f"{prefix}gantry-check-{secrets.token_hex(8)}.txt"
+def try_writing(bucket: Bucket, prefix: str, compare: bool = True, holds_blobs: bool = False) -> Iterator[Trial]:
+    """Write a small object below ``prefix`` and delete it. A name of its own: nothing that is there is replaced.
+    ``compare``: read it again; a bucket for exports alone may forbid that. What earlier trials have left goes, too."""
+    remove_left(bucket, prefix)
+    key = f"{prefix}{_NAME}{datetime.now(UTC):{_STAMP}}-{secrets.token_hex(4)}.txt"
 
     def write() -> str:
         try:
@@ -103,6 +111,30 @@ def _try_writing(bucket: Bucket, prefix: str, compare: bool, holds_blobs: bool) 
     if written.works and isinstance(bucket, KeepsFirst):
         yield _try_writing_once(bucket, key)._replace(is_needed=holds_blobs)
     yield _try("delete", delete) if written.works else Trial("delete", None, "nothing was written")
+
+
+def remove_left(bucket: Bucket, prefix: str) -> None:
+    """Delete the objects of trials that ended half way, because their server was killed. Where they cannot be listed,
+    read or deleted they stay: their text says what they are."""
+    with suppress(StatusError):
+        for each in islice(bucket.list(f"{prefix}{_NAME}"), _MOST_LEFT):
+            if _is_left(bucket, each, prefix):
+                bucket.delete(each.key)
+
+
+def _is_left(bucket: Bucket, found: ObjectMeta, prefix: str) -> bool:
+    """Whether it is an object of a trial that nobody makes any more."""
+    name = _OF_TRIAL.fullmatch(found.key.removeprefix(prefix))
+    if name is None or found.size != len(_TRIAL):
+        return False
+    try:
+        begun = datetime.strptime(name[1], _STAMP).replace(tzinfo=UTC)
+    except ValueError:  # a day that no calendar has
+        return False
+    if datetime.now(UTC) - begun < _LONGEST:
+        return False
+    with bucket.open_found(found) as source:
+        return source.read_at(0, len(_TRIAL) + 1) == _TRIAL
 
 
 def _try_writing_once(bucket: KeepsFirst, key: str) -> Trial:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import NamedTuple
 
@@ -49,10 +49,10 @@ def draw_line_chart(points: Sequence[Point], title: str, unit: str = "", is_shor
     ).format(w=WIDTH, h=HEIGHT, label=label, grid=grid, area=area, line=line, left=_LEFT, begin=begin, end=end)
 
 
-def draw_stacked_bar(parts: Sequence[tuple[str, str, int]]) -> Markup:
+def draw_stacked_bar(parts: Sequence[tuple[str, str, int]], write: Callable[[float], str] = number) -> Markup:
     """A bar of parts, each with its class, its name and its count: what is there at all is a few units wide."""
     total = sum(count for *_names, count in parts)
-    label = ", ".join(f"{name}: {number(count)}" for _kind, name, count in parts if count)
+    label = ", ".join(f"{name}: {write(count)}" for _kind, name, count in parts if count)
     bars, at = Markup(""), 0.0
     for kind, _name, count in parts:
         width = max(WIDTH * count / total, _LEAST) if count else 0.0

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from typing import Any
-from zoneinfo import available_timezones
 
 from starlette.responses import Response
 
 from gantry.api.methods import LIST_DATASETS
+from gantry.api.resources import list_time_zones
+from gantry.console.attention import list_matters
 from gantry.console.deleting import DATASET, describe_deleted, require_confirmation, show_question
 from gantry.console.page_call import Crumb, PageCall, address_of, crumbs_of
 from gantry.errors import StatusError
@@ -26,7 +27,8 @@ def list_datasets(call: PageCall) -> Response:
     with call.api.use(LIST_DATASETS, ()):
         names, end, hidden = _visible(call, last)
     more = f"{end.project}/{end.location}/{end.dataset}" if end else ""
-    return call.show("datasets.html", names=names, more=more, is_first=last is None, hidden=hidden)
+    matters = list_matters(call, names) if last is None else []
+    return call.show("datasets.html", names=names, more=more, is_first=last is None, hidden=hidden, matters=matters)
 
 
 def _visible(call: PageCall, last: DatasetName | None) -> tuple[list[DatasetName], DatasetName | None, bool]:
@@ -59,9 +61,7 @@ def list_stores(call: PageCall) -> Response:
     sizes = call.context.seams.index.metrics.list_store_sizes(name)
     rows = [_row(name, item, sizes) for item in answer.get("dicomStores", ())]
     more = answer.get("nextPageToken", "")
-    return call.show(
-        "stores.html", crumbs=crumbs_of(name), name=name, dataset=dataset, rows=rows, more=more, tab="stores"
-    )
+    return call.show("stores.html", crumbs=crumbs_of(name), name=name, dataset=dataset, rows=rows, more=more)
 
 
 def _row(parent: DatasetName, item: dict[str, Any], sizes: dict[str, tuple[int, int]]) -> dict[str, Any]:
@@ -80,7 +80,7 @@ def show_create_form(call: PageCall, error: StatusError | None = None) -> Respon
         given=given,
         error=error,
         locations=sorted(call.context.locations),
-        zones=sorted(available_timezones()),
+        zones=sorted(list_time_zones()),
     )
 
 
@@ -106,7 +106,7 @@ def show_edit_form(call: PageCall, error: StatusError | None = None) -> Response
         name=call.dataset,
         given={"time_zone": dataset.get("timeZone", "")} | call.form,
         error=error,
-        zones=sorted(available_timezones()),
+        zones=sorted(list_time_zones()),
     )
 
 

@@ -59,7 +59,7 @@ def show_form(call: PageCall, error: StatusError | None = None) -> Response:
         error = Refused(_(picking.NOTHING))
     chosen = "studies" if picked or error else "search" if search else "all"
     values = {
-        "bucket": "",
+        "bucket": call.query.get("bucket", ""),
         "prefix": "",
         "mime_type": DICOM,
         "syntax": "",

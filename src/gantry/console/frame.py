@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from gantry.api.call import Context
 from gantry.api.inside import Inside
+from gantry.console.navigation import NavGroup, make_navigation
 from gantry.errors import StatusError
 from gantry.names import DatasetName, DicomStoreName
 
@@ -27,20 +28,23 @@ _NOTHING = Running()
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """``place`` is the store or the dataset that the page is about."""
+    """``place`` is the store or the dataset that the page is about; ``navigation`` are the links beside it."""
 
     place: DicomStoreName | DatasetName | None = None
     dataset: DatasetName | None = None
     running: Running = _NOTHING
+    navigation: Sequence[NavGroup] = ()
 
 
-def make_frame(context: Context, api: Inside, parts: Sequence[str]) -> Frame:
-    """``parts``: the segments of the address of the page."""
+def make_frame(context: Context, api: Inside, parts: Sequence[str], store: str = "") -> Frame:
+    """``parts``: the segments of the address of the page; ``store``: the one whose operations it lists."""
     place = find_place(parts)
     if place is None:
-        return Frame()
+        return Frame(navigation=make_navigation(None, parts))
     dataset = place.parent if isinstance(place, DicomStoreName) else place
-    return Frame(place, dataset, _find_running(context, api, dataset))
+    if store and parts[6:] == ["operations"]:
+        place = DicomStoreName(dataset.project, dataset.location, dataset.dataset, store)
+    return Frame(place, dataset, _find_running(context, api, dataset), make_navigation(place, parts))
 
 
 def find_place(parts: Sequence[str]) -> DicomStoreName | DatasetName | None:

@@ -30,7 +30,11 @@ ANSWER_SECONDS = 5.0
 
 def show_form(call: PageCall, error: StatusError | None = None) -> Response:
     call.api.get(str(call.store))
-    values = {"bucket": "", "uri": call.query.get("uri", ""), "storage_class": "STANDARD"} | call.form
+    values = {
+        "bucket": call.query.get("bucket", ""),
+        "uri": call.query.get("uri", ""),
+        "storage_class": "STANDARD",
+    } | call.form
     return call.show(
         "import.html",
         200 if error is None else error.http,

@@ -71,7 +71,7 @@ def link_of(value: Operation, entry: LogEntry) -> tuple[str, str]:
         return f"{address_of(value.store)}/{url_path(kept[0])}", _("Show the kept instance")
     if resource.startswith("studies/"):
         return f"{address_of(value.store)}/{url_path(resource)}", _("Show")
-    if value.method is Method.IMPORT_DICOM_DATA and ABOUT[status.reason].again and resource.startswith("gs://"):
+    if value.method is Method.IMPORT_DICOM_DATA and ABOUT[status.reason].again and "://" in resource:
         return f"{address_of(value.store)}/import?uri={quote(resource, safe='')}", _("Import again")
     return "", ""
 

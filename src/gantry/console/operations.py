@@ -35,7 +35,7 @@ TITLES = {
 _KINDS = {Method.IMPORT_DICOM_DATA: "import", Method.EXPORT_DICOM_DATA: "export"}
 _DONE = {
     Method.IMPORT_DICOM_DATA: N_("Imported"),
-    Method.EXPORT_DICOM_DATA: N_("Exported"),
+    Method.EXPORT_DICOM_DATA: N_("Instances exported"),
     Method.SET_BLOB_STORAGE_SETTINGS: N_("Changed"),
     Method.DELETE_STUDY: N_("Deleted"),
     Method.DELETE_SERIES: N_("Deleted"),
@@ -166,7 +166,6 @@ def list_operations(call: PageCall) -> Response:
         presets={name: _(words) for name, words in PRESETS.items()},
         stores=_list_stores(call),
         running=any(not row.value.done for row in rows),
-        tab="operations",
     )
 
 

@@ -66,7 +66,8 @@ class PageCall:
         who = self.api.caller.name.partition(":")[2]
         here = (Crumb(_("Datasets"), f"{BASE}/"), *crumbs)
         said = "" if self.is_part else take_said(self.request)
-        frame = values.pop("frame", None) or make_frame(self.context, self.api, page_path(self.request.scope))
+        store = self.query.get("store", "")
+        frame = values.pop("frame", None) or make_frame(self.context, self.api, page_path(self.request.scope), store)
         around = {"base": BASE, "who": who, "crumbs": here, "said": said, "frame": frame}
         page = render_page(template, status, page_address=address_of_page(self.request), **around, **values)
         if said:

@@ -75,8 +75,14 @@ def _environment() -> Environment:
         "lang_of": lang_of,
     }
     environment.filters |= {"size": size, "number": number, "decimal": decimal, "when": when, "duration": duration}
-    environment.filters |= {"mark": mark, "day": day, "title_of": title_of, "advice_of": advice_of}
-    environment.filters["class_name"] = class_name
+    environment.filters |= {
+        "mark": mark,
+        "day": day,
+        "title_of": title_of,
+        "advice_of": advice_of,
+        "humps": break_at_humps,
+        "class_name": class_name,
+    }
     return environment
 
 
@@ -100,6 +106,14 @@ _CLASSES = {
     "COLDLINE": N_("Coldline"),
     "ARCHIVE": N_("Archive"),
 }
+
+
+_HUMP = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=_)(?=.)")
+
+
+def break_at_humps(name: str) -> Markup:
+    """A name that may be broken between its words: ``Referenced|SOPInstance|UID``."""
+    return Markup("<wbr>").join(_HUMP.split(name))
 
 
 def class_name(storage_class: str) -> str:

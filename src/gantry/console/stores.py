@@ -44,7 +44,6 @@ def show_store(call: PageCall) -> Response:
         chart=draw_growth(days, datetime.now(UTC).date()),
         days=days[::-1][:_SHOWN_DAYS],
         shown=_SHOWN,
-        tab="overview",
         kept=list_without_effect(store, seams.publisher.covers, partial(covers_table, seams)),
         with_viewer=is_installed(call.context.viewer),
     )

@@ -86,14 +86,14 @@ def list_studies(call: PageCall) -> Response:
         example=_EXAMPLE,
         offset=offset,
         size=size,
-        sizes=SIZES,
+        sizes=[(each, f"?{urlencode(shown | {'size': str(each)})}") for each in SIZES],
+        kept_size="" if size == _SIZE else size,
         sort=sort,
         order_links={name: f"?{urlencode(shown | {'sort': _turn(sort, name)})}" for name in _ORDERS},
         before=f"?{urlencode(shown | {'offset': max(offset - size, 0)})}" if offset else "",
         after=f"?{urlencode(shown | {'offset': offset + size})}" if found.has_more(offset + size) else "",
         search=urlencode(query),
         saved=[(name, text, describe_query(text)) for name, text in list_saved(call).items()],
-        tab="studies",
     )
 
 

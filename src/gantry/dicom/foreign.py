@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+_WITHOUT_PREAMBLE = "a DICOM file without its first 128 bytes"
 _MAGIC = (
     (b"\x1f\x8b", "a gzip stream"),
     (b"PK\x03\x04", "a ZIP archive"),
@@ -30,10 +31,16 @@ _MAGIC = (
     (b"\x93NUMPY", "a NumPy array"),
     (b"NRRD000", "an NRRD image"),
     (b"SQLite format 3\x00", "an SQLite database"),
+    (b"\x04\x22\x4d\x18", "an LZ4 stream"),
+    (b"\x1f\x9d", "a compress stream"),
+    (b"PAR1", "a Parquet file"),
+    (b"MATLAB 5.0", "a MATLAB file"),
+    (b"DICM", _WITHOUT_PREAMBLE),
 )
 """Public signatures; the list is what lies beside DICOM files in practice."""
 
-_LFS = b"version https://git-lfs.github.com/spec/"
+_LFS = (b"version https://git-lfs.github.com/spec/", b"version https://hawser.github.com/spec/")
+_ANNEX = re.compile(rb"[./]*(?:\.git)?/annex/objects/\S+\s*\Z")
 _TEXT = 4096
 """Bytes that are looked at to tell what kind of text it is."""
 
@@ -42,16 +49,27 @@ _NIFTI = {348: (344, (b"n+1\0", b"ni1\0")), 540: (4, (b"n+2\0", b"ni2\0"))}
 """Length of the header, which is its first number → where the magic letters stand, and these (nifti.nimh.nih.gov)."""
 
 _HTML_PAGE, _LFS_POINTER, _TEXT_FILE = "an HTML page", "a Git LFS pointer", "a text file"
+_ANNEX_POINTER = "a git-annex pointer"
+_ERASED, _PARTS = "a file of bytes 255 only", "a multipart message"
 _ZEROS, _BEGINS_WITH_ZEROS = "a file of zero bytes only", "a file that begins with zero bytes"
 _MISSING = ": the 128-byte preamble and the DICM prefix are missing"
 _HINTS = {
     _HTML_PAGE: "; a download may have saved a sign-in or error page in its place",
     _LFS_POINTER: "; run git lfs pull to get the file itself",
+    _ANNEX_POINTER: "; run git annex get to get the file itself",
     _TEXT_FILE: _MISSING,
+    _PARTS: "; save each of its parts as a file of its own",
+    _WITHOUT_PREAMBLE: "; put 128 bytes of any value in front of it",
+    _ERASED: f"{_MISSING}; a disk or card may have lost it",
     _ZEROS: f"{_MISSING}; a copy may have broken off",
     _BEGINS_WITH_ZEROS: f"{_MISSING}; a copy may have broken off",
 }
-_HTML = re.compile(rb"(?:<!--[^>]{0,200}>\s*)?<(?:!doctype\s+html|html|head|body)\b", re.IGNORECASE)
+_HTML = re.compile(
+    rb"(?:<(?:!--|\?xml)[^>]{0,200}>\s*){0,3}"
+    rb"<(?:!doctype\s+html|html|head|body|title|meta|script|style|center|div|h[1-6]|p|table|iframe)\b",
+    re.IGNORECASE,
+)
+_MULTIPART = re.compile(rb"--[^\r\n]{1,256}\r?\n(?:content-[a-z-]+:|\r?\n)", re.IGNORECASE)  # RFC 2046 §5.1.1
 _XML = re.compile(rb"<(?:\?xml|!doctype|[A-Za-z_])", re.IGNORECASE)
 _JSON = re.compile(rb'\{\s*(?:["}]|\Z)|\[\s*(?:[\[{"\]0-9-]|true|false|null|\Z)')
 _NOT_TEXT = re.compile(rb"[\x00-\x08\x0e-\x1a\x1c-\x1f\x7f]")
@@ -69,6 +87,14 @@ def _identify(start: bytes, size: int) -> str:
             return name
     if not start.strip(b"\0"):
         return _ZEROS if len(start) == size else _BEGINS_WITH_ZEROS
+    if not start.strip(b"\xff"):
+        return _ERASED
+    if _MULTIPART.match(start.lstrip(b"\r\n")):
+        return _PARTS
+    if start[4:8] == b"ftyp":  # ISO/IEC 14496-12 §4.3
+        return "an MP4 or QuickTime video"
+    if start[:4] == b"RIFF" or (start[:2] == b"BM" and int.from_bytes(start[2:6], "little") == size):
+        return "a BMP image" if start[:2] == b"BM" else "a RIFF file (WebP, WAV, AVI)"
     if start[_TAR_AT : _TAR_AT + 5] == b"ustar":
         return "a tar archive"
     return "a NIfTI image" if _is_nifti(start) else _identify_text(start)
@@ -91,6 +117,8 @@ def _identify_text(start: bytes) -> str:
         return ""
     if text.startswith(_LFS):
         return _LFS_POINTER
+    if _ANNEX.match(text):
+        return _ANNEX_POINTER
     if _HTML.match(text):
         return _HTML_PAGE
     if _XML.match(text):

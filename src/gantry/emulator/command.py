@@ -7,12 +7,13 @@ import tempfile
 from argparse import Namespace
 from pathlib import Path
 
+from gantry.api.server_facts import Source
 from gantry.emulator.emulator import Emulator
 from gantry.emulator.seeds import read_seeds, read_stores
 from gantry.errors import FailedPrecondition, InvalidArgument
 from gantry.names import LocationName, check_segments
 from gantry.server import serve
-from gantry.settings.loading import EmulatorSettings, Settings, load_settings
+from gantry.settings.loading import EmulatorSettings, Settings, find_sources, load_settings
 from gantry.storage.uris import is_bucket_name
 from gantry.system_errors import describe_os_error
 
@@ -23,20 +24,20 @@ _MARK = "emulator"
 def emulate(args: Namespace) -> int:
     """Run an emulator until a signal stops it. Raises InvalidArgument, FailedPrecondition."""
     with tempfile.TemporaryDirectory(prefix="gantry-emulator-", ignore_cleanup_errors=True) as temporary:
-        settings = _load(args, temporary)
+        settings, sources = _load(args, temporary)
         _mark(Path(settings.data))
-        serve(settings, emulator=_make(args, settings))
+        serve(settings, emulator=_make(args, settings), sources=sources)
     return 0
 
 
-def _load(args: Namespace, temporary: str) -> Settings:
+def _load(args: Namespace, temporary: str) -> tuple[Settings, dict[str, Source]]:
     flags = {name: value for name, value in vars(args).items() if name not in ("run", "config")}
     defaults = {"host": "0.0.0.0", "data": f"{temporary}/data"}  # noqa: S104 - as a container needs it
     file = args.config or os.environ.get("GANTRY_CONFIG", "")
     settings = load_settings(flags, os.environ, file, EmulatorSettings, defaults)
     if settings.database != "sqlite" or settings.own_bucket is not None:
         raise InvalidArgument("database, blobs: an emulator keeps what is stored in a directory; use `gantry serve`")
-    return settings
+    return settings, find_sources(flags, os.environ, file, defaults)
 
 
 def _make(args: Namespace, settings: Settings) -> Emulator:

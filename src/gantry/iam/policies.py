@@ -42,9 +42,9 @@ class Principal:
 
 def principal(member: str, groups: Iterable[str] = (), credential: str = "", ends: float = math.inf) -> Principal:
     """The caller ``user:EMAIL`` or ``serviceAccount:EMAIL``, who is in ``groups``."""
-    member = _fold(member)
+    member = fold_member(member)
     domain = f"domain:{member.rpartition('@')[2]}"
-    return Principal(member, frozenset((member, domain, EVERYBODY, *map(_fold, groups))), credential, ends)
+    return Principal(member, frozenset((member, domain, EVERYBODY, *map(fold_member, groups))), credential, ends)
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +123,7 @@ def check_bindings(bindings: Iterable[Binding], roles: Roles) -> tuple[Binding, 
             check_member(member)
         if binding.condition is not None:
             _check_condition(binding.condition)
-    return tuple(replace(each, members=tuple(map(_fold, each.members))) for each in given)
+    return tuple(replace(each, members=tuple(map(fold_member, each.members))) for each in given)
 
 
 def _check_condition(condition: Condition) -> None:
@@ -141,7 +141,7 @@ def write_policy(policy: Policy) -> str:
     return text
 
 
-def _fold(member: str) -> str:
+def fold_member(member: str) -> str:
     """Case does not count in addresses and names of groups."""
     kind, colon, name = member.partition(":")
     return f"{kind}{colon}{name.lower()}" if kind in ("user", "serviceAccount", "group", "domain") else member

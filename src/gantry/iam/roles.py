@@ -16,6 +16,8 @@ _LOCATIONS = ("healthcare.locations.get", "healthcare.locations.list")
 _PROJECT = ("resourcemanager.projects.get", "resourcemanager.projects.list")
 _PROJECT_POLICIES = ("resourcemanager.projects.getIamPolicy", "resourcemanager.projects.setIamPolicy")
 _LOGS = "logging.logEntries.list"
+AUDIT_LOGS = "logging.privateLogEntries.list"
+"""Of who did what: Cloud Logging's permission for the logs of data access ("Access control with IAM")."""
 _BIGQUERY_METADATA = ("bigquery.datasets.get", "bigquery.tables.get", "bigquery.tables.list")
 _JOBS, _GET_DATA = "bigquery.jobs.create", "bigquery.tables.getData"
 
@@ -29,7 +31,7 @@ PERMISSIONS = frozenset(
         *_of("datasets", _DATASETS),
         *_of("dicomStores", _STORES),
         *_of("operations", _OPERATIONS),
-        *(*_LOCATIONS, *_PROJECT, *_PROJECT_POLICIES, _LOGS),
+        *(*_LOCATIONS, *_PROJECT, *_PROJECT_POLICIES, _LOGS, AUDIT_LOGS),
         *(*_BIGQUERY_METADATA, _JOBS, _GET_DATA),
     )
 )
@@ -42,12 +44,13 @@ def _role(datasets: str, stores: str, operations: str) -> frozenset[str]:
 
 
 _READING = ("get", "list", "getIamPolicy", "dicomWebRead")
-_VIEWER = frozenset(name for name in PERMISSIONS if name.rpartition(".")[2] in _READING)
+_VIEWER = frozenset(name for name in PERMISSIONS if name.rpartition(".")[2] in _READING) - {AUDIT_LOGS}
 _SETTING_POLICIES = ("healthcare.datasets.setIamPolicy", "healthcare.dicomStores.setIamPolicy", _PROJECT_POLICIES[1])
 PREDEFINED: Mapping[str, frozenset[str]] = {
     "roles/viewer": _VIEWER,
-    "roles/editor": PERMISSIONS.difference(_SETTING_POLICIES),
+    "roles/editor": PERMISSIONS.difference((*_SETTING_POLICIES, AUDIT_LOGS)),
     "roles/owner": PERMISSIONS,
+    "roles/logging.privateLogViewer": frozenset((*_PROJECT, _LOGS, AUDIT_LOGS)),
     "roles/bigquery.jobUser": frozenset((*_PROJECT, _JOBS)),
     "roles/bigquery.dataViewer": frozenset((*_PROJECT, *_BIGQUERY_METADATA, _GET_DATA)),
     "roles/bigquery.user": frozenset((*_PROJECT, *_BIGQUERY_METADATA, _JOBS)),
@@ -79,6 +82,10 @@ class Roles:
 
     def __contains__(self, role: str) -> bool:
         return role in self._known
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return tuple(self._known)
 
     def grants(self, role: str, permission: str) -> bool:
         """False for a role that does not exist (any more)."""

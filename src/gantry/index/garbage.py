@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from sqlalchemy import delete, select
+from sqlalchemy import delete, func, select
 
+from gantry.holdings import Unswept
 from gantry.index.counting import discard_blobs
 from gantry.index.database import Part, with_reserve
 from gantry.index.purging import PIECE, purge
 from gantry.index.repeating import repeated
-from gantry.index.tables import change_start, dicom_store, garbage, saved_search, tally
+from gantry.index.tables import change_start, dicom_store, garbage, saved_search, series, tally
 
 _IS_REMOVED = dicom_store.c.deleted.is_(True), dicom_store.c.removed_from.is_not(None)
 
@@ -54,6 +55,17 @@ class Garbage(Part):
         query = select(garbage.c.blob_key).where(garbage.c.blob_key > after).order_by(garbage.c.blob_key)
         with self.database.read() as connection:
             return list(connection.execute(query.limit(limit)).scalars())
+
+    def measure_unswept(self, most: int) -> Unswept:
+        listed = select(garbage.c.blob_key).limit(most).subquery()
+        deleted = select(dicom_store.c.id).where(dicom_store.c.deleted.is_(True))
+        below = select(func.count(), func.coalesce(func.sum(series.c.blob_bytes), 0)).where(
+            series.c.store_id.in_(deleted)
+        )
+        with self.database.read() as connection:
+            blobs = connection.execute(select(func.count()).select_from(listed)).scalar_one()
+            count, size = connection.execute(below).one()
+            return Unswept(blobs, count, int(size))
 
     @repeated
     def add_blobs(self, keys: Sequence[str]) -> None:

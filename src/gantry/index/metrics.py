@@ -5,14 +5,20 @@ Counts are sums over rows of series, which carry counters: no call reads instanc
 
 from __future__ import annotations
 
-from sqlalchemy import func, select
+from sqlalchemy import func, select, text
 
+from gantry.holdings import Holding
 from gantry.index.database import Part
 from gantry.index.paths import find_path, is_below
 from gantry.index.resource_rows import IS_ALIVE, get_dataset_row, get_store_row
-from gantry.index.tables import dicom_store, series, series_tally, study, tally
+from gantry.index.tables import dataset, dicom_store, series, series_tally, study, tally
 from gantry.names import DatasetName, DicomStoreName, ResourcePath
 from gantry.resources import Growth, Metrics
+
+_SIZES = {
+    "sqlite": "SELECT page_count * page_size FROM pragma_page_count(), pragma_page_size()",
+    "postgresql": "SELECT pg_database_size(current_database())",
+}
 
 
 class StoreMetrics(Part):
@@ -46,6 +52,43 @@ class StoreMetrics(Part):
             alive = dicom_store.c.dataset_id == number, IS_ALIVE
             rows = connection.execute(query.where(*alive).group_by(dicom_store.c.id, dicom_store.c.store))
             return {row[0]: (row[1], row[2]) for row in rows}
+
+    def list_holdings(self) -> list[Holding]:
+        names = dataset.c.project, dataset.c.location, dataset.c.dataset, dicom_store.c.store
+        columns = *names, tally.c.storage_class
+        sums = func.sum(tally.c.instances), func.sum(tally.c.blob_bytes)
+        query = select(*columns, *sums).join_from(tally, dicom_store, dicom_store.c.id == tally.c.store_id)
+        query = query.join(dataset, dataset.c.id == dicom_store.c.dataset_id).where(IS_ALIVE)
+        with self.database.read() as connection:
+            rows = connection.execute(query.group_by(*columns).order_by(*columns))
+            return [Holding(DicomStoreName(*row[:4]), row[4], int(row[5]), int(row[6])) for row in rows]
+
+    def sum_growth(self, first: int, last: int) -> dict[str, int]:
+        query = select(tally.c.storage_class, func.sum(tally.c.blob_bytes)).where(tally.c.day.between(first, last))
+        alive = select(dicom_store.c.id).where(IS_ALIVE)
+        with self.database.read() as connection:
+            found = connection.execute(query.where(tally.c.store_id.in_(alive)).group_by(tally.c.storage_class))
+            return {row[0]: int(row[1]) for row in found}
+
+    def find_first_day(self) -> int | None:
+        alive = select(dicom_store.c.id).where(IS_ALIVE)
+        with self.database.read() as connection:
+            return connection.execute(select(func.min(tally.c.day)).where(tally.c.store_id.in_(alive))).scalar()
+
+    def list_largest(self, most: int) -> dict[DicomStoreName, tuple[int, int]]:
+        count = func.sum(tally.c.instances)
+        names = (dataset.c.project, dataset.c.location, dataset.c.dataset, dicom_store.c.store)
+        query = select(*names, count, func.sum(tally.c.blob_bytes)).join_from(
+            tally, dicom_store, dicom_store.c.id == tally.c.store_id
+        )
+        query = query.join(dataset, dataset.c.id == dicom_store.c.dataset_id).where(IS_ALIVE)
+        query = query.group_by(dicom_store.c.id, *names).order_by(count.desc(), *names).limit(most)
+        with self.database.read() as connection:
+            return {DicomStoreName(*row[:4]): (int(row[4]), int(row[5])) for row in connection.execute(query)}
+
+    def measure_bytes(self) -> int:
+        with self.database.read() as connection:
+            return int(connection.execute(text(_SIZES[connection.dialect.name])).scalar_one())
 
     def list_classes(self, store: DicomStoreName, path: ResourcePath) -> list[tuple[str, int, int]]:
         instances = func.sum(series_tally.c.instances)

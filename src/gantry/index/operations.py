@@ -355,7 +355,7 @@ _ALIVE = Statement(
     .with_for_update(read=True),
     "number",
 )
-_SUMS = ("success", "failure", "transferred_bytes", "unchecked")
+_SUMS = ("success", "failure", "transferred_bytes", "unchecked", "files")
 _COUNT = Statement(
     update(operation)
     .where(operation.c.id == _NUMBER)

@@ -1,4 +1,4 @@
--- 0023
+-- 0024
 ;
 CREATE TABLE alembic_version (
 	version_num VARCHAR(32) NOT NULL,
@@ -69,7 +69,7 @@ CREATE TABLE operation (
 	attempt INTEGER DEFAULT '0' NOT NULL,
 	cancel_requested BOOLEAN DEFAULT 0 NOT NULL,
 	error_code INTEGER,
-	error_message TEXT, transferred_bytes BIGINT DEFAULT '0' NOT NULL, unchecked BIGINT DEFAULT '0' NOT NULL, error_reason TEXT DEFAULT '' NOT NULL,
+	error_message TEXT, transferred_bytes BIGINT DEFAULT '0' NOT NULL, unchecked BIGINT DEFAULT '0' NOT NULL, error_reason TEXT DEFAULT '' NOT NULL, files BIGINT DEFAULT '0' NOT NULL,
 	PRIMARY KEY (id)
 )
 ;

@@ -267,6 +267,7 @@ operation = Table(
     _text("error_reason"),
     _count("transferred_bytes"),
     _count("unchecked"),
+    _count("files"),
     Index("operation_dataset", "dataset_id", "id"),
 )
 Index(

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Protocol
 
 from gantry.events import Action
+from gantry.holdings import Unswept
 from gantry.names import DicomStoreName, ResourcePath
 from gantry.resources import (
     Failure,
@@ -163,6 +164,10 @@ class GarbageIndex(Protocol):
         The key of a segment stands for all that is in it: nothing inside of it is listed then. What an operation has
         left may be listed as one key, too: see ``rests``.
         """
+        ...
+
+    def measure_unswept(self, most: int) -> Unswept:
+        """What is waiting to be removed. At most ``most`` blobs are counted."""
         ...
 
     def add_blobs(self, keys: Sequence[str]) -> None:

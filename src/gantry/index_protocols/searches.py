@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
+from gantry.holdings import Holding
 from gantry.names import DatasetName, DicomStoreName, ResourcePath
 from gantry.queries import FoundSeries, FoundStudy, Query, StudyTotals
 from gantry.resources import (
@@ -63,6 +64,26 @@ class MetricsIndex(Protocol):
 
     def list_store_sizes(self, parent: DatasetName) -> dict[str, tuple[int, int]]:
         """Store id → (instances, bytes), for the stores of a dataset that ever held an instance."""
+        ...
+
+    def list_holdings(self) -> list[Holding]:
+        """What each store of each dataset holds, in the order of names; none of deleted stores."""
+        ...
+
+    def sum_growth(self, first: int, last: int) -> dict[str, int]:
+        """Storage class → the bytes that all stores gained, or lost, from day ``first`` to ``last`` (since 1970)."""
+        ...
+
+    def find_first_day(self) -> int | None:
+        """The first day (since 1970) on which a store that still exists held something; None where none ever did."""
+        ...
+
+    def list_largest(self, most: int) -> dict[DicomStoreName, tuple[int, int]]:
+        """(instances, bytes) of the stores of all datasets that hold the most instances."""
+        ...
+
+    def measure_bytes(self) -> int:
+        """What the database has on its disk, with what it keeps free in its files."""
         ...
 
     def list_classes(self, store: DicomStoreName, path: ResourcePath) -> list[tuple[str, int, int]]:

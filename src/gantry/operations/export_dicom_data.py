@@ -10,6 +10,7 @@ from contextlib import closing, suppress
 from functools import partial
 from itertools import islice
 from operator import attrgetter
+from typing import NamedTuple
 
 from gantry.beats import SYNC_SECONDS, beat, beat_for
 from gantry.calls_ahead import call_ahead
@@ -42,6 +43,13 @@ AS_THEY_ARE = Form(DICOM, AS_STORED)
 CODEC_ITEMS, CODEC_BYTES = 32, 16 << 20  # limits of a batch that is transcoded: each item and byte takes longer
 
 
+class Written(NamedTuple):
+    """``bytes`` that passed through this server, in so many ``files``."""
+
+    bytes: int
+    files: int
+
+
 def export_dicom_data(seams: Seams, operation: Operation, check: Check = go_on) -> Generator[Batch, None, None]:
     """Batches from the checkpoint on. Raises NotFound for a missing bucket or filter file, BucketAway."""
     prefix = parse_prefix(operation.request["uri_prefix"])
@@ -50,12 +58,13 @@ def export_dicom_data(seams: Seams, operation: Operation, check: Check = go_on) 
     listed, is_clean = list_unfinished(seams, operation, prefix, destination), operation.attempt == 1
     write = partial(export_batch, blobs=seams.blobs, destination=destination, prefix=prefix.key, form=form)
 
-    def submit(_number: int, instances: Sequence[StoredInstance], _offset: int) -> Future[list[int | Failure]]:
+    def submit(_number: int, instances: Sequence[StoredInstance], _offset: int) -> Future[list[Written | Failure]]:
         return seams.executor.submit(write, list(instances))
 
-    def to_batch(_number: int, _instances: Sequence[StoredInstance], outcomes: Sequence[int | Failure]) -> Batch:
-        written = [size for size in outcomes if isinstance(size, int)]
-        return Batch("", success=len(written), transfer=Transfer(sum(written)))
+    def to_batch(_number: int, _instances: Sequence[StoredInstance], outcomes: Sequence[Written | Failure]) -> Batch:
+        written = [each for each in outcomes if isinstance(each, Written)]
+        sums = sum(each.bytes for each in written), sum(each.files for each in written)
+        return Batch("", success=len(written), transfer=Transfer(sums[0], files=sums[1]))
 
     away: list[StatusError] = []
 
@@ -70,7 +79,7 @@ def export_dicom_data(seams: Seams, operation: Operation, check: Check = go_on) 
                 logger.warning("operation %s: what was not finished stays: %s", operation.name, error.message)
 
     limits = {} if form == AS_THEY_ARE else {"max_items": CODEC_ITEMS, "max_bytes": CODEC_BYTES}
-    work = Work[int]("wrote this instance", submit, to_batch, on_drop=on_drop, limits=limits)
+    work = Work[Written]("wrote this instance", submit, to_batch, on_drop=on_drop, limits=limits)
     with closing(process_instances(seams, operation, work, check)) as batches:
         for batch in batches:
             is_clean = is_clean and not batch.failures
@@ -115,19 +124,19 @@ def _delete_unfinished(destination: Bucket, prefix: str, form: Form, instances: 
 
 def export_batch(
     instances: Sequence[StoredInstance], *, blobs: BlobStore, destination: Bucket, prefix: str, form: Form
-) -> list[int | Failure]:
+) -> list[Written | Failure]:
     """Write ``{prefix}{study}/{series}/{instance}[/{frame}]{extension}``, replacing older files; durable on return.
 
-    The outcome of an instance is how many bytes were written, without those that the provider of both buckets has
-    copied itself. An error of one instance becomes its Failure; what an
+    The outcome of an instance is what was written, without the bytes that the provider of both buckets has copied
+    itself. An error of one instance becomes its Failure; what an
     operation waits for (``waits_for``) is raised.
     """
 
-    def write(instance: StoredInstance) -> int:
+    def write(instance: StoredInstance) -> Written:
         with contain(instance.path, "while it was exported"), _open(blobs, instance) as blob:
             return _write(blob, destination, prefix + "/".join(instance.uids), form)
 
-    outcomes: list[int | Failure] = []
+    outcomes: list[Written | Failure] = []
     # What is transcoded is encoded by one thread: the time limits of its frames are those of the process.
     concurrency = destination.concurrency if form == AS_THEY_ARE else 1
     with closing(call_ahead(write, instances, lambda instance: instance.size, concurrency)) as coming:
@@ -155,12 +164,11 @@ def _list_directories(prefix: str, instance: StoredInstance, form: Form) -> tupl
     return (series,) if form == AS_THEY_ARE else (series, f"{series}/{instance.sop_instance_uid}")
 
 
-def _write(blob: OpenedObject, destination: BlobStore, name: str, form: Form) -> int:
-    """Write all files of one instance, or none: after an error the files written so far are removed. The number of
-    their bytes that passed through this server."""
+def _write(blob: OpenedObject, destination: BlobStore, name: str, form: Form) -> Written:
+    """Write all files of one instance, or none: after an error the files written so far are removed."""
     if form == AS_THEY_ARE:
         size = destination.copy_from(blob, f"{name}.dcm")
-        return 0 if blob.is_copied_there else size
+        return Written(0 if blob.is_copied_there else size, 1)
     from gantry.dicom.representations import represent
 
     written: list[str] = []
@@ -170,7 +178,7 @@ def _write(blob: OpenedObject, destination: BlobStore, name: str, form: Form) ->
             key = f"{name}/{part.frame}{part.extension}" if part.frame else f"{name}{part.extension}"
             size += destination.put(key, [part.data])
             written.append(key)
-        return size
+        return Written(size, len(written))
     except Exception:
         for key in written:
             with suppress(StatusError):  # the error of the instance is the one to report

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from gantry.access.addresses import LOOPBACK
+from gantry.api.server_facts import Source
 from gantry.engines.addresses import DASK, Certificates, Engine, parse_engine
 from gantry.errors import InvalidArgument
 from gantry.settings.groups import (
@@ -89,15 +90,8 @@ def load_settings(
 ) -> Settings:
     """Flags win over the environment, the environment over the file, the file over ``defaults``, and these over those
     of the settings. Raises InvalidArgument naming the setting."""
-    values = dict(defaults or {}) | (_read_file(file) if file else {})
-    known = settings_of(Settings)
-    for name, about in known.items():
-        text = environ.get(f"GANTRY_{name.upper()}")
-        if text is not None and _says_something(text, getattr(_DEFAULTS, name), about):
-            values[name] = text if text.strip() else ""
-        if flags.get(name) is not None:
-            values[name] = flags[name]
-    settings = kind(**{name: read_value(name, known[name], value) for name, value in values.items()})
+    values, known = _gather(flags, environ, file, defaults or {}), settings_of(Settings)
+    settings = kind(**{name: read_value(name, known[name], value) for name, (value, _) in values.items()})
     _check_access(settings)
     _check_addresses(settings)
     _check_files(settings)
@@ -106,6 +100,29 @@ def load_settings(
     _require_whole_contact(settings)
     check_own_bucket(settings.own_bucket, settings.storage_classes, settings.layout)
     return settings
+
+
+def find_sources(
+    flags: Mapping[str, Any], environ: Mapping[str, str], file: str = "", defaults: Mapping[str, Any] | None = None
+) -> dict[str, Source]:
+    """Where the value of each setting comes from that ``load_settings`` finds; all others have their default. Raises
+    InvalidArgument where the file cannot be read."""
+    return {name: source for name, (_, source) in _gather(flags, environ, file, defaults or {}).items()}
+
+
+def _gather(
+    flags: Mapping[str, Any], environ: Mapping[str, str], file: str, defaults: Mapping[str, Any]
+) -> dict[str, tuple[Any, Source]]:
+    """What is set, as it stands there, and where."""
+    found = {name: (value, Source.DEFAULT) for name, value in defaults.items()}
+    found |= {name: (value, Source.FILE) for name, value in (_read_file(file) if file else {}).items()}
+    for name, about in settings_of(Settings).items():
+        text = environ.get(f"GANTRY_{name.upper()}")
+        if text is not None and _says_something(text, getattr(_DEFAULTS, name), about):
+            found[name] = (text if text.strip() else "", Source.ENVIRONMENT)
+        if flags.get(name) is not None:
+            found[name] = (flags[name], Source.OPTION)
+    return found
 
 
 _DEFAULTS = Settings()

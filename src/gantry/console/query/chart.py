@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from hashlib import sha256
 from itertools import islice
 from typing import Any
 
@@ -80,8 +81,8 @@ def draw_chart(call: PageCall, shown: Shown) -> Chart | None:
     looked = 0
     for row in islice(_list_rows(call, shown), _MOST_ROWS):
         looked += 1
-        label = None if row[at] is None else write_value(job.fields[at], row[at])[:_LABEL]
-        sums[label] = sums.get(label, 0) + (_read_number(row[of]) if measure else 1)
+        text = None if row[at] is None else _shorten(write_value(job.fields[at], row[at]))
+        sums[text] = sums.get(text, 0) + (_read_number(row[of]) if measure else 1)
     if "chart" not in call.query and len(sums) < looked:
         return None
     return Chart(column, measure, _make_bars(sums), len(sums), looked, job.rows)
@@ -108,7 +109,15 @@ def _make_bars(sums: Mapping[str | None, float]) -> list[Bar]:
     """The largest first; of equal ones in the order of the result."""
     largest = sorted(sums.items(), key=lambda pair: -pair[1])[:_BARS]
     top = max((value for _, value in largest), default=0)
-    return [Bar("NULL" if name is None else name, value, _draw(value, top), name is None) for name, value in largest]
+    return [
+        Bar("NULL" if name is None else name[:_LABEL], value, _draw(value, top), name is None)
+        for name, value in largest
+    ]
+
+
+def _shorten(text: str) -> str:
+    """Long values are held by their beginning, and by what tells them from others that begin so."""
+    return text if len(text) <= _LABEL else text[:_LABEL] + sha256(text.encode("utf-8", "replace")).hexdigest()
 
 
 def _draw(value: float, top: float) -> Markup:

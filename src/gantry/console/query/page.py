@@ -89,7 +89,6 @@ def _show(
         200 if error is None else error.http,
         crumbs=crumbs_of(call.store),
         name=call.store,
-        tab="query",
         here=f"{address_of(call.store)}/query",
         has_place=bool(queries.scratch),
         may=may,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import select
 import shutil
 import subprocess
 import sys
@@ -25,11 +26,12 @@ from gantry.storage.sql.limits import QueryLimits
 from gantry.storage.sql.parquet_file import write_parquet
 from gantry.system_errors import describe_os_error
 from gantry.table_address import TableAddress
-from gantry.worker_calls import LISTEN_SECONDS, Check
+from gantry.worker_calls import GRACE_SECONDS, LISTEN_SECONDS, Check
 
 logger = logging.getLogger(__name__)
 
 _MAIN = (sys.executable, "-m", "gantry.storage.sql.process")
+_PIECE = 1 << 20  # bytes that are read at once
 _ERRORS = {error.code.name: error for error in StatusError.__subclasses__()}
 
 
@@ -105,7 +107,8 @@ class LocalQueries:
             found = _Process()
         with self._lock:
             if self._spare is None and not self._is_closed:
-                self._spare = _Process()
+                with suppress(Unavailable):  # a query that needs one says so
+                    self._spare = _Process()
         return found
 
     def write_parquet(self, fields: Sequence[Field], batches: Iterable[Batch]) -> Iterator[bytes]:
@@ -146,11 +149,14 @@ class _Process:
                 _MAIN,
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
+                bufsize=0,
                 stderr=self._errors,
                 env=make_environment(),
                 cwd="/",
             )
             self._input, self._output = cast(IO[bytes], self._process.stdin), cast(IO[bytes], self._process.stdout)
+            self._read, self._poll = bytearray(), select.poll()
+            self._poll.register(self._output, select.POLLIN)
         except OSError as error:
             raise Unavailable(f"no query can be started now: {describe_os_error(error)}") from None
 
@@ -174,10 +180,24 @@ class _Process:
         self._parse(line, watch)
 
     def _read_line(self, watch: _Watch) -> bytes:
-        line = self._output.readline()
-        if not line.endswith(b"\n"):
-            raise self._find_reason(watch)
-        return line[:-1]
+        at, seen = -1, 0
+        while (at := self._read.find(b"\n", seen)) < 0:
+            seen = len(self._read)
+            if not self._read_more(watch):
+                raise self._find_reason(watch)
+        line = bytes(self._read[:at])
+        del self._read[: at + 1]
+        return line
+
+    def _read_more(self, watch: _Watch) -> bool:
+        """Append what comes next. False at the end: its own, or once it has been told to end and does not, as where it
+        hangs in a system call."""
+        while not self._poll.poll(LISTEN_SECONDS * 1000):
+            if watch.has_waited(GRACE_SECONDS):
+                return False
+        data = os.read(self._output.fileno(), _PIECE)
+        self._read += data
+        return bool(data)
 
     def _parse(self, line: bytes, watch: _Watch) -> dict[str, Any]:
         found: dict[str, Any] = json.loads(line)
@@ -202,8 +222,12 @@ class _Process:
             logger.warning("a query: %s", said)
 
     def kill(self) -> None:
+        """One that hangs in a system call is left behind."""
         self._process.kill()
-        self._process.wait()
+        try:
+            self._process.wait(GRACE_SECONDS)
+        except subprocess.TimeoutExpired:
+            logger.warning("process %d of a query does not end; it is left behind", self._process.pid)
         for each in (self._input, self._output):
             with suppress(OSError):
                 each.close()
@@ -219,6 +243,7 @@ class _Watch:
 
     def __init__(self, process: _Process, seconds: float, check: Check | None) -> None:
         self.reason: Exception | None = None
+        self._told: float | None = None
         self._process, self._check = process, check
         self._seconds, self._deadline = seconds, time.monotonic() + seconds
         self._is_over = threading.Event()
@@ -236,10 +261,15 @@ class _Watch:
                     f"the query was stopped: it has taken {self._seconds:g} s, and more it may not take here",
                     advice="ask for less, or raise the setting query_seconds",
                 )
-            except Exception as error:
+            except Exception as error:  # whoever reads raises it
                 self.reason = error
+            self._told = time.monotonic()
             self._process.end()
             return
+
+    def has_waited(self, seconds: float) -> bool:
+        """Whether the process was told to end so long ago."""
+        return self._told is not None and time.monotonic() - self._told > seconds
 
     def end(self) -> None:
         self._is_over.set()

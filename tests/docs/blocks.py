@@ -109,6 +109,9 @@ RUN: dict[str, dict[str, tuple[str, ...]]] = {
         "tests/docs/test_logs.py::test_the_entry_that_is_shown_has_the_fields_that_there_are": ("json",),
         "tests/docs/test_logs.py::test_another_retention": ("gantry serve --retention-days",),
     },
+    "docs/howto/moving-50-million.md": {
+        "tests/docs/test_moving_page.py::test_every_command_works_and_the_tables_are_complete": ("sh",),
+    },
     "docs/howto/notifications.md": {
         "tests/docs/test_notifications_page.py::test_every_example_of_the_settings_is_accepted": ("toml",),
         "tests/docs/test_notifications_page.py::test_the_webhook_of_the_page": ("sh", "python"),
@@ -134,6 +137,9 @@ RUN: dict[str, dict[str, tuple[str, ...]]] = {
     "docs/howto/tables.md": {
         "tests/docs/test_tables_page.py::test_every_command_of_the_page_works": ("sh",),
         _SETTINGS: ("toml",),
+    },
+    "docs/howto/upgrade.md": {
+        "tests/docs/test_upgrade_page.py::test_every_command_works_on_a_directory_of_this_version": ("sh",),
     },
 }
 """Page → test → the languages of which it runs every block, or the beginnings of the blocks that it runs."""

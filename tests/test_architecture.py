@@ -79,6 +79,7 @@ LAYERS = {
         "key_wiring",
         "config",
         "facts_wiring",
+        "disk_room",
         "engine_wiring",
         "closing",
         "connections",
@@ -135,8 +136,10 @@ WIRING = {
 # Modules that need an extra. The others must work without, so these are imported only inside functions.
 NEED_EXTRAS = {
     *(f"dicom.{name}" for name in ("annotations", "cells", "codecs", "colour", "encoders", "frame_profiles")),
-    *(f"dicom.{name}" for name in ("icc_profiles", "icons")),
-    *(f"dicom.{name}" for name in ("look_up_tables", "palettes", "rendering", "rle_segments", "windows")),
+    *(
+        f"dicom.{name}"
+        for name in ("icc_profiles", "look_up_tables", "palettes", "rendering", "rle_segments", "windows")
+    ),
     *(f"storage.remote.{name}" for name in ("connections", "credentials", "proxies", "s3", "s3_clients")),
     *(f"storage.remote.gcs{part}" for part in ("", "_credentials", "_errors", "_http", "_machine", "_uploads")),
     *(f"storage.remote.azure{part}" for part in ("", "_credentials", "_digests", "_requests", "_tokens")),

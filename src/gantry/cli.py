@@ -5,9 +5,13 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+from io import TextIOWrapper
 
 from gantry.client.arguments import parser
+from gantry.languages import ENGLISH, _, choose_by_environment, language, use_language
 
+_LETTERS = "àâãáçéêíóõôúû"
+"""Of the languages that are not English."""
 REFUSED, UNREACHABLE, SERVER_FAILED = 2, 3, 5
 """Exit codes of errors; ``client/transfer.py`` has those of operations, ``gantry --help`` explains all."""
 
@@ -18,11 +22,34 @@ def main() -> None:
 
 
 def run(arguments: list[str]) -> int:
-    """Run a command; its exit code. An error is printed as one line on stderr."""
-    args = parser().parse_args(arguments)
-    from gantry.client.terminal import discard_stdout, escape_unencodable, note, print_error, print_failure
+    """Run a command; its exit code. An error is printed as one line on stderr. With ``--json`` programs read what is
+    printed, and all of it is English."""
+    _escape_unencodable()
+    with use_language(_choose_language()):
+        args = parser().parse_args(arguments)
+        with use_language(ENGLISH if getattr(args, "json", False) else language()):
+            return _run(args)
 
-    escape_unencodable()
+
+def _escape_unencodable() -> None:
+    """Make stdout and stderr escape characters that they cannot encode, instead of failing: help has some, too."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
+def _choose_language() -> str:
+    """That of the environment, if the terminal can show its letters."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            _LETTERS.encode(getattr(stream, "encoding", None) or "ascii")
+        except (UnicodeEncodeError, LookupError):
+            return ENGLISH
+    return choose_by_environment(os.environ)
+
+
+def _run(args: argparse.Namespace) -> int:
+    from gantry.client.terminal import discard_stdout, note, print_error, print_failure
     from gantry.errors import StatusError, Unavailable
     from gantry.system_errors import describe_os_error
 
@@ -33,7 +60,8 @@ def run(arguments: list[str]) -> int:
     except Unavailable as error:
         print_failure(error, as_json=getattr(args, "json", False))
         if hasattr(args, "server"):  # others reach a bucket, or a registry of packages
-            note("        start a server with `gantry serve`, or name another one with --server or GANTRY_SERVER")
+            advice = _("start a server with `gantry serve`, or name another one with --server or GANTRY_SERVER")
+            note(f"        {advice}")
         return UNREACHABLE
     except StatusError as error:
         print_failure(error, as_json=getattr(args, "json", False))
@@ -48,14 +76,14 @@ def run(arguments: list[str]) -> int:
         if error.filename is not None:
             raise
         discard_stdout()  # else what is left in its buffer would fail once more
-        print_error(f"the output cannot be written: {describe_os_error(error)}")
+        print_error(_("the output cannot be written: {reason}").format(reason=_(describe_os_error(error))))
         return REFUSED
 
 
 def _command(args: argparse.Namespace) -> int:
     from importlib import import_module
 
-    module, _, function = args.run.partition(":")
+    module, _colon, function = args.run.partition(":")
     code: int = getattr(import_module(f"gantry.{module}"), function)(args)
     return code
 

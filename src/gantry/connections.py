@@ -1,6 +1,7 @@
 """Limits for connections: size of the request head, time to send it, number of connections.
 
-A connection past a limit gets an error response and is closed.
+A connection past a limit gets an error response and is closed. Where there are too many, one without a request makes
+room for the next.
 """
 
 from __future__ import annotations
@@ -8,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 import resource
+from itertools import islice
 from typing import Any
 
 import httptools
@@ -31,6 +33,8 @@ _SHORT = 2.0, 1 << 20  # seconds and bytes read after a refusal: what came was n
 SPARE = 64
 """Connections over the limit that are closed with care, so that their clients can read why."""
 
+_LOOKED_AT = 1000  # connections of which one without a request is closed: a bound for the work of a refusal
+
 _MOST_DESCRIPTORS = 1 << 16  # more than clients of one server need; asyncio's selector takes memory for each
 
 
@@ -53,10 +57,24 @@ class LimitedProtocol(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         wire = Wire(transport, self.loop, self._may_be_sent_more, self._begin_linger)
         super().connection_made(wire)  # type: ignore[arg-type]
-        if len(self.connections) > self.limit:
+        if len(self.connections) > self.limit and not self._close_idle():
             self._refuse(503, "this server has too many connections; try again later", "UNAVAILABLE")
             return
         self._begin()
+
+    def _close_idle(self) -> bool:
+        """Close a connection that waits for another request; of those looked at the one that has waited longest."""
+        some = (each for each in islice(self.connections, _LOOKED_AT) if isinstance(each, LimitedProtocol))
+        longest = min((each for each in some if each.idle_until), key=lambda each: each.idle_until, default=None)
+        if longest is not None:
+            longest.transport.close()
+        return longest is not None
+
+    @property
+    def idle_until(self) -> float:
+        """When it is closed if no request comes (time of the loop); 0 while it has one, or is being closed."""
+        is_busy = self._head is not None or self._in_body or self.transport.is_closing()
+        return 0 if is_busy or self.timeout_keep_alive_task is None else self.timeout_keep_alive_task.when()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._end()

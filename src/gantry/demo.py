@@ -28,7 +28,8 @@ from gantry.client.terminal import printable, say
 from gantry.client.transfer import format_failure, format_headline
 from gantry.client.view import OperationView
 from gantry.errors import FailedPrecondition, StatusError, Unavailable
-from gantry.sizes import format_count, format_size
+from gantry.languages import _, ngettext
+from gantry.sizes import format_number, format_size
 
 _MARK = ".gantry-demo"
 _START_SECONDS = 30.0
@@ -45,13 +46,14 @@ def demo(args: Namespace) -> int:
     require_libraries(args.buckets)
     signal.signal(signal.SIGTERM, _exit_on_signal)
     signal.signal(signal.SIGHUP, _exit_on_signal)
-    say(Text("\nGantry demo\n", "bold"))
+    _say_title("\n", _("Gantry demo"))
     port = _find_free_port(args.port)
     _make_folder(folder)
     with open_buckets(args.buckets, folder) as buckets:
-        _say_step(1, "Lay out real DICOM files as a bucket")
+        _say_step(1, _("Lay out real DICOM files as a bucket"))
         sources = lay_out(buckets.put)
-        _say_result(f"{_name(buckets, IN)}: {_count_kinds(sources)}", f"and a broken one, {BROKEN}")
+        broken = _("and a broken one, {name}").format(name=BROKEN)
+        _say_result(f"{_name(buckets, IN)}: {_count_kinds(sources)}", broken)
         try:
             _run(folder, buckets, port, sources)
         except (Difference, StatusError) as error:
@@ -62,9 +64,10 @@ def demo(args: Namespace) -> int:
 
 def _run(folder: Path, buckets: DemoBuckets, port: int, sources: dict[str, Source]) -> None:
     """Raises Difference, StatusError."""
-    _say_step(2, "Start a server")
+    _say_step(2, _("Start a server"))
     with _run_server(folder, buckets.config, port) as (process, connection):
-        _say_result(f"{connection.api.server}, data in {_shorten_path(str(folder))}")
+        where = _("{url}, data in {folder}")
+        _say_result(where.format(url=connection.api.server, folder=_shorten_path(str(folder))))
         operations = _run_steps(connection, buckets, sources)
         _show(connection, operations, buckets, folder)
         if buckets.config is not None:
@@ -114,7 +117,8 @@ def _find_free_port(wanted: int | None) -> int:
             except (OSError, OverflowError):
                 continue
             return int(probe.getsockname()[1])
-    raise FailedPrecondition(f"port {wanted} of 127.0.0.1 is not free; name another one with --port")
+    problem = _("port {port} of 127.0.0.1 is not free; name another one with --port")
+    raise FailedPrecondition(problem.format(port=wanted))
 
 
 def _await_start(process: subprocess.Popen[bytes], connection: Connection, log: Path) -> None:
@@ -127,7 +131,8 @@ def _await_start(process: subprocess.Popen[bytes], connection: Connection, log: 
         else:
             return
     lines = log.read_text(errors="replace").strip().splitlines()
-    raise Difference(f"the server did not start: {lines[-1] if lines else 'it logged nothing'} ({log})")
+    problem = _("the server did not start: {reason} ({log})")
+    raise Difference(problem.format(reason=lines[-1] if lines else _("it logged nothing"), log=log))
 
 
 def _run_steps(
@@ -136,26 +141,25 @@ def _run_steps(
     """Store, import, export, comparison; the two operations. Raises Difference."""
     api = connection.api
     store = connection.store("demo/main")
-    _say_step(3, "Create a dataset and a DICOM store in it")
+    _say_step(3, _("Create a dataset and a DICOM store in it"))
     api.post(f"{store.parent.parent}/datasets", {}, datasetId=store.dataset)
     api.post(f"{store.parent}/dicomStores", {}, dicomStoreId=store.store)
     _say_result(str(store))
     source, target = f"{_name(buckets, IN)}/", f"{_name(buckets, OUT)}/export"
-    _say_step(4, f"Import {source}**")
+    _say_step(4, _("Import {uri}").format(uri=f"{source}**"))
     started = api.post(f"{store}:import", {"gcsSource": {"uri": f"{source}**"}})
     imported = follow(api, started["name"])
     say(Text("   ").append_text(format_headline(imported)))
     _check_import(connection, imported, source, len(sources))
-    _say_step(5, f"Export to {target}")
+    _say_step(5, _("Export to {uri}").format(uri=target))
     started = api.post(f"{store}:export", {"gcsDestination": {"uriPrefix": target}})
     exported = follow(api, started["name"])
     say(Text("   ").append_text(format_headline(exported)))
-    _expect("exported", exported.success, len(sources))
-    _say_step(6, "Compare every exported file with the one that went in")
+    _expect(_("exported"), exported.success, len(sources))
+    _say_step(6, _("Compare every exported file with the one that went in"))
     size = _compare(buckets.read("export"), sources)
-    _say_result(
-        f"{len(sources)} of {len(sources)} identical, byte for byte ({format_size(size)}, SHA-256)", style="green"
-    )
+    same, count = _("{count} of {count} identical, byte for byte ({size}, SHA-256)"), format_number(len(sources))
+    _say_result(same.format(count=count, size=format_size(size)), style="green")
     return imported, exported
 
 
@@ -167,23 +171,25 @@ def _check_import(connection: Connection, imported: OperationView, source: str, 
     ]
     for resource, reason in failures:
         say(Text(" ").append_text(format_failure(resource, reason)))
-    _expect("imported", imported.success, expected)
-    _expect("failed", [resource for resource, _ in failures], [f"{source}{BROKEN}"])
-    _say_result("as expected: the good files are stored, the log names the broken one", style="green")
+    _expect(_("imported"), imported.success, expected)
+    _expect(_("failed"), [resource for resource, _reason in failures], [f"{source}{BROKEN}"])
+    _say_result(_("as expected: the good files are stored, the log names the broken one"), style="green")
 
 
 def _compare(found: Mapping[str, bytes], sources: dict[str, Source]) -> int:
     """The number of bytes compared. Raises Difference for a file that differs, is missing or was not expected."""
-    _expect("exported files", sorted(found), sorted(f"{uids}.dcm" for uids in sources))
+    _expect(_("exported files"), sorted(found), sorted(f"{uids}.dcm" for uids in sources))
     for uids, source in sources.items():
         if hashlib.sha256(found[f"{uids}.dcm"]).hexdigest() != source.sha256:
-            raise Difference(f"what was exported as {uids}.dcm differs from {source.key}")
+            problem = _("what was exported as {name} differs from {source}")
+            raise Difference(problem.format(name=f"{uids}.dcm", source=source.key))
     return sum(source.size for source in sources.values())
 
 
 def _expect(what: str, found: object, expected: object) -> None:
     if found != expected:
-        raise Difference(f"{what}: {str(found)[:200]}, expected {str(expected)[:200]}")
+        problem = _("{what}: {found}, expected {expected}")
+        raise Difference(problem.format(what=what, found=str(found)[:200], expected=str(expected)[:200]))
 
 
 def _show(
@@ -191,17 +197,17 @@ def _show(
 ) -> None:
     imported, exported = operations
     url = connection.api.server
-    say(Text("\nLook at it\n", "bold"))
+    _say_title("\n", _("Look at it"))
     for label, value in (
-        ("in a browser", f"{url}/console/{imported.name}"),
-        ("the import", f"{url}/v1/{imported.name}"),
-        ("its errors", imported.logs_url),
-        ("the export", f"{url}/v1/{exported.name}"),
+        (_("in a browser"), f"{url}/console/{imported.name}"),
+        (_("the import"), f"{url}/v1/{imported.name}"),
+        (_("its errors"), imported.logs_url),
+        (_("the export"), f"{url}/v1/{exported.name}"),
         *buckets.names(),
-        ("the server's log", str(folder / "server.log")),
+        (_("the server's log"), str(folder / "server.log")),
     ):
-        say(Text.assemble((f"  {label:<18}", "dim"), printable(_shorten_path(value))))
-    say(Text("\nUse it\n", "bold"))
+        say(Text.assemble((f"  {label:<20}", "dim"), printable(_shorten_path(value))))
+    _say_title("\n", _("Use it"))
     say(f"  {connection.command('errors', imported.name)}")
     say(f"  {connection.command('describe', exported.name)}")
     say(f"  export CLOUDSDK_API_ENDPOINT_OVERRIDES_HEALTHCARE={url}/")
@@ -212,28 +218,33 @@ def _show(
 
 
 def _show_own_bucket() -> None:
-    say(Text("With a bucket of your own\n", "bold"))
+    _say_title("", _("With a bucket of your own"))
     for line in describe_own_bucket(os.environ.get("GANTRY_PROGRAM") or "gantry"):
         say(f"  {line}")
     say()
 
 
 def _keep_running(process: subprocess.Popen[bytes]) -> None:
-    say(Text("The server is running. Ctrl-C stops it.", "bold green"))
+    say(Text(_("The server is running. Ctrl-C stops it."), "bold green"))
     try:
         process.wait()
     except KeyboardInterrupt:
-        say(Text("\nstopping", "dim"))
+        say()
+        say(_("stopping"), "dim")
         return
-    raise Difference("the server ended unexpectedly")
+    raise Difference(_("the server ended unexpectedly"))
 
 
 def _say_stopped(folder: Path, config: Path | None, port: int) -> None:
     """Nobody is at a terminal to end the server, so it has ended; what it has stored is still there."""
     words = ["serve", "--port", str(port), "--data", str(folder / "data"), "--buckets", str(folder / "buckets")]
     words += ["--config", str(config)] if config else []
-    say(Text("The server has stopped, because this is no terminal. It starts again on the same data with", "bold"))
+    say(Text(_("The server has stopped, because this is no terminal. It starts again on the same data with"), "bold"))
     say(f"  {os.environ.get('GANTRY_PROGRAM') or 'gantry'} {shlex.join(map(_shorten_path, words))}")
+
+
+def _say_title(before: str, title: str) -> None:
+    say(Text(f"{before}{title}\n", "bold"))
 
 
 def _say_step(number: int, title: str) -> None:
@@ -249,9 +260,10 @@ def _count_kinds(sources: dict[str, Source]) -> str:
     """``129 files: 64 ct, 25 ot, … and 11 others``."""
     kinds = Counter(source.key.split("/")[1] for source in sources.values())
     often = kinds.most_common(5)
-    rest = len(sources) - sum(count for _, count in often)
-    kinds_of = ", ".join(f"{count} {kind}" for kind, count in often)
-    return f"{format_count(len(sources), 'file')}: {kinds_of} and {rest} others"
+    rest = len(sources) - sum(count for _kind, count in often)
+    text = ngettext("{count} file: {kinds} and {rest} others", "{count} files: {kinds} and {rest} others", len(sources))
+    kinds_of = ", ".join(f"{format_number(count)} {kind}" for kind, count in often)
+    return text.format(count=format_number(len(sources)), kinds=kinds_of, rest=format_number(rest))
 
 
 def _shorten_path(text: str) -> str:
@@ -263,13 +275,15 @@ def _shorten_path(text: str) -> str:
 def _make_folder(folder: Path) -> None:
     """Make an empty directory. Raises FailedPrecondition where it holds what the demo did not make."""
     if folder.exists() and (not folder.is_dir() or (any(folder.iterdir()) and not (folder / _MARK).exists())):
-        raise FailedPrecondition(f"{folder} holds files that are not of a demo; name another directory with --data")
+        problem = _("{folder} holds files that are not of a demo; name another directory with --data")
+        raise FailedPrecondition(problem.format(folder=folder))
     if (lock := folder / "data" / "lock").exists():
         with lock.open() as held:
             try:
                 fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
-                raise FailedPrecondition(f"the server of another demo is running in {folder}; stop it first") from None
+                problem = _("the server of another demo is running in {folder}; stop it first")
+                raise FailedPrecondition(problem.format(folder=folder)) from None
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     (folder / _MARK).touch()

@@ -100,7 +100,7 @@ class WorkerPool(Workers):
     """
 
     def __init__(self, size: int, keep_open: tuple[int, ...] = (), lazy: bool = False) -> None:
-        self.size = size
+        self.size, self.deaths = size, 0
         self._keep_open = keep_open
         self._lazy = lazy
         self._calls: queue.SimpleQueue[_Waiting | None] = queue.SimpleQueue()
@@ -158,6 +158,11 @@ class WorkerPool(Workers):
         for call in running:
             call.end()
 
+    @property
+    def busy(self) -> int:
+        with self._lock:
+            return len(self._running)
+
     def _drop_waiting(self) -> None:
         ends = 0
         with suppress(queue.Empty):
@@ -208,6 +213,8 @@ class WorkerPool(Workers):
             except WorkerDied as error:
                 assert worker is not None  # noqa: S101 - it is the one that died
                 if not call.ended:
+                    with self._lock:
+                        self.deaths += 1
                     logger.warning("worker process %d died; a new one takes its place", worker.pid)
                 dead, worker = worker, None
                 is_over = dead.began or call.ended or attempt == _STARTS

@@ -6,13 +6,12 @@ import os
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 
-from gantry.api.looking import Look
 from gantry.api.server_facts import DiskUse, IndexUse, ServerFacts, Source
 from gantry.config import DataDirectory, make_buckets
+from gantry.disk_room import Disk
 from gantry.index_wiring import IndexPlace
 from gantry.settings.loading import Settings
 from gantry.settings.shown import show_settings
-from gantry.system_errors import describe_os_error
 
 
 def make_facts(settings: Settings, directory: DataDirectory, sources: Mapping[str, Source]) -> ServerFacts:
@@ -24,7 +23,7 @@ def make_facts(settings: Settings, directory: DataDirectory, sources: Mapping[st
         blobs=own.address if own is not None else "",
         buckets=make_buckets(settings),
         read_disks=Disks(_list_directories(directory), directory.index).read,
-        read_index=lambda: _read_index(directory.index),
+        index=IndexUse(directory.index.name, directory.index.is_server),
     )
 
 
@@ -33,26 +32,14 @@ def _list_directories(directory: DataDirectory) -> dict[str, str]:
     return {place: root for place, root in directory.places.items() if place not in directory.places.remote}
 
 
-def _read_index(index: IndexPlace) -> IndexUse:
-    """A database says its size only to who asks it in SQL, which may wait; nobody does."""
-    return IndexUse(index.name, None if index.is_server else _measure(index))
-
-
-def _measure(index: IndexPlace) -> int:
-    """Bytes of the index with the files that SQLite keeps beside it (its page "Temporary Files")."""
-    paths = (index.file, *(index.file.with_name(f"{index.file.name}{end}") for end in ("-wal", "-shm")))
-    return sum(path.stat().st_size for path in paths if path.exists())
-
-
 class Disks:
-    """The disks of the directories of places, and that of the index, each of them once. A disk that gives no answer is
-    left behind, by one thread however often it is asked."""
+    """The disks of the directories of places, and that of the index, each of them once."""
 
     def __init__(self, places: Mapping[str, str], index: IndexPlace) -> None:
         self._places = dict(places)
         self._index = "" if index.is_server else str(index.file.parent)
         roots = dict.fromkeys((*self._places.values(), *([self._index] if self._index else ())))
-        self._roots = {root: _Root(root) for root in roots}
+        self._roots = {root: Disk(root) for root in roots}
 
     def read(self) -> list[DiskUse]:
         begun = [(root, each, each.look.begin()) for root, each in self._roots.items()]
@@ -77,26 +64,3 @@ class Disks:
             room.free if room is not None and known else None,
             problem,
         )
-
-
-class _Room:
-    def __init__(self, root: str) -> None:
-        """Raises OSError."""
-        found = os.statvfs(root)
-        self.device = os.stat(root).st_dev
-        self.total = found.f_blocks * found.f_frsize or None  # some file systems of libfuse report no blocks at all
-        self.free = found.f_bavail * found.f_frsize if self.total else None
-
-
-class _Root:
-    def __init__(self, root: str) -> None:
-        self._root = root
-        self.room: _Room | None = None
-        self.look = Look(self._read)
-
-    def _read(self) -> list[str]:
-        try:
-            self.room = _Room(self._root)
-        except OSError as error:
-            return [describe_os_error(error)]
-        return []

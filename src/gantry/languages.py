@@ -49,6 +49,12 @@ def ngettext(one: str, many: str, count: int) -> str:
     return _load(_current.get()).ngettext(one, many, count)
 
 
+def pgettext(context: str, text: str) -> str:
+    """``text`` in the language of this call, where one word of English is two of another language: ``context`` tells
+    them apart."""
+    return _load(_current.get()).pgettext(context, text)
+
+
 def N_(text: str) -> str:
     """``text`` as it is: marks one of a table, which ``_`` translates when it is shown."""
     return text

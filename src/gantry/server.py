@@ -40,8 +40,11 @@ from gantry.errors import InvalidArgument, NotFound
 from gantry.facts_wiring import make_facts
 from gantry.greeting import write_greeting
 from gantry.heaps import share_heaps
+from gantry.languages import ENGLISH, _, language, use_language
 from gantry.listening import bind, require_certificate
 from gantry.metrics.collector import ServerCollector
+from gantry.metrics.disks import Disks
+from gantry.metrics.requests import CountedRequests, Requests
 from gantry.operations.runner import Runner
 from gantry.pauses import keep_pauses_short
 from gantry.port_file import port_file
@@ -105,6 +108,7 @@ class Gantry:
         self.seams, self.leave = seams, leave
         self.runner = Runner(seams) if settings.runner else Runner(seams, slots=0)
         self.uploads = Uploads(seams)
+        self.requests = Requests()
         self.jobs = QueryJobs(seams, settings.max_queries, 4 * settings.query_result_megabytes)
         forms = {**_FORMS, **(emulator.forms if emulator is not None else {})}
         self.app = App(_make_context(settings, self, edge, facts), _PAGES, forms, _INSTANT)
@@ -144,7 +148,10 @@ def open_server(
             seams = replace(seams, listener=JsonLines(sys.stdout))
         facts = make_facts(settings, directory, sources)
         gantry = Gantry(settings, seams, edge, directory.leave, emulator, facts)
-        collector = ServerCollector(gantry.runner, seams, edge.audit, takes_requests, settings.runner)
+        disks = Disks(_list_directories(settings))
+        collector = ServerCollector(
+            gantry.runner, seams, edge.audit, takes_requests, settings.runner, gantry.requests, disks
+        )
         REGISTRY.register(collector)
         try:
             yield gantry
@@ -160,6 +167,12 @@ def open_server(
             seams.index.close()
     finally:
         directory.close()
+
+
+def _list_directories(settings: Settings) -> dict[str, Path]:
+    """By the settings, and storage classes, that name them."""
+    classes = {name: Path(directory) for name, directory in settings.storage_classes.items()}
+    return {"data": Path(settings.data).absolute(), "buckets": settings.buckets_path, **classes}
 
 
 def _make_context(settings: Settings, gantry: Gantry, edge: Edge, facts: ServerFacts) -> Context:
@@ -211,13 +224,15 @@ def serve(
     for name in find_unknown(os.environ):
         logger.warning("the variable %s is no setting and has no effect", name)
     require_engine(settings)
+    reader = language()
     with ExitStack() as opened:
+        opened.enter_context(use_language(ENGLISH))  # of the log; each request may choose another
         sockets = opened.enter_context(bind(settings.host, settings.port))
         settings = replace(settings, port=sockets[0].getsockname()[1])  # 0 was any
         gantry = opened.enter_context(open_server(settings, Edge(settings), takes_requests, emulator, sources))
         announce = opened.enter_context(port_file(settings.port_file))
         config = uvicorn.Config(
-            _make_entry(gantry.app, takes_requests, settings.log_requests),
+            _make_entry(gantry, takes_requests, settings.log_requests),
             log_config=None,
             access_log=False,
             lifespan="off",
@@ -230,12 +245,13 @@ def serve(
             ssl_certfile=settings.tls_cert or None,
             ssl_keyfile=settings.tls_key or None,
         )
-        _Server(config, settings, gantry, announce).run(sockets)
-    print("gantry: stopped", file=sys.stderr)
+        _Server(config, settings, gantry, announce, reader).run(sockets)
+    print(_("gantry: stopped"), file=sys.stderr)
 
 
-def _make_entry(app: App, takes_requests: bool, logs: bool) -> ASGIApp:
-    entry = _Entry(app if takes_requests else _Looks(app))
+def _make_entry(gantry: Gantry, takes_requests: bool, logs: bool) -> ASGIApp:
+    app = gantry.app if takes_requests else _Looks(gantry.app)
+    entry = CountedRequests(_Entry(app), gantry.requests)
     return RequestLog(entry) if logs else entry
 
 
@@ -277,11 +293,11 @@ def _kill_process() -> None:
 
 class _Server(uvicorn.Server):
     def __init__(
-        self, config: uvicorn.Config, settings: Settings, gantry: Gantry, announce: Callable[[int], None]
+        self, config: uvicorn.Config, settings: Settings, gantry: Gantry, announce: Callable[[int], None], reader: str
     ) -> None:
-        """``announce`` tells others the port, once the server is ready."""
+        """``announce`` tells others the port, once the server is ready. ``reader``: the language of the greeting."""
         super().__init__(config)
-        self._settings, self._gantry, self._announce = settings, gantry, announce
+        self._settings, self._gantry, self._announce, self._reader = settings, gantry, announce, reader
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -312,4 +328,5 @@ class _Server(uvicorn.Server):
             # With a log on stdout every line there is JSON.
             self._announce(self._settings.port)
             output = sys.stderr if self._settings.log_json else sys.stdout
-            print(write_greeting(self._settings), file=output, flush=True)
+            with use_language(self._reader):
+                print(write_greeting(self._settings), file=output, flush=True)

@@ -79,6 +79,13 @@ class Workers(Executor):
     """An executor whose calls run in worker processes, ``size`` of them at a time, which may change."""
 
     size: int
+    deaths = 0
+    """Worker processes that ended before their call did, since the start."""
+
+    @property
+    def busy(self) -> int:
+        """Calls that workers have now."""
+        return 0
 
     def end(self, seconds: float = 0) -> None:
         """Accept no more calls, cancel waiting calls, and end calls that still run after so many seconds."""

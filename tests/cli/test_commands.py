@@ -156,7 +156,7 @@ def test_failed_objects_are_named_with_the_reason(server: Server, store: str) ->
     done = server("import", "gs://bad/**", "--store", store)
     assert done.returncode == 1
     assert done.stdout.startswith("✗ import finished with errors: 1 succeeded, 7 failed in ")
-    assert "  gs://bad/broken/0.dcm: this is a PNG image, not a DICOM file\n" in done.stdout
+    assert "  gs://bad/broken/0.dcm: this is a PNG image, not a DICOM file [NOT_DICOM]\n" in done.stdout
     assert "gs://bad/broken/5.dcm" not in done.stdout
     hint = re.search(r"2 more, all of them: gantry (operations errors \d+ --dataset cli)", done.stdout)
     assert hint

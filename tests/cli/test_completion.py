@@ -108,7 +108,6 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
     file = tmp_path_factory.mktemp("man") / "gantry.1"
     with pytest.MonkeyPatch.context() as patch, file.open("w") as opened:
         patch.setattr("sys.stdout", opened)
-        patch.setattr("gantry.client.terminal.escape_unencodable", lambda: None)
         assert run_here(["man"]) == 0
     return file
 

@@ -31,7 +31,7 @@ def test_help_imports_nothing_heavy() -> None:
     assert "argparse" in imported
     assert not {name.partition(".")[0] for name in imported} & heavy
     assert {name for name in imported if name.startswith("gantry")} == {
-        *("gantry", "gantry.cli", "gantry.client"),
+        *("gantry", "gantry.cli", "gantry.client", "gantry.languages"),
         *(f"gantry.client.{name}" for name in ("arguments", "api_arguments", "parsers", "help_texts")),
     }
 

@@ -35,8 +35,14 @@ PICTURES: dict[str, tuple[str, dict[str, dict[str, Any]]]] = {
     "console-store": ("store", PLAIN),
     "console-studies": ("studies", ALL),
     "console-query": ("query-result", PLAIN),
+    "console-access": ("store-access", PLAIN),
+    "console-audit": ("audit", PLAIN),
+    "console-buckets": ("buckets", PLAIN),
+    "console-settings": ("settings", PLAIN),
 }
-"""Name of the picture → the page in ``Scene.pages`` that it shows, and its looks: what follows the name of the file."""
+"""Name of the picture → the page in ``Scene.pages`` that it shows, and its looks: what follows the name of the file.
+
+The page of disks is not among them: its sizes are those of the machine."""
 
 
 def files() -> list[str]:

@@ -1,4 +1,4 @@
-"""Pages of the console without what differs from one run to the next: numbers of operations, times, durations."""
+"""Pages of the console without what differs from one run to the next: numbers of operations, times, places."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ _RULES = (
     (re.compile(r"<time datetime=.*?</time>"), TIME),
     (re.compile(r"\b\d+(?:\.\d+)? (?:ms|s)\b"), "0.4 s"),
     (re.compile(r"(<dt>Objects per second</dt><dd>)[\d,.]+"), r"\g<1>80"),
+    (re.compile(r"\?before=\d+"), "?before=1"),
 )
 _NAMED = re.compile(r"\b(?:job_[\w-]{20,}|\d{17,20})\b")
 
@@ -26,12 +27,14 @@ class SteadyNames:
         self._shown = {name: f"18800000000000{number:05}" for number, name in enumerate(operations)}
         self._shown |= {scene.queried: "job_" + "a" * 27, scene.wrong: "job_" + "b" * 27}
         self._real = {shown: name for name, shown in self._shown.items()}
+        self._home, self._port = str(scene.server.buckets.parent), str(scene.server.url.rpartition(":")[2])
 
     def hide(self, html: str) -> str:
         """``html`` as it is in every run."""
         html = _NAMED.sub(lambda found: self._shown.get(found[0], found[0]), html)
         for pattern, steady in _RULES:
             html = pattern.sub(steady, html)
+        html = html.replace(self._home, "/srv/gantry").replace(f"<code>{self._port}<", "<code>8080<")
         return html.replace(datetime.now(UTC).date().isoformat(), "2026-03-02")
 
     def restore(self, address: str) -> str:

@@ -61,7 +61,7 @@ def test_directories_of_one_disk_are_one_and_a_missing_one_says_so(tmp_path: Any
 
 
 def test_a_week_that_is_known(gantry: Gantry) -> None:
-    """What was stored is made to be eight days old, and some of it three."""
+    """What was stored is made to be three days old, then eight, with more three days ago."""
     Web(gantry).stored(*(instance((f"1.2.{n}", f"1.2.{n}.1", f"1.2.{n}.1.1")) for n in range(2)))
     page = gantry.request("GET", "console/disk").text
     assert "at this week" not in page
@@ -69,8 +69,11 @@ def test_a_week_that_is_known(gantry: Gantry) -> None:
     if not file.exists():
         pytest.skip("the index is in PostgreSQL, whose days are not changed here")
     with closing(sqlite3.connect(file, timeout=30)) as index, index:
-        index.execute("UPDATE tally SET day = day - 8")
-        copied = "SELECT store_id, storage_class, day + 5, instances, blob_bytes * 1000000 FROM tally"
+        index.execute("UPDATE tally SET day = day - 3, blob_bytes = blob_bytes * 1000000")
+    assert "at this week" not in gantry.request("GET", "console/disk").text, "three days are no week"
+    with closing(sqlite3.connect(file, timeout=30)) as index, index:
+        index.execute("UPDATE tally SET day = day - 5")
+        copied = "SELECT store_id, storage_class, day + 5, instances, blob_bytes FROM tally"
         index.execute(f"INSERT INTO tally {copied}")
     page = gantry.request("GET", "console/disk").text
     assert re.search(r"Full (in about [\d,]+ days?|within a day) at this week&#39;s rate\.", page), page

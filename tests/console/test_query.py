@@ -112,6 +112,7 @@ def test_columns_come_as_a_part(tab: Tab) -> None:
         assert tab.get(f"/columns?table={table}").status_code == status
 
 
+@pytest.mark.slow
 def test_the_queries_to_begin_with_run(tab: Tab) -> None:
     texts = re.findall('data-text="([^"]+)"', tab.get().text)
     assert len(texts) == 3
@@ -152,6 +153,7 @@ def test_no_row(tab: Tab) -> None:
     assert "0 rows" in page and "No row matches" in page and "Use these instances" not in page
 
 
+@pytest.mark.slow
 def test_pages_of_a_result(tab: Tab) -> None:
     path = tab.run("SELECT n FROM UNNEST(GENERATE_ARRAY(1, 120)) AS n ORDER BY n")
     first, second, last = (tab.get(f"{path}?first={n}").text for n in (0, 50, 100))
@@ -162,6 +164,7 @@ def test_pages_of_a_result(tab: Tab) -> None:
         assert tab.get(f"{path}?first={wild}").status_code == 200
 
 
+@pytest.mark.slow
 def test_a_page_is_bounded(tab: Tab) -> None:
     columns = ", ".join(f"REPEAT('x', 100000) AS c{n}" for n in range(60))
     page = tab.get(tab.run(f"SELECT {columns} FROM UNNEST(GENERATE_ARRAY(1, 40))")).text
@@ -231,6 +234,7 @@ def test_there_is_no_result_of_what_is_no_query(tab: Tab) -> None:
 # Downloads ------------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_downloads(tab: Tab, tmp_path: Path) -> None:
     path = tab.run("SELECT InstanceNumber, 'a,\"é' AS x, `Rows`, LastUpdated FROM p.d.t ORDER BY 1")
     answer = tab.get(f"{path}/rows.csv")
@@ -246,6 +250,7 @@ def test_downloads(tab: Tab, tmp_path: Path) -> None:
     assert found[1][:3] == ("1", 'a,"é', 512) and found[1][4] == 1706933106789 and len(found) == 6
 
 
+@pytest.mark.slow
 def test_parquet_of_all_types(tab: Tab, tmp_path: Path) -> None:
     path = tab.run("SELECT *, NUMERIC '1.5' AS n, CAST('NaN' AS FLOAT64) AS f FROM p.d.t ORDER BY SOPInstanceUID")
     (tmp_path / "x.parquet").write_bytes(tab.get(f"{path}/rows.parquet").content)
@@ -295,6 +300,7 @@ def test_a_short_result_of_a_text_and_a_number_is_a_chart(tab: Tab) -> None:
     assert choose((*fields, Field("b", "STRING")), {}, 3) == ("", "")
 
 
+@pytest.mark.slow
 def test_a_chart_of_many_values_and_rows_says_what_it_leaves_out(tab: Tab) -> None:
     path = tab.run("SELECT CAST(MOD(n, 300) AS STRING) AS s FROM UNNEST(GENERATE_ARRAY(1, 210000)) AS n")
     page = tab.get(f"{path}?chart=s").text
@@ -356,7 +362,7 @@ def test_exporting_the_instances_of_a_result(tab: Tab) -> None:
     Web(gantry).stored(*(instance(uids) for uids in STORED))
     path = tab.run(UIDS)
     page = tab.get(path).text
-    assert "a filter file of 4 lines: each names an instance" in page and f"<option>{gantry.out}</option>" in page
+    assert "a filter file of 4 lines. Each line names an instance." in page and f"<option>{gantry.out}</option>" in page
     address = tab.follow(tab.post(f"{path}/filter", bucket=gantry.out, prefix="filters/", then="export"))
     uri = parse_qs(urlsplit(address).query)["filter_uri"][0]
     assert re.fullmatch(rf"gs://{gantry.out}/filters/filter-\d{{8}}T\d{{6}}Z-[0-9a-f]{{6}}\.txt", uri)
@@ -372,12 +378,13 @@ def test_exporting_the_instances_of_a_result(tab: Tab) -> None:
     assert sum(key.startswith("done/") for key in gantry.objects(gantry.out)) == 4
 
 
+@pytest.mark.slow
 def test_changing_the_storage_class_of_a_result(tab: Tab) -> None:
     gantry = tab.gantry
     Web(gantry).stored(*(instance(uids) for uids in STORED))
     path = tab.run("SELECT CONCAT('/studies/', StudyInstanceUID, '/series/', SeriesInstanceUID, '/instances/', "
                    "SOPInstanceUID) AS path FROM [p:d.t] WHERE Modality = 'CT'")  # fmt: skip
-    assert "4 lines: a path on each" in tab.get(path).text
+    assert "4 lines. Each line has a path." in tab.get(path).text
     address = tab.follow(tab.post(f"{path}/filter", bucket=gantry.out, then="storage-class"))
     assert urlsplit(address).path == f"/console/{gantry.store}/storage-class/file"
     uri = parse_qs(urlsplit(address).query)["filter_uri"][0]
@@ -428,6 +435,7 @@ def test_rows_that_name_nothing_have_no_filter_file(tab: Tab) -> None:
 # Exports to tables ----------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_table_is_made_by_the_export_page(tab: Tab) -> None:
     gantry = tab.gantry
     Web(gantry).stored(*(instance(uids) for uids in STORED[:2]))

@@ -80,6 +80,7 @@ def test_tables_of_other_projects_are_neither_shown_nor_read(guarded: Guarded) -
     assert "other.d.t" in signed_in(guarded, "ada").get(HERE).text
 
 
+@pytest.mark.slow
 def test_a_result_is_ones_own(guarded: Guarded) -> None:
     bob, ada = signed_in(guarded, "bob"), signed_in(guarded, "ada")
     address = run(bob)
@@ -134,6 +135,7 @@ def test_nobody_is_sent_to_sign_in(guarded: Guarded) -> None:
     assert client.post(HERE, data={"text": COUNT}, headers=OWN).headers["location"].startswith("/sign-in")
 
 
+@pytest.mark.slow
 def test_what_is_asked_and_read_stands_in_the_audit_log(guarded: Guarded) -> None:
     bob = signed_in(guarded, "bob")
     before = len(new_lines(guarded))

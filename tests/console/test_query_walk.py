@@ -27,7 +27,7 @@ def page(browser: Any, scene: Scene) -> Iterator[Any]:
 
 def to_query(page: Any) -> Any:
     """The editor, from the page of the store."""
-    page.get_by_role("navigation", name="Pages").get_by_role("link", name="Query", exact=True).click()
+    page.get_by_role("navigation", name="Sections").get_by_role("link", name="Query", exact=True).click()
     return page.get_by_label("Query", exact=True)
 
 

@@ -305,3 +305,36 @@ def test_another_site_checks_nothing(guarded: Guarded) -> None:
     client = httpx.Client(base_url=guarded.server.url, timeout=30)
     client.post("/sign-in", data={"token": guarded.tokens[ADMIN]}, headers=OWN)
     assert client.post("/console/buckets", headers={"sec-fetch-site": "cross-site"}).status_code == 403
+
+
+# What needs attention -----------------------------------------------------------------------------------------------
+
+
+def attention(page: str) -> str:
+    found = re.search(r'<section class="panel attention".*?</section>', page, re.DOTALL)
+    return found[0] if found else ""
+
+
+def test_an_operation_with_failures_needs_attention_until_it_is_opened(guarded: Guarded) -> None:
+    (guarded.server.buckets / "incoming" / "open" / "bad.txt").write_text("no image")
+    body = {"gcsSource": {"uri": "gs://incoming/open/bad.txt"}}
+    name = guarded.call("POST", f"v1/{STORE}:import", json=body)["name"]
+    for _ in range(300):
+        if guarded.call("GET", f"v1/{name}").get("done"):
+            break
+        time.sleep(0.1)
+    (guarded.server.buckets / "incoming" / "open" / "bad.txt").unlink()
+    client = httpx.Client(base_url=guarded.server.url, timeout=60)
+    client.post("/sign-in", data={"token": guarded.tokens[ADMIN]}, headers=OWN)
+    found = attention(client.get("/console/").text)
+    assert f"/console/{name}" in found and "1 object has failed." in found
+    assert f"/console/{name}" not in attention(read(guarded, "nobody", "")), "who may not list operations"
+    assert client.get(f"/console/{name}").status_code == 200
+    assert f"/console/{name}" not in attention(client.get("/console/").text)
+    assert f"/console/{name}" in attention(read(guarded, ADMIN, "")), "another browser has not seen it"
+
+
+def test_a_bucket_that_cannot_be_read_needs_attention_of_administrators(guarded: Guarded) -> None:
+    check(guarded, ADMIN, "buckets")
+    assert "s3://away" in attention(read(guarded, ADMIN, ""))
+    assert "s3://away" not in attention(read(guarded, "viewer", ""))

@@ -8,6 +8,7 @@ import pytest
 
 from gantry.console.typed_dates import PRESETS, Days, is_month_first, parse_days
 from gantry.errors import InvalidArgument
+from gantry.languages import LANGUAGES, _, use_language
 
 TODAY = date(2026, 3, 1)
 DAY = date(2004, 1, 31)
@@ -107,3 +108,45 @@ def test_what_is_no_date(text: str) -> None:
 )
 def test_the_order_of_a_locale(header: str, expected: bool) -> None:
     assert is_month_first(header) == expected
+
+
+@pytest.mark.parametrize(
+    ("tag", "text"),
+    [
+        *(("pt-BR", text) for text in ("31/01/2004", "31.1.2004", "31 de janeiro de 2004", "31 jan. 2004")),
+        *(("fr", text) for text in ("31/01/2004", "31-01-2004", "31 janvier 2004", "le 31 janv. 2004")),
+    ],
+)
+def test_the_usual_forms_of_a_language(tag: str, text: str) -> None:
+    with use_language(tag):
+        assert parse_days(text, TODAY, is_month_first("en-US,en")) == Days(DAY, DAY)
+
+
+@pytest.mark.parametrize(
+    "text", ["1º de fevereiro de 2004", "1er février 2004", "le 1er fév. 2004", "February 1st, 2004"]
+)
+def test_the_first_of_a_month(text: str) -> None:
+    assert parse_days(text, TODAY).first == date(2004, 2, 1)
+
+
+@pytest.mark.parametrize("tag", LANGUAGES)
+@pytest.mark.parametrize("preset", PRESETS)
+def test_a_preset_can_be_typed_as_it_is_shown(tag: str, preset: str) -> None:
+    with use_language(tag):
+        shown = _(PRESETS[preset])
+        for text in (shown, shown.upper(), shown.replace("'", "’")):
+            assert parse_days(text, TODAY) == parse_days(preset, TODAY)
+
+
+def test_the_day_stands_first_on_pages_that_are_not_english() -> None:
+    """Whatever country the browser names."""
+    for tag, expected in (("en", 1), ("pt-BR", 2), ("fr", 2)):
+        with use_language(tag):
+            found = parse_days("01/02/2004", TODAY, is_month_first("en-US"))
+        assert found.first is not None and found.first.month == expected and found.is_ambiguous
+
+
+def test_what_is_not_understood_is_said_in_the_language() -> None:
+    with use_language("fr"), pytest.raises(InvalidArgument) as caught:
+        parse_days("bientôt", TODAY)
+    assert "n'est pas compris comme une date" in caught.value.message

@@ -47,7 +47,7 @@ def followed(page: Any) -> str:
     identity = page.url.rpartition("/")[2]
     overview = page.locator("dd", has_text=identity)
     assert overview.locator(".status.ok").inner_text().strip() == "OK"
-    page.get_by_role("link", name="Operations").click()
+    page.get_by_role("navigation", name="Sections").get_by_role("link", name="Operations").click()
     row = page.get_by_role("row").filter(has_text=identity)
     row.locator(".status.ok").wait_for()
     assert page.get_by_role("columnheader", name="LRO status").is_visible()

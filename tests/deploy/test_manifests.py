@@ -45,6 +45,7 @@ def find(kind: str, name: str) -> dict[str, Any]:
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("version", [OLDEST, NEWEST])
 @pytest.mark.parametrize("path", [*FILES, *ENGINE_FILES], ids=lambda path: path.stem)
 def test_kubernetes_accepts_it(path: Path, version: str) -> None:

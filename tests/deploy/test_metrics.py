@@ -21,7 +21,8 @@ DOCS = Path(__file__).parents[2] / "docs"
 PAGE = (DOCS / "howto" / "metrics.md").read_text(encoding="utf-8")
 FROM_INDEX = {
     *("gantry_index_look_seconds", "gantry_queue_unclaimed", "gantry_queue_claimed", "gantry_queue_oldest_seconds"),
-    *("gantry_servers_live", "gantry_changes_kept", "gantry_changes_oldest_seconds"),
+    *("gantry_servers_live", "gantry_changes_kept", "gantry_changes_oldest_seconds", "gantry_index_bytes"),
+    *("gantry_store_instances", "gantry_store_bytes"),
 }
 _FAILED = 3
 
@@ -65,7 +66,7 @@ def test_every_name_of_the_page_and_the_dashboard_is_exposed_and_none_is_left_ou
     exposed = make_known(scrape(cluster.servers["runner"])) | {"gantry_operations_waiting"}  # where one waits
     described = set(re.findall(r"^\| `(gantry_\w+)`", PAGE, re.MULTILINE))
     assert described == {re.sub(r"_(bucket|count|sum)$", "", name) for name in exposed}
-    assert set(re.findall(r"gantry_\w+", PAGE)) <= described
+    assert {re.sub(r"_(bucket|count|sum)$", "", name) for name in re.findall(r"gantry_\w+", PAGE)} <= described
     dashboard = json.loads((DOCS / "deploy" / "grafana.json").read_text(encoding="utf-8"))
     asked = {
         name
@@ -91,8 +92,9 @@ def test_labels_are_those_of_the_page(cluster: Cluster) -> None:
 def test_what_was_done_is_counted_where_it_was_done(cluster: Cluster) -> None:
     runner, web = cluster.servers["runner"], cluster.servers["web"]
     method = "ImportDicomData"
-    codes = {dict(labels)["code"]: count for labels, count in scrape(runner)["gantry_failures_total"].items()}
-    assert codes == {"INVALID_ARGUMENT": _FAILED}
+    failures = scrape(runner)["gantry_failures_total"].items()
+    codes = {(dict(labels)["code"], dict(labels)["reason"]): count for labels, count in failures}
+    assert codes == {("INVALID_ARGUMENT", "NOT_DICOM"): _FAILED}
     assert value(runner, "gantry_objects_total", method=method, outcome="failure") == _FAILED
     batches = value(runner, "gantry_batch_commit_seconds_count", method=method)
     assert batches and batches == value(runner, "gantry_batch_commit_seconds_bucket", method=method, le="+Inf")
@@ -105,6 +107,35 @@ def test_requests_to_buckets_are_counted_those_of_workers_too(cluster: Cluster) 
     assert asked and asked >= 20 + _FAILED  # each object is read by a worker
     assert asked == value(runner, f"{name}_bucket", provider="s3", outcome="answered", le="+Inf")
     assert value(runner, f"{name}_sum", provider="s3", outcome="answered")
+
+
+def test_stores_the_index_disks_and_workers_are_measured(cluster: Cluster) -> None:
+    samples = scrape(cluster.servers["runner"])
+    (name,) = [labels for labels in samples["gantry_store_instances"] if labels[0][1].endswith("/d/dicomStores/s")]
+    assert samples["gantry_store_instances"][name] == 20
+    assert samples["gantry_store_bytes"][name] == sum(len(make_instance("1.2", "1.2.1", f"1.3.{n}")) for n in range(20))
+    assert samples["gantry_index_bytes"][()] > 100_000
+    for place in ("data", "buckets"):
+        free, size = (samples[f"gantry_disk_{kind}_bytes"][(("place", place),)] for kind in ("free", "size"))
+        assert 0 < free <= size
+    assert samples["gantry_workers"][(("pool", "operations"),)] >= 1
+    assert samples["gantry_worker_deaths_total"] == {(("pool", "operations"),): 0, (("pool", "pixels"),): 0}
+
+
+def test_requests_are_counted_by_kind_and_status(cluster: Cluster) -> None:
+    web = cluster.servers["web"]
+
+    def count(kind: str, status: str) -> float:
+        return value(web, "gantry_request_seconds_count", kind=kind, status=status) or 0
+
+    before, sent = count("api", "4xx"), value(web, "gantry_sent_bytes_total", kind="api") or 0
+    assert web.request("GET", "v1/projects/p/locations/nowhere/datasets/none").status_code == 404
+    web.request("GET", "no/such/page")
+    assert count("api", "4xx") == before + 1
+    assert (value(web, "gantry_sent_bytes_total", kind="api") or 0) > sent
+    assert count("other", "4xx") >= 1 and count("health", "2xx") >= 1
+    assert value(web, "gantry_received_bytes_total", kind="api")
+    assert value(web, "gantry_requests_running") == 1  # this one
 
 
 def test_the_role_and_who_is_alive(cluster: Cluster) -> None:

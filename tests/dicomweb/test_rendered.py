@@ -186,6 +186,26 @@ def test_a_thumbnail_stands_for_what_it_is_of(gantry: Gantry) -> None:
     refused(part, "INVALID_ARGUMENT", "viewport")
 
 
+BROKEN = {
+    "cut": {"PixelData": b"\0" * 10},
+    "unknown": {"PhotometricInterpretation": "HSV"},
+    "bits": {"BitsAllocated": 3},
+}
+
+
+@pytest.mark.parametrize("kind", BROKEN)
+def test_one_without_a_picture_leaves_the_thumbnail_to_its_neighbours(gantry: Gantry, kind: str) -> None:
+    web = Web(gantry)
+    whole = {"Rows": 64, "Columns": 64, "PixelData": RAMP}
+    for number in range(3):
+        changes = BROKEN[kind] if number == 1 else {}
+        web.stored(instance(("1.5", "1.5.1", f"1.5.1.{number}"), **whole | {"InstanceNumber": number} | changes))
+    for path in (uid_path("1.5"), uid_path("1.5", "1.5.1")):
+        assert picture(web, f"{path}/thumbnail").max() > 200
+        refused(web.get(f"{path}/thumbnail", params={"viewport": "0,0"}), "INVALID_ARGUMENT", "viewport")
+    assert web.get(f"{uid_path('1.5', '1.5.1', '1.5.1.1')}/thumbnail").status_code == 400
+
+
 def test_what_has_no_picture_has_no_thumbnail(gantry: Gantry) -> None:
     web, data = Web(gantry), packaged("test-SR.dcm")
     web.stored(data)

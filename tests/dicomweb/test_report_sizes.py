@@ -42,6 +42,7 @@ def evidence() -> Sequence:
     return Sequence([of_study])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("accept", ["text/html", "text/plain"])
 @pytest.mark.parametrize(
     "items, is_cut",

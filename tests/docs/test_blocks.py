@@ -58,5 +58,7 @@ def test_json_is_json(block: Block) -> None:
 
 
 def test_the_reason_of_the_page_is_one() -> None:
-    (shown,) = [each for each in BLOCKS if each.page == "docs/howto/failures.md" and each.language == "json"]
-    assert json.loads(shown.text)["reason"] in ABOUT
+    shown = [
+        json.loads(each.text) for each in BLOCKS if each.page == "docs/howto/failures.md" and each.language == "json"
+    ]
+    assert [each["reason"] in ABOUT for each in shown if "reason" in each] == [True]

@@ -44,9 +44,21 @@ def test_the_exit_codes_are_those_of_the_help() -> None:
 
 
 @pytest.mark.slow
-def test_every_command_of_the_api_works(home: Path) -> None:
+@pytest.mark.parametrize(
+    ("locale", "counts", "moved"),
+    [
+        ("C.UTF-8", "0 stored, 2 already there, 0 failed", "set blob storage settings: 1 succeeded"),
+        (
+            "pt_BR.UTF-8",
+            "0 armazenado, 2 já existentes, 0 com falha",
+            "mudança da classe de armazenamento: 1 com sucesso",
+        ),
+        ("fr_FR.UTF-8", "0 stocké, 2 déjà présents, 0 en échec", "changement de la classe de stockage: 1 avec succès"),
+    ],
+)
+def test_every_command_of_the_api_works(locale: str, counts: str, moved: str, home: Path) -> None:
     shutil.copytree(home / "buckets" / "incoming" / "d", home / "d")
-    done = shell(PREPARE + "".join(commands("command-line.md")), home)
+    done = shell(f"export LC_ALL={locale}\n{PREPARE}{''.join(commands('command-line.md'))}", home, seconds=400)
     assert done.returncode == 0, done.stderr
-    assert "0 stored, 2 already there, 0 failed" in done.stdout
-    assert "set blob storage settings: 1 succeeded" in done.stdout
+    assert counts in done.stdout
+    assert moved in done.stdout

@@ -96,7 +96,7 @@ def test_the_counts_are_those_of_the_table() -> None:
 
 
 def test_the_page_is_linked() -> None:
-    for page in ("docs/conformance.md", "README.md"):
+    for page in ("docs/conformance.md", "docs/README.md"):
         assert "conformance-requirements.md" in (ROOT / page).read_text(encoding="utf-8"), page
 
 

@@ -16,7 +16,7 @@ pytestmark = pytest.mark.slow
 PAGE = (ROOT / "docs" / "howto" / "postgresql.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"```sh\n(.*?)```", PAGE, re.DOTALL)
 (SETTINGS,) = re.findall(r"```toml\n(.*?)```", PAGE, re.DOTALL)
-STOP = "kill $!\nwait $!\n"
+STOP = "kill $!\nwait $!\nsleep 600 &\n"
 FILL = "gantry stores create hospital/ct\ngantry upload files --store hospital/ct\n"
 
 

@@ -38,7 +38,12 @@ def home(tmp_path: Path) -> Path:
 
 
 def shell(
-    script: str, home: Path, scripts: str = sysconfig.get_path("scripts"), *, as_printed: bool = False
+    script: str,
+    home: Path,
+    scripts: str = sysconfig.get_path("scripts"),
+    *,
+    as_printed: bool = False,
+    seconds: float = 120,
 ) -> subprocess.CompletedProcess[str]:
     """Run ``script`` with the commands of ``scripts`` on PATH and a server of its own on a free port. Unless
     ``as_printed`` it waits for the server where a block ends with its start, and a person sees the greeting."""
@@ -56,7 +61,7 @@ def shell(
         )
     script = "set -e\ntrap 'kill $! 2>/dev/null; wait' EXIT\n" + script
     return subprocess.run(
-        ["sh", "-c", script], cwd=home, env=environ, capture_output=True, text=True, timeout=120, check=False
+        ["sh", "-c", script], cwd=home, env=environ, capture_output=True, text=True, timeout=seconds, check=False
     )
 
 
@@ -67,11 +72,15 @@ def from_nothing(home: Path) -> str:
 
 
 @pytest.mark.slow
-def test_from_nothing_to_an_import_and_an_export(home: Path) -> None:
-    done = shell(from_nothing(home), home, as_printed=True)
+@pytest.mark.parametrize(
+    ("locale", "counts"),
+    [("C.UTF-8", "7 succeeded"), ("pt_BR.UTF-8", "7 com sucesso"), ("fr_FR.UTF-8", "7 avec succès")],
+)
+def test_from_nothing_to_an_import_and_an_export(locale: str, counts: str, home: Path) -> None:
+    done = shell(f"export LC_ALL={locale}\n{from_nothing(home)}", home, as_printed=True)
     assert done.returncode == 0, done.stderr
     assert len(list((home / "buckets" / "outgoing" / "all").rglob("*.dcm"))) == 7
-    assert "7 succeeded" in done.stdout
+    assert counts in done.stdout
 
 
 @pytest.mark.slow

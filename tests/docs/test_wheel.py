@@ -31,7 +31,7 @@ from tests.support.wheel import ROOT, build_sdist, build_wheel, install_wheel
 
 CODECS = ("numpy", "imagecodecs", "PIL", "openjpeg", "rle")
 _VIEWS = "annotations", "frame_profiles", "icc_profiles", "windows"
-_PIXELS = ("cells", "codecs", "colour", "encoders", "icons", "look_up_tables", "palettes", "rendering", "rle_segments")
+_PIXELS = ("cells", "codecs", "colour", "encoders", "look_up_tables", "palettes", "rendering", "rle_segments")
 NEED_PIXELS = {f"gantry.dicom.{name}" for name in (*_PIXELS, *_VIEWS)}
 NEED_AUTH = {
     f"gantry.access.{name}" for name in ("endpoint", "issuer", "oidc", "service_accounts", "sign_in", "signed_tokens")

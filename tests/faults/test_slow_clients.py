@@ -147,6 +147,36 @@ def test_more_connections_than_there_may_be(port: int, monkeypatch: pytest.Monke
             assert everything(fourth).endswith(b"hello")
 
 
+def test_a_connection_without_a_request_makes_room(port: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The one that has waited longest; never one that is being served, or whose request has begun to come."""
+    monkeypatch.setattr(LimitedProtocol, "limit", 3)
+    ask = b"GET / HTTP/1.1\r\nhost: x\r\n\r\n"
+    oldest, begun, newest = (socket.create_connection(("127.0.0.1", port)) for _ in range(3))
+    with oldest, begun, newest:
+        for each in (begun, oldest, newest):
+            answer_to(each, ask)
+            time.sleep(0.01)
+        begun.sendall(ask[:20])
+        wait_for(lambda: any(each._head for each in RUNNING[port].server_state.connections))
+        with socket.create_connection(("127.0.0.1", port)) as another:
+            answer_to(another, ask)
+            assert everything(oldest) == b""
+            answer_to(begun, ask[20:])
+            answer_to(newest, ask)
+
+
+def answer_to(connection: socket.socket, rest: bytes) -> None:
+    """Send the rest of a request, and read the whole answer."""
+    connection.settimeout(20)
+    connection.sendall(rest)
+    answer = b""
+    while not answer.endswith(b"hello"):
+        data = connection.recv(65536)
+        assert data, answer
+        answer += data
+    assert answer.startswith(b"HTTP/1.1 200")
+
+
 def test_half_of_the_descriptors_are_left_to_operations() -> None:
     script = (
         "import resource; resource.setrlimit(resource.RLIMIT_NOFILE, (256, 1024));"

@@ -426,6 +426,7 @@ TOLD = (
 )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", seeds(0, 1, 2, 3))
 def test_everything_is_told_once_in_any_order(index: SqlIndex, seed: int) -> None:
     """Stores stay; three of four calls change instances."""

@@ -22,6 +22,7 @@ from gantry.index import logs, saved_searches
 from gantry.index.refusals import OutcomeUnknown
 from gantry.index.sql import SqlIndex
 from gantry.index.tables import instance
+from gantry.languages import use_language
 from gantry.log_entries import LogFilter, Severity
 from gantry.names import DatasetName, DicomStoreName, OperationName, ResourcePath
 from gantry.queries import Operator
@@ -961,6 +962,9 @@ class TestIndex:
         assert [entry.failure for entry in first + second] == list(failures) and (more, end) == (20, 0)
         found, _ = index.logs.search_entries(name, "MESSAGE 2")
         assert [entry.failure.resource for entry in found] == ["gs://b/2", *(f"gs://b/2{n}" for n in range(10))]
+        for tag, words in (("fr", "NON VALIDE"), ("pt-BR", "é válido"), ("en", "not valid"), ("fr", "Not valid")):
+            with use_language(tag):
+                assert index.logs.search_entries(name, words, limit=1)[0], "as the page shows it, or as programs do"
         found, _ = index.logs.search_entries(name, "B/1", Reason.INVALID_ARGUMENT)
         assert [entry.failure.resource for entry in found] == ["gs://b/1", *(f"gs://b/1{n}" for n in (1, 3, 5, 7, 9))]
         assert index.logs.search_entries(name, "%") == ([], 0)

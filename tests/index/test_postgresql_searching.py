@@ -88,6 +88,7 @@ def reads_all(lines: list[str]) -> list[str]:
     return [line for line in lines if any(f"Seq Scan on {name} " in f"{line} " for name in LARGE)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("matches", [*IN_ORDER, *FOUND_FIRST], ids=str)
 def test_studies_are_found_by_an_index(large: SqlIndex, matches: Any) -> None:
     with plans(large) as lines:

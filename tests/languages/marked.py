@@ -19,6 +19,8 @@ class Marked(NullTranslations):
         return f"{OPEN}{{message}}{CLOSE}"
     def ngettext(self, one, many, count):
         return self.gettext(one if count == 1 else many)
+    def pgettext(self, context, message):
+        return self.gettext(message)
 
 languages._load = lambda tag: NullTranslations() if tag == languages.ENGLISH else Marked()
 '''

@@ -11,7 +11,7 @@ from babel.messages.catalog import Message
 from catalogues.catalogues import LOCALES, is_translated, make_catalogue, mo_path, po_path, read, to_mo, to_po
 from catalogues.extraction import PARTS, extract
 
-from gantry.languages import LANGUAGES, _, ngettext, use_language
+from gantry.languages import LANGUAGES, _, ngettext, pgettext, use_language
 
 AGAIN = "run ./run translate"
 _PLACEHOLDER = re.compile(r"%\(\w+\)s|%%|\{\w*[^{}]*\}")
@@ -88,19 +88,22 @@ def test_one_text_has_one_translation(locale: str) -> None:
     found = defaultdict(set)
     for part in PARTS:
         for message in texts(locale, part):
-            found[message.id].add(forms(message.string))
+            found[message.context, message.id].add(forms(message.string))
     assert [text for text, translations in found.items() if len(translations) > 1] == []
 
 
 @pytest.mark.parametrize("locale", LOCALES)
-def test_french_puts_a_space_before_signs(locale: str) -> None:
-    """``Titre :``; Portuguese and English put none."""
-    wanted = re.compile(r"[^\s ]\s*[;?](?:\s|$)|\w:(?:\s|$)")
+def test_signs_stand_as_the_language_puts_them(locale: str) -> None:
+    """French has a space before ``; : ? » %`` that does not break the line; Portuguese has none."""
+    sign = re.compile(r"[;?»]|:(?=\s|$)|%%")
+    kept = "\u00a0" if locale == "fr" else ""
     wrong = [
         text
-        for _english, text in pairs(locale)
-        for sign in wanted.findall(text.replace("gantry-uids:", ""))
-        if (" " in sign[:2]) != (locale == "fr")
+        for part in PAGES
+        for message in texts(locale, part)
+        for text in forms(message.string)
+        for found in sign.finditer(re.sub(r"<code>.*?</code>|gantry-uids:", "/", text))
+        if (before := found.string[: found.start()])[-1:].isspace() != bool(kept) or not before.endswith(kept)
     ]
     assert wrong == []
 
@@ -131,7 +134,9 @@ def test_the_server_reads_them(locale: str) -> None:
         for part in PARTS:
             for message in texts(locale, part):
                 if not message.pluralizable:
-                    assert _(str(message.id)) == message.string
+                    text = str(message.id)
+                    shown = pgettext(message.context, text) if message.context else _(text)
+                    assert shown == message.string
 
 
 def test_every_part_but_the_command_line_has_texts() -> None:

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from gantry.dicom import forms
+from gantry.dicom.views import frame_bitstreams
 from tests.pixels.instances import Opened, image, parts, read, refusal, transcoded
 
 RAW = (forms.OCTETS, forms.EXPLICIT_LE)
@@ -148,6 +149,13 @@ def test_extended_offset_table() -> None:
     assert raw(data) == [one.tobytes() for one in pixels]
     again = read(transcoded(data, forms.JXL_JPEG))
     assert (0x7FE0, 1) not in again and (0x7FE0, 2) not in again
+
+
+def test_single_frames_are_recompressed_as_the_instance_is() -> None:
+    frames, _ = _grey_jpegs(3)
+    data = Opened(image(frames, 8, 8, syntax=forms.JPEG_BASELINE, frames=3))
+    made = list(frame_bitstreams(data, forms.JXL_JPEG, [2, 0], lambda: None))
+    assert [bytes(imagecodecs.jpegxl_decode_jpeg(one)) for one in made] == [frames[2], frames[0]]
 
 
 def test_deflated_frames() -> None:

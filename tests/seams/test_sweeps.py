@@ -13,6 +13,8 @@ import pytest
 from gantry.backoff import Backoff
 from gantry.membership import Membership
 from gantry.metrics.collector import ServerCollector
+from gantry.metrics.disks import Disks
+from gantry.metrics.requests import Requests
 from gantry.operations import sweeps as sweeps_module
 from gantry.operations.interruption import Stopping
 from gantry.operations.sweeper import sweep_garbage, sweep_stores
@@ -221,7 +223,7 @@ def test_what_could_not_be_removed_is_told_by_who_sweeps() -> None:
     """Whoever was the keeper before has counts that never fall."""
     seams = seams_of(Garbage())
     seams.undeletable.fail("main/1/a.dcm")
-    collector = ServerCollector(SimpleNamespace(id="r"), seams, None, True, True)  # type: ignore[arg-type]
+    collector = ServerCollector(SimpleNamespace(id="r"), seams, None, True, True, Requests(), Disks({}))  # type: ignore[arg-type]
     assert read_undeletable(collector) == 1
     seams.members.is_keeper = False
     assert read_undeletable(collector) == 0

@@ -18,6 +18,7 @@ import pytest
 from gantry.errors import Cancelled, DeadlineExceeded, NotFound, ResourceExhausted, StatusError, Unavailable
 from gantry.query_seams import Query
 from gantry.querying.job_files import key_of
+from gantry.querying.jobs import Job
 from gantry.querying.runner import QueryJobs
 from gantry.seams import Seams
 from gantry.storage.sql.engine import LocalQueries, _Process, _Watch
@@ -223,11 +224,21 @@ def test_a_table_that_is_replaced_during_a_query(engine: LocalQueries, tmp_path:
         assert [*map(tuple, rows)] == [("a" * 1000,)] * 8000
 
 
-def test_a_job_that_waits_for_its_turn_is_cancelled_at_once(engine: LocalQueries) -> None:
+def test_a_job_that_waits_for_its_turn_is_cancelled_at_once(
+    engine: LocalQueries, monkeypatch: pytest.MonkeyPatch
+) -> None:
     jobs = make_jobs(engine, slots=1)
     first = jobs.begin_query(job("first"), Query(NEVER, "p"))
     second = jobs.begin_query(job("second"), Query("SELECT 1", "p"))
+    keep = jobs._keep_end
+
+    def cancel_again(ended: Job) -> None:
+        jobs.cancel(second)  # another request, at the same time
+        keep(ended)
+
+    monkeypatch.setattr(jobs, "_keep_end", cancel_again)
     jobs.cancel(second)
+    monkeypatch.undo()
     assert isinstance(wait(jobs, second).find_error(), Cancelled)
     assert not jobs.find("somebody", "p", "first").ended
     jobs.cancel(first)
@@ -287,7 +298,7 @@ def engine_signs(jobs: QueryJobs) -> list[Path]:
 def test_a_server_that_stops_takes_no_more(engine: LocalQueries) -> None:
     jobs = make_jobs(engine)
     jobs.close()
-    with pytest.raises(Unavailable, match="run it again"):
+    with pytest.raises(Unavailable, match=r"is being stopped\. Run it again"):
         jobs.begin_query(job(), Query("SELECT 1", "p"))
     assert not jobs.files.root.exists() or not list(jobs.files.root.glob("*/about"))
 

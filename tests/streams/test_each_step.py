@@ -9,7 +9,9 @@ from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
+import duckdb
 import pytest
 
 from gantry.errors import AlreadyExists, DiskAway, StatusError
@@ -188,6 +190,21 @@ def test_a_store_that_is_deleted_meanwhile(stepping: Stepping, step: str) -> Non
     stepping.seams.warehouse.sweep(lambda owner: True)
     assert stepping.rows() <= told and stepping.rows().total() in (2, 5)
     assert not [name for name in os.listdir(stepping.root / ".gantry" / "t") if "op-" in name]
+
+
+@pytest.mark.parametrize("as_json", [True, False])
+def test_another_schema_before_the_first_rows_are_there(tmp_path: Path, as_json: bool) -> None:
+    """Rows that were made and given up leave no columns."""
+    schema: Any = {"schema_as_json": {}}
+    with opened(tmp_path) as stepping:
+        stepping.follow(TABLE, **({} if as_json else schema))
+        stepping.stow(2)
+        run_to(stepping, "after keep", kill)
+        stepping.follow(TABLE, **(schema if as_json else {}))
+        stepping.settle()
+        assert stepping.rows() == stepping.told()
+        names = {name for name, *_ in duckdb.sql(f"DESCRIBE FROM '{stepping.root}/t/*.parquet'").fetchall()}
+        assert ("Metadata" in names, "PatientID" in names) == (as_json, not as_json)
 
 
 def test_one_whose_plan_was_made_and_not_carried_out_adds_as_many_as_were_planned(stepping: Stepping) -> None:

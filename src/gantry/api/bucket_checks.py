@@ -62,6 +62,10 @@ class BucketChecks:
         self._waiting: deque[tuple[Checked, Callable[[], Bucket]]] = deque()
         self._running: list[Check] = []
 
+    @property
+    def has_any(self) -> bool:
+        return bool(self._found)
+
     def get(self, wanted: Checked) -> Check | None:
         """The latest check, which may still run; None where there was none."""
         return self._found.get(wanted)

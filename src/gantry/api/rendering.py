@@ -21,11 +21,11 @@ from gantry.api.preconditions import is_known, weaken
 from gantry.api.retrieving import VIDEOS, answer_value, find_instance, parse_frame_list, video_offers, warn
 from gantry.api.web import Answer, Later, WebHandler
 from gantry.dicom import forms
-from gantry.errors import InvalidArgument
+from gantry.errors import DataLoss, FailedPrecondition, InvalidArgument, StatusError
 from gantry.names import ResourcePath
 from gantry.resources import StoredInstance
 from gantry.studies.metadata import make_etag
-from gantry.studies.render import KINDS, MAX_VIEW_SIDE, View, Viewport, choose_representative, render_images
+from gantry.studies.render import KINDS, MAX_VIEW_SIDE, View, Viewport, list_representatives, render_images
 from gantry.studies.retrieve import PIXEL_DATA, Value, read_bulk
 from gantry.whole_numbers import read_number
 
@@ -85,10 +85,20 @@ def render_frames(call: Call) -> Answer:
 
 @_pictures
 def render_thumbnail(call: Call) -> Answer:
-    """A small picture from the middle of a study, a series or an instance, or of the named frames."""
-    row, number = choose_representative(call.context.seams, call.dicom_store, call.path)
-    numbers = [frame - 1 for frame in parse_frame_list(call.ids[7])] if len(call.ids) > 7 else [number]
-    return _render(call, row, numbers, _THUMBNAIL)
+    """A small picture from the middle of a study, a series or an instance, or of the named frames.
+
+    An instance that has no picture, whatever is wrong with it, is passed over for one beside it.
+    """
+    parse_view(call, forms.JPEG, _THUMBNAIL)
+    named = [frame - 1 for frame in parse_frame_list(call.ids[7])] if len(call.ids) > 7 else None
+    failed: StatusError | None = None
+    for row, number in list_representatives(call.context.seams, call.dicom_store, call.path):
+        try:
+            return _render(call, row, [number] if named is None else named, _THUMBNAIL)
+        except (FailedPrecondition, InvalidArgument, DataLoss) as error:
+            failed = failed or error
+    assert failed is not None  # noqa: S101 - there is one instance or more
+    raise failed
 
 
 def _render(call: Call, row: StoredInstance, numbers: list[int] | None, size: Viewport | None = None) -> Answer:

@@ -107,23 +107,23 @@ class DiskUse(NamedTuple):
 
 
 class IndexUse(NamedTuple):
-    """``where`` is a path or the address of a database, without a password; ``size`` in bytes, None in a database."""
+    """``where`` is a path, or the address of a database without a password."""
 
     where: str
-    size: int | None
+    is_server: bool
 
 
-NO_BUCKETS = NoBuckets()
+NO_BUCKETS, NO_INDEX = NoBuckets(), IndexUse("", False)
 
 
 @dataclass(frozen=True, slots=True)
 class ServerFacts:
     """``audit_log`` is the path of the file, "" where there is none. ``blobs`` is the address of the bucket of stored
-    instances, "" where they lie in directories. ``read_disks`` and ``read_index`` answer within seconds."""
+    instances, "" where they lie in directories. ``read_disks`` answers within seconds."""
 
     settings: Sequence[SettingGroup] = ()
     audit_log: str = ""
     blobs: str = ""
     buckets: BucketCatalogue = NO_BUCKETS
     read_disks: Callable[[], Sequence[DiskUse]] = lambda: ()
-    read_index: Callable[[], IndexUse] = lambda: IndexUse("", None)
+    index: IndexUse = NO_INDEX

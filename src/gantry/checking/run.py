@@ -11,19 +11,20 @@ from gantry.checking.stored import check_stored
 from gantry.checking.uploads import check_uploads
 from gantry.errors import StatusError
 from gantry.findings import Finding, Kind
+from gantry.languages import N_
 
 CHECKS: dict[str, Callable[[Checked], Iterator[Finding]]] = {
-    "the index itself": lambda checked: checked.index.checks.find_damage(),
-    "marks of directories": lambda checked: (found for find in checked.marks for found in find()),
-    "rows": lambda checked: checked.index.checks.find_wrong_rows(),
-    "places in segments": lambda checked: checked.index.checks.find_overlaps(),
-    "counts": lambda checked: checked.index.checks.find_wrong_counts(),
-    "terms of searches": lambda checked: checked.index.checks.find_wrong_terms(),
-    "changes": lambda checked: checked.index.checks.find_wrong_changes(),
-    "headers": check_headers,
-    "bytes of instances": check_stored,
-    "uploads in parts": check_uploads,
-    "contents of segments": check_contents,
+    N_("the index itself"): lambda checked: checked.index.checks.find_damage(),
+    N_("marks of directories"): lambda checked: (found for find in checked.marks for found in find()),
+    N_("rows"): lambda checked: checked.index.checks.find_wrong_rows(),
+    N_("places in segments"): lambda checked: checked.index.checks.find_overlaps(),
+    N_("counts"): lambda checked: checked.index.checks.find_wrong_counts(),
+    N_("terms of searches"): lambda checked: checked.index.checks.find_wrong_terms(),
+    N_("changes"): lambda checked: checked.index.checks.find_wrong_changes(),
+    N_("headers"): check_headers,
+    N_("bytes of instances"): check_stored,
+    N_("uploads in parts"): check_uploads,
+    N_("contents of segments"): check_contents,
 }
 """The name of a check, for reports of progress, and what finds its findings. A new check is one more line."""
 

@@ -9,12 +9,15 @@ import httpx
 
 from gantry.access.addresses import LOOPBACK
 from gantry.errors import InvalidArgument, StatusError, Unavailable, Unknown
+from gantry.languages import _, language
 from gantry.names import API_VERSIONS, check_segments, url_path
 from gantry.system_errors import describe_os_error
 
 Json = dict[str, Any]
 
 _ERRORS = {error.code.name: error for error in StatusError.__subclasses__()}
+_NO_DETAILS: tuple[Json, ...] = ({},)
+"""An error of the server has details, so that it can be told from those that are made here."""
 _AWAY = (502, 503, 504)  # answers of a proxy whose server is not running
 
 _NO_CONTENT = 204
@@ -31,7 +34,7 @@ class Api:
             raise InvalidArgument("--token: has a character that no token has")
         is_here = url.host in LOOPBACK
         self._http = httpx.Client(
-            headers={"authorization": f"Bearer {token}"} if token else {},
+            headers={"accept-language": language()} | ({"authorization": f"Bearer {token}"} if token else {}),
             timeout=httpx.Timeout(60, connect=10),
             trust_env=not is_here,  # a proxy does not lead back to this machine
             verify=url.scheme == "https" or not is_here,  # the authorities take a tenth of a second to load
@@ -100,9 +103,10 @@ class Api:
         try:
             response = self._http.request(verb, url, params=query, **options)
         except UnicodeEncodeError:  # a byte of the command line that is no text
-            raise InvalidArgument("something in the command is not valid Unicode text") from None
+            raise InvalidArgument(_("something in the command is not valid Unicode text")) from None
         except httpx.TransportError as error:
-            raise Unavailable(f"no answer from {self.server}: {_describe(error)}") from None
+            problem = _("no answer from {server}: {reason}")
+            raise Unavailable(problem.format(server=self.server, reason=_describe(error))) from None
         try:
             return response, response.json()
         except ValueError:
@@ -115,9 +119,11 @@ def _parse(server: str) -> httpx.URL:
     except httpx.InvalidURL:
         url = httpx.URL()
     if url.scheme not in ("http", "https") or not url.host:
-        raise InvalidArgument(f"--server: {server!r} is not an address such as http://127.0.0.1:8080")
+        problem = _("--server: {value} is not an address such as http://127.0.0.1:8080")
+        raise InvalidArgument(problem.format(value=repr(server)))
     if url.path.strip("/").partition("/")[0] in API_VERSIONS:
-        raise InvalidArgument(f"--server: leave {url.path!r} out; the server is {url.copy_with(raw_path=b'/')}")
+        problem = _("--server: leave {path} out; the server is {server}")
+        raise InvalidArgument(problem.format(path=repr(url.path), server=url.copy_with(raw_path=b"/")))
     return url
 
 
@@ -126,16 +132,18 @@ def _describe(error: httpx.TransportError) -> str:
     cause: BaseException | None = error
     while cause is not None:
         if isinstance(cause, OSError):
-            return describe_os_error(cause)
+            return _(describe_os_error(cause))
         cause = cause.__cause__ or cause.__context__
-    return "it took too long" if isinstance(error, httpx.TimeoutException) else "the connection was closed"
+    return _("it took too long") if isinstance(error, httpx.TimeoutException) else _("the connection was closed")
 
 
 def _error(server: str, response: httpx.Response, answer: Any) -> StatusError:
     body = answer.get("error") if isinstance(answer, dict) else None
     if isinstance(body, dict) and body.get("message"):
         unknown = InvalidArgument if response.is_client_error else Unknown
-        return _ERRORS.get(str(body.get("status")), unknown)(str(body["message"]))
+        error = _ERRORS.get(str(body.get("status")), unknown)
+        return error(str(body["message"]), tuple(body.get("details") or ()) or _NO_DETAILS)
     if response.status_code in _AWAY:
-        return Unavailable(f"{server} answers {response.status_code}")
-    return InvalidArgument(f"{server} answers {response.status_code} and no JSON of the API: is it a Gantry server?")
+        return Unavailable(_("{server} answers {code}").format(server=server, code=response.status_code))
+    problem = _("{server} answers {code} and no JSON of the API: is it a Gantry server?")
+    return InvalidArgument(problem.format(server=server, code=response.status_code))

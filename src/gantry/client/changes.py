@@ -8,9 +8,10 @@ from collections.abc import Iterator
 
 from gantry.client.api import Api, Json
 from gantry.client.connection import Connection
-from gantry.client.progress import FIRST_PAUSE, LONGEST_PAUSE, PATIENCE
+from gantry.client.progress import FIRST_PAUSE, LONGEST_PAUSE, PATIENCE, format_patience
 from gantry.client.terminal import note, printable, say, say_json
 from gantry.errors import InvalidArgument, Unavailable
+from gantry.languages import _
 
 _WAIT_SECONDS = 30  # of one request, with --follow: less than proxies and the client itself wait
 
@@ -19,7 +20,7 @@ def show(args: Namespace) -> int:
     """Print changes, oldest first. Behind the last one, also where Ctrl-C ends it, stands the token to go on with; in
     JSON behind those of each request."""
     if args.since and args.now:
-        raise InvalidArgument("--since and --now: give one of them")
+        raise InvalidArgument(_("--since and --now: give one of them"))
     connection = Connection.of(args)
     token, told = args.since or "", ""
     try:
@@ -57,7 +58,7 @@ def _read(api: Api, store: str, query: dict[str, str], is_patient: bool) -> Json
             if not is_patient or time.monotonic() - lost > PATIENCE:
                 raise
             if pause == FIRST_PAUSE:
-                note(f"{error.message}; trying again for {PATIENCE:.0f} s")
+                note(format_patience(error))
         time.sleep(pause)
         pause = min(pause * 1.3, LONGEST_PAUSE)
 
@@ -77,5 +78,5 @@ def _print_token(token: str, as_json: bool) -> str:
     if as_json:
         say_json({"nextPageToken": token}, indent=None)
     else:
-        note(f"to go on from here: --since {token}")
+        note(_("to go on from here: {flag}").format(flag=f"--since {token}"))
     return token

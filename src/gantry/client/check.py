@@ -11,12 +11,14 @@ from pathlib import Path
 
 from gantry.checking.directory import Checked
 from gantry.checking.run import check
-from gantry.client.terminal import note, print_error, printable, say
+from gantry.client.messages import describe_error, translate_message
+from gantry.client.terminal import count_instances, note, print_error, printable, say
 from gantry.config import open_checked
 from gantry.errors import StatusError
 from gantry.findings import Finding, Kind
+from gantry.languages import _, ngettext
 from gantry.settings.loading import Settings, load_settings
-from gantry.sizes import format_count
+from gantry.sizes import format_decimal, format_number
 
 CLEAN, FOUND, NOT_CHECKED = 0, 1, 2  # exit codes
 
@@ -26,10 +28,10 @@ def check_directory(args: argparse.Namespace) -> int:
     try:
         settings = _load(args)
         with open_checked(Path(settings.data).absolute(), args.read, settings) as checked:
-            checked.tell = lambda name, done: note(f"{name}: {done}" if done else f"{name} …")
+            checked.tell = lambda name, done: note(f"{_(name)}: {format_number(done)}" if done else f"{_(name)} …")
             return _report(checked, args.json)
     except StatusError as error:
-        print_error(error.message)
+        print_error(describe_error(error))
         return NOT_CHECKED
 
 
@@ -41,7 +43,7 @@ def _load(args: argparse.Namespace) -> Settings:
 def _report(checked: Checked, as_json: bool) -> int:
     begun, kinds = time.monotonic(), Counter[Kind]()
     if checked.is_used:
-        note("a server uses this directory: what seems wrong is looked at twice")
+        note(_("a server uses this directory: what seems wrong is looked at twice"))
     for found in check(checked):
         kinds[found.kind] += 1
         _print(found, as_json)
@@ -55,7 +57,7 @@ def _print(found: Finding, as_json: bool) -> None:
     if as_json:
         print(json.dumps({"kind": found.kind.value, "resource": found.resource, "message": found.message}))
     else:
-        say(printable(f"{found.kind.value}  {found.resource}: {found.message}"))
+        say(printable(f"{found.kind.value}  {found.resource}: {translate_message(found.message)}"))
 
 
 def _summarise(checked: Checked, kinds: Counter[Kind], seconds: float, as_json: bool) -> None:
@@ -66,7 +68,17 @@ def _summarise(checked: Checked, kinds: Counter[Kind], seconds: float, as_json: 
         modes = {"read": checked.reads, "serverRunning": checked.is_used, "seconds": round(seconds, 1)}
         print(json.dumps({"summary": counts | modes}))
         return
-    what = f"{format_count(checked.instances, 'instance')}, {format_count(checked.bytes, 'byte')}, {seconds:.1f} s"
-    say(f"{format_count(findings, 'finding')}: {what}" if findings else f"nothing is wrong: {what}")
-    if kinds[Kind.NOT_CHECKED]:
-        say(f"{format_count(kinds[Kind.NOT_CHECKED], 'part')} could not be checked")
+    took = _("{seconds} s").format(seconds=format_decimal(seconds))
+    what = ", ".join((count_instances(checked.instances), _count_bytes(checked.bytes), took))
+    if findings:
+        text = ngettext("{count} finding: {counts}", "{count} findings: {counts}", findings)
+        say(text.format(count=format_number(findings), counts=what))
+    else:
+        say(_("nothing is wrong: {counts}").format(counts=what))
+    if left := kinds[Kind.NOT_CHECKED]:
+        text = ngettext("{count} part could not be checked", "{count} parts could not be checked", left)
+        say(text.format(count=format_number(left)))
+
+
+def _count_bytes(count: int) -> str:
+    return ngettext("{count} byte", "{count} bytes", count).format(count=format_number(count))

@@ -6,7 +6,9 @@ import argparse
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+from gantry.client.arguments import parser
 from gantry.client.parsers import Parser
+from gantry.languages import ENGLISH, use_language
 
 _FILES = ("FILE", "DIR", "PATH")
 """Words of metavars whose values are files of this machine."""
@@ -42,6 +44,12 @@ class Command:
         yield self
         for each in self.commands:
             yield from each.walk()
+
+
+def read_english_tree() -> Command:
+    """The whole command line, as files for all users of a machine have it: in English."""
+    with use_language(ENGLISH):
+        return read_tree(parser())
 
 
 def read_tree(parser: Parser, path: tuple[str, ...] = (), help: str = "") -> Command:

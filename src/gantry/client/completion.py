@@ -10,8 +10,7 @@ from argparse import Namespace
 from collections.abc import Iterator
 from shlex import quote
 
-from gantry.client.arguments import parser
-from gantry.client.command_tree import Argument, Command, read_tree
+from gantry.client.command_tree import Argument, Command, read_english_tree
 
 _BASH = """\
 # Completion of gantry for bash, made by `gantry completion bash`
@@ -85,7 +84,7 @@ complete -c gantry -f"""
 def show(args: Namespace) -> int:
     """Print the script for a shell."""
     write = {"bash": _write_bash, "zsh": _write_zsh, "fish": _write_fish}[args.shell]
-    sys.stdout.write(write(read_tree(parser())))
+    sys.stdout.write(write(read_english_tree()))
     return 0
 
 

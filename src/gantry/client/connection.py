@@ -8,6 +8,7 @@ from shlex import quote
 
 from gantry.client.api import Api
 from gantry.errors import InvalidArgument, NotFound
+from gantry.languages import _
 from gantry.names import (
     DatasetName,
     DicomStoreName,
@@ -38,15 +39,17 @@ class Connection:
     def store(self, text: str) -> DicomStoreName:
         """``DATASET/STORE`` or the full name. Raises InvalidArgument."""
         if not text:
-            raise InvalidArgument("which DICOM store? Give --store DATASET/STORE or set GANTRY_STORE")
+            raise InvalidArgument(_("which DICOM store? Give --store DATASET/STORE or set GANTRY_STORE"))
         parts = text.split("/")
         check_segments(*parts)
         if len(parts) == 2:
             return DicomStoreName(self.location.project, self.location.location, *parts)
         try:
             return parse_dicom_store_name(text)
-        except InvalidArgument as error:
-            raise InvalidArgument(f"{error.message}, nor DATASET/STORE") from None
+        except InvalidArgument:
+            problem = _("{text} is neither DATASET/STORE nor {form}")
+            form = "projects/P/locations/L/datasets/D/dicomStores/S"
+            raise InvalidArgument(problem.format(text=repr(text), form=form)) from None
 
     def dataset(self, text: str) -> DatasetName:
         """An id or the full name. Raises InvalidArgument."""
@@ -56,8 +59,9 @@ class Connection:
             return DatasetName(self.location.project, self.location.location, text)
         try:
             return parse_dataset_name(text)
-        except InvalidArgument as error:
-            raise InvalidArgument(f"{error.message}, nor the id of a dataset") from None
+        except InvalidArgument:
+            problem = _("{text} is neither the id of a dataset nor {form}")
+            raise InvalidArgument(problem.format(text=repr(text), form="projects/P/locations/L/datasets/D")) from None
 
     def dataset_or_default(self, text: str | None) -> DatasetName:
         """The dataset of the flag, else of GANTRY_STORE, else the only one. Raises InvalidArgument, NotFound."""
@@ -67,24 +71,25 @@ class Connection:
             return self.store(store).parent
         datasets = [item["name"] for item in self.api.list(f"{self.location}/datasets")]
         if not datasets:
-            raise NotFound(f"there is no dataset in {self.location}; `gantry stores create DATASET/STORE` creates one")
+            problem = _("there is no dataset in {location}; `gantry stores create DATASET/STORE` creates one")
+            raise NotFound(problem.format(location=self.location))
         if len(datasets) > 1:
             ids = sorted(name.rpartition("/")[2] for name in datasets)
             listed = ", ".join(ids[:10]) + (", …" if len(ids) > 10 else "")
-            raise InvalidArgument(f"which dataset? Give --dataset, one of {listed}")
+            raise InvalidArgument(_("which dataset? Give --dataset, one of {ids}").format(ids=listed))
         return self.dataset(datasets[0])
 
     def operation(self, text: str, dataset: str | None) -> OperationName:
         """A number in ``dataset``, or the full name. Raises InvalidArgument."""
-        parent, _, number = text.rpartition("/operations/")
+        parent, _separator, number = text.rpartition("/operations/")
         id = read_number(number)
         if id is not None and text == number:
             return OperationName(self.dataset_or_default(dataset), id)
         if id is not None and parent:
             return OperationName(self.dataset(parent), id)
-        raise InvalidArgument(
-            f"{text!r} is neither the number of an operation nor projects/P/locations/L/datasets/D/operations/ID"
-        )
+        problem = _("{text} is neither the number of an operation nor {form}")
+        form = "projects/P/locations/L/datasets/D/operations/ID"
+        raise InvalidArgument(problem.format(text=repr(text), form=form))
 
     def command(self, verb: str, name: str) -> str:
         """The command line ``gantry operations VERB`` for the operation ``name``, to copy."""

@@ -13,6 +13,8 @@ from typing import Protocol
 import httpx
 
 from gantry.errors import FailedPrecondition
+from gantry.languages import N_, _
+from gantry.sizes import format_number
 
 IN, OUT, STORED = "demo-in", "demo-out", "demo-stored"
 _EMULATOR = "'moto[server,s3]'"
@@ -25,15 +27,16 @@ endpoint = "{url}"
 access_key_id = "gantry-demo"
 secret_access_key = "gantry-demo"
 """
-_OWN = """\
-blobs = "s3://hospital-dicom"                     # only where stored instances are to lie in a bucket, too
-
-[[remote_buckets]]
-name = "s3://hospital-*"                          # your buckets; * and ? stand for several
-region = "eu-west-3"                              # or endpoint = "https://minio.example.org:9000"
-access_key_id = "…"                               # or profile = "…"; without both what Amazon's tools find
-secret_access_key = "…"
-"""
+_OWN = (
+    ('blobs = "s3://hospital-dicom"', N_("only where stored instances are to lie in a bucket, too")),
+    ("", ""),
+    ("[[remote_buckets]]", ""),
+    ('name = "s3://hospital-*"', N_("your buckets; * and ? stand for several")),
+    ('region = "eu-west-3"', N_('or endpoint = "https://minio.example.org:9000"')),
+    ('access_key_id = "…"', N_('or profile = "…"; without both what Amazon\'s tools find')),
+    ('secret_access_key = "…"', ""),
+)
+"""Lines of a file of settings, each with a remark."""
 
 
 class DemoBuckets(Protocol):
@@ -65,7 +68,7 @@ class _Directories:
         return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
     def names(self) -> Sequence[tuple[str, str]]:
-        return (("what went in", str(self._in)), ("what came out", str(self._out / "export")))
+        return ((_("what went in"), str(self._in)), (_("what came out"), str(self._out / "export")))
 
 
 class _EmulatedS3:
@@ -104,12 +107,14 @@ class _EmulatedS3:
         return sum("/" in each.key for each in self._stored.list())
 
     def names(self) -> Sequence[tuple[str, str]]:
+        stored = _("{url} ({count} objects, the index in data)")
+        count = format_number(self._count_stored())
         return (
-            ("the S3 server", f"{self.url} (moto, in memory)"),
-            ("what went in", f"{self.url}/{IN}?list-type=2"),
-            ("what came out", f"{self.url}/{OUT}?list-type=2"),
-            ("what is stored", f"{self.url}/{STORED}?list-type=2 ({self._count_stored()} objects, the index in data)"),
-            ("the settings", str(self.config)),
+            (_("the S3 server"), _("{url} (moto, in memory)").format(url=self.url)),
+            (_("what went in"), f"{self.url}/{IN}?list-type=2"),
+            (_("what came out"), f"{self.url}/{OUT}?list-type=2"),
+            (_("what is stored"), stored.format(url=f"{self.url}/{STORED}?list-type=2", count=count)),
+            (_("the settings"), str(self.config)),
         )
 
 
@@ -117,8 +122,8 @@ def _make_bucket(url: str) -> None:
     try:
         httpx.put(url, trust_env=False).raise_for_status()
     except httpx.HTTPError:
-        advice = f"install it anew: pip install {_EMULATOR}"
-        raise FailedPrecondition("the emulator of S3 makes no bucket", advice=advice) from None
+        advice = _("install it anew: {command}").format(command=f"pip install {_EMULATOR}")
+        raise FailedPrecondition(_("the emulator of S3 makes no bucket"), advice=advice) from None
 
 
 @contextmanager
@@ -135,10 +140,8 @@ def open_buckets(kind: str, folder: Path) -> Iterator[DemoBuckets]:
 def require_libraries(kind: str) -> None:
     """Raises FailedPrecondition where this kind of buckets needs what is not installed."""
     if kind == "s3" and not all(map(find_spec, _LIBRARIES)):
-        raise FailedPrecondition(
-            "the demo with S3 needs moto, an emulator of S3, and the libraries of S3: "
-            f"pip install 'gantry-dicom[demo,s3]' {_EMULATOR}"
-        )
+        problem = _("the demo with S3 needs moto, an emulator of S3, and the libraries of S3: {command}")
+        raise FailedPrecondition(problem.format(command=f"pip install 'gantry-dicom[demo,s3]' {_EMULATOR}"))
 
 
 @contextmanager
@@ -167,11 +170,11 @@ def _forget_surroundings() -> None:
 def describe_own_bucket(program: str) -> Sequence[str]:
     """Lines that say how to use a bucket of one's own in place of the emulator's."""
     return (
-        "write gantry.toml (chmod 600):",
-        *(f"  {line}" for line in _OWN.splitlines()),
+        _("write gantry.toml (chmod 600):"),
+        *(f"  {line:<50}# {_(remark)}" if remark else f"  {line}".rstrip() for line, remark in _OWN),
         f"{program} buckets check s3://hospital-in --config gantry.toml",
         f"{program} serve --config gantry.toml",
         f"{program} stores create demo/main",
         f"{program} import 's3://hospital-in/**' --store demo/main",
-        "all keys, the rights that the server needs, Google and Azure: docs/howto/buckets.md",
+        _("all keys, the rights that the server needs, Google and Azure: {page}").format(page="docs/howto/buckets.md"),
     )

@@ -10,6 +10,7 @@ from gantry.client.api import Json
 from gantry.client.connection import Connection
 from gantry.client.terminal import note, printable, say, say_json, table
 from gantry.errors import Aborted, InvalidArgument, NotFound
+from gantry.languages import _
 
 _TRIES = 5
 _CONDITIONS = 3  # the version of a policy that may have conditions
@@ -30,9 +31,9 @@ def get(args: Namespace) -> int:
         for member in binding.get("members", ())
     ]
     if rows:
-        table(("ROLE", "MEMBER", "CONDITION"), rows)
+        table((_("ROLE"), _("MEMBER"), _("CONDITION")), rows)
     else:
-        note("the policy has no bindings")
+        note(_("the policy has no bindings"))
     return 0
 
 
@@ -50,7 +51,7 @@ def add(args: Namespace) -> int:
         binding["members"].append(args.member)
         return True
 
-    return _change(args, change, f"gave {args.role} to {args.member}", f"{args.member} has {args.role} already")
+    return _change(args, change, _("gave {role} to {member}"), _("{member} has {role} already"))
 
 
 def remove(args: Namespace) -> int:
@@ -60,17 +61,18 @@ def remove(args: Namespace) -> int:
     def change(bindings: list[Json]) -> bool:
         binding = _find(bindings, args.role, condition)
         if binding is None or args.member not in binding["members"]:
-            raise NotFound(f"{args.member} does not have {args.role} here{_name_other(bindings, args)}")
+            raise NotFound(_describe_absence(bindings, args))
         binding["members"].remove(args.member)
         if not binding["members"]:
             bindings.remove(binding)
         return True
 
-    return _change(args, change, f"took {args.role} from {args.member}", "")
+    return _change(args, change, _("took {role} from {member}"), "")
 
 
 def _change(args: Namespace, change: _Change, done: str, same: str) -> int:
-    """Read, change and write the policy; again where somebody else has written it meanwhile."""
+    """Read, change and write the policy; again where somebody else has written it meanwhile. ``done`` or ``same`` is
+    said then."""
     place = _Place(args)
     for left in reversed(range(_TRIES)):
         policy = place.read()
@@ -91,7 +93,7 @@ def _report(args: Namespace, policy: Json, sentence: str) -> int:
     if args.json:
         say_json(policy)
     else:
-        say(printable(sentence))
+        say(printable(sentence.format(role=args.role, member=args.member)))
     return 0
 
 
@@ -124,7 +126,7 @@ class _Place:
 def _read_condition(args: Namespace) -> Json:
     """Empty without one. Raises InvalidArgument."""
     if bool(args.condition) != bool(args.condition_title):
-        raise InvalidArgument("--condition and --condition-title: give both, or none")
+        raise InvalidArgument(_("--condition and --condition-title: give both, or none"))
     return {"expression": args.condition, "title": args.condition_title} if args.condition else {}
 
 
@@ -138,13 +140,15 @@ def _find(bindings: list[Json], role: str, condition: Json) -> Json | None:
     return None
 
 
-def _name_other(bindings: list[Json], args: Namespace) -> str:
-    """What to write for a binding of the same member with another condition."""
+def _describe_absence(bindings: list[Json], args: Namespace) -> str:
+    """With what to write for a binding of the same member with another condition."""
+    text, flags = _("{member} does not have {role} here"), ""
     for binding in bindings:
         if binding["role"] == args.role and args.member in binding.get("members", ()):
-            its = binding.get("condition") or {}
-            if not its:
-                return " with this condition; it has it without one"
-            words = f"--condition {quote(its['expression'])} --condition-title {quote(its['title'])}"
-            return f" without a condition; it has it with {words}"
-    return ""
+            if its := binding.get("condition"):
+                flags = f"--condition {quote(its['expression'])} --condition-title {quote(its['title'])}"
+                text = _("{member} does not have {role} here without a condition; it has it with {flags}")
+            else:
+                text = _("{member} does not have {role} here with this condition; it has it without one")
+            break
+    return text.format(member=args.member, role=args.role, flags=flags)

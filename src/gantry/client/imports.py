@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 from gantry.client.api import Json
 from gantry.client.connection import Connection
+from gantry.client.messages import describe_error, translate_message
 from gantry.client.terminal import error_json, note, print_error, say, say_json
 from gantry.client.transfer import (
     INTERRUPTED,
@@ -18,12 +19,16 @@ from gantry.client.transfer import (
     await_end,
     code_of,
     finish,
+    format_failed,
+    format_not_done,
+    format_succeeded,
     summarize,
     tell_started,
 )
 from gantry.client.view import OperationView
 from gantry.errors import InvalidArgument, StatusError
-from gantry.sizes import format_count
+from gantry.languages import _, ngettext
+from gantry.sizes import format_number
 from gantry.storage.uris import UriPattern
 from gantry.system_errors import describe_os_error
 
@@ -32,7 +37,7 @@ def import_(args: Namespace) -> int:
     """Start the imports and follow them."""
     uris = [*args.uri, *(_read_file(args.from_file) if args.from_file else ())]
     if not uris:
-        raise InvalidArgument("what shall be imported? Give gs://BUCKET/OBJECT, or --from-file FILE")
+        raise InvalidArgument(_("what shall be imported? Give gs://BUCKET/OBJECT, or --from-file FILE"))
     for uri in uris:  # a slip in the last line shall not be found when the others run
         _check(uri)
     connection = Connection.of(args)
@@ -53,9 +58,9 @@ def _read_file(name: str) -> Iterator[str]:
         with sys.stdin if name == "-" else open(name, encoding="utf-8") as file:
             yield from filter(None, map(str.strip, file))
     except OSError as error:
-        raise InvalidArgument(f"--from-file: {name}: {describe_os_error(error)}") from None
+        raise InvalidArgument(f"--from-file: {name}: {_(describe_os_error(error))}") from None
     except UnicodeDecodeError:
-        raise InvalidArgument(f"--from-file: {name}: is not text in UTF-8") from None
+        raise InvalidArgument(_("--from-file: {name}: is not text in UTF-8").format(name=name)) from None
 
 
 def _check(uri: str) -> None:
@@ -64,7 +69,8 @@ def _check(uri: str) -> None:
         UriPattern.parse(uri)
     except InvalidArgument as error:
         if "://" not in uri and os.path.exists(uri):
-            raise InvalidArgument(f"{error.message}, or store files of this machine with `gantry upload`") from None
+            problem = _("{error}, or store files of this machine with `gantry upload`")
+            raise InvalidArgument(problem.format(error=translate_message(error.message))) from None
         raise
 
 
@@ -115,7 +121,8 @@ class _Imports:
                 started.append(self.connection.api.post(self.method, body))
             except StatusError as error:
                 refused.append(_Refused(body["gcsSource"]["uri"], error))
-                print_error(f"{refused[-1].uri}: not started: {error.message}")
+                message = _("{uri}: not started: {error}")
+                print_error(message.format(uri=refused[-1].uri, error=describe_error(error)))
         return started, refused
 
     def _tell(self, started: list[Json], refused: list[_Refused], as_json: bool) -> None:
@@ -127,7 +134,9 @@ class _Imports:
 
     def _note_others(self, others: list[Json]) -> None:
         for each in others:
-            note(f"  this continues, too: {self.connection.command('wait', each['name'])}", "default")
+            command = self.connection.command("wait", each["name"])
+            text = _("this continues, too: {command}")
+            note(f"  {text.format(command=command)}", "default")
 
 
 def _refusal(refused: _Refused) -> Json:
@@ -138,8 +147,18 @@ def _say_sums(ended: list[OperationView], refused: list[_Refused]) -> None:
     success, failure = sum(view.success for view in ended), sum(view.failure for view in ended)
     left = sum(view.total - view.finished for view in ended)
     unfinished = sum(bool(view.error and (view.is_cancelled or not view.failure)) for view in ended)
-    parts = [f"{success:,} succeeded", f"{failure:,} failed"]
-    parts += [f"{left:,} not done"] * bool(left)
-    parts += [f"{format_count(unfinished, 'operation')} failed or cancelled"] * bool(unfinished)
-    parts += [f"{len(refused):,} not started"] * bool(refused)
-    say(f"{format_count(len(ended), 'import')}: {', '.join(parts)}")
+    parts = [format_succeeded(success), format_failed(failure)]
+    parts += [format_not_done(left)] * bool(left)
+    parts += [_format_unfinished(unfinished)] * bool(unfinished)
+    parts += [_format_refused(len(refused))] * bool(refused)
+    sums = ngettext("{count} import: {counts}", "{count} imports: {counts}", len(ended))
+    say(sums.format(count=format_number(len(ended)), counts=", ".join(parts)))
+
+
+def _format_unfinished(count: int) -> str:
+    text = ngettext("{count} operation failed or cancelled", "{count} operations failed or cancelled", count)
+    return text.format(count=format_number(count))
+
+
+def _format_refused(count: int) -> str:
+    return ngettext("{count} not started", "{count} not started", count).format(count=format_number(count))

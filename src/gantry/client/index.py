@@ -9,16 +9,18 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
+from gantry.client.messages import describe_error, translate_message
 from gantry.client.progress import LINE_EVERY
-from gantry.client.terminal import note, print_error, printable, say, say_json
+from gantry.client.terminal import count_instances, note, print_error, printable, say, say_json
 from gantry.config import hold_alone
 from gantry.errors import FailedPrecondition, Interrupted, NotFound, StatusError
 from gantry.index.copy_steps import Copied, Tell
 from gantry.index.database import SCHEMA_VERSION
 from gantry.index_copies import copy_index
 from gantry.index_wiring import IndexPlace
+from gantry.languages import _, ngettext
 from gantry.settings.loading import load_settings
-from gantry.sizes import format_count
+from gantry.sizes import format_number
 
 CURRENT, NEEDED, NOT_KNOWN = 0, 1, 2  # exit codes of ``migrate --check``
 
@@ -29,17 +31,18 @@ def copy(args: argparse.Namespace) -> int:
     try:
         copied = copy_index(args.source, args.target, _make_progress())
     except Interrupted as error:
-        raise Interrupted(error.what, advice="run the same command again: it goes on where it was") from None
+        advice = _("run the same command again: it goes on where it was")
+        raise Interrupted(translate_message(error.what), advice=advice) from None
     if args.json:
         say_json(_to_json(copied, time.monotonic() - begun))
     elif copied is None:
-        say("there is nothing to do: the index was copied before")
+        say(_("there is nothing to do: the index was copied before"))
     else:
         say(_describe(copied))
     if args.target.startswith("postgresql:"):
-        note("the server needs its address now: database in the settings, or GANTRY_DATABASE")
+        note(_("the server needs its address now: database in the settings, or GANTRY_DATABASE"))
     else:
-        note("the server needs no setting database any more")
+        note(_("the server needs no setting database any more"))
     return 0
 
 
@@ -50,7 +53,8 @@ def _make_progress() -> Tell:
         nonlocal last
         if time.monotonic() - last >= LINE_EVERY:
             last = time.monotonic()
-            note(f"{what}: {done:,} of {total:,} rows")
+            text = ngettext("{what}: {done} of {total} row", "{what}: {done} of {total} rows", total)
+            note(text.format(what=what, done=format_number(done), total=format_number(total)))
 
     return tell
 
@@ -65,11 +69,21 @@ def _count(copied: Copied) -> dict[str, int]:
 
 def _describe(copied: Copied) -> str:
     counts = _count(copied)
-    how = "copied, some of them before" if copied.continued else "copied"
-    return (
-        f"{format_count(counts['rows'], 'row')} of {len(copied.tables)} tables are {how} and agree: "
-        f"{format_count(counts['studies'], 'study')} with "
-        f"{format_count(counts['instances'], 'instance')} in {format_count(len(copied.stores), 'store')}"
+    if copied.continued:
+        text = _("{rows} of {tables} tables are copied, some of them before, and agree: {content}")
+    else:
+        text = _("{rows} of {tables} tables are copied and agree: {content}")
+    rows = ngettext("{count} row", "{count} rows", counts["rows"]).format(count=format_number(counts["rows"]))
+    return text.format(rows=rows, tables=len(copied.tables), content=_describe_content(counts, len(copied.stores)))
+
+
+def _describe_content(counts: dict[str, int], stores: int) -> str:
+    studies = ngettext("{count} study", "{count} studies", counts["studies"])
+    places = ngettext("{count} store", "{count} stores", stores)
+    return _("{studies} with {instances} in {stores}").format(
+        studies=studies.format(count=format_number(counts["studies"])),
+        instances=count_instances(counts["instances"]),
+        stores=places.format(count=format_number(stores)),
     )
 
 
@@ -111,7 +125,7 @@ def _check(place: IndexPlace, as_json: bool) -> int:
         place.require()
         found = _read_schema(place)
     except StatusError as error:
-        print_error(error.message)
+        print_error(describe_error(error))
         return NOT_KNOWN
     _print(place, found, found, as_json)
     return CURRENT if found == SCHEMA_VERSION else NEEDED
@@ -120,10 +134,12 @@ def _check(place: IndexPlace, as_json: bool) -> int:
 def _read_schema(place: IndexPlace) -> str:
     """Raises NotFound, FailedPrecondition."""
     if not place.is_there:
-        raise NotFound(f"{place.name} is not there", advice="name the directory of a server with --data")
+        advice = _("name the directory of a server with --data")
+        raise NotFound(_("{name} is not there").format(name=place.name), advice=advice)
     found = place.read_schema()
     if found > SCHEMA_VERSION:
-        raise FailedPrecondition(f"{place.name} was written by a newer version of Gantry", advice="upgrade Gantry")
+        problem = _("{name} was written by a newer version of Gantry")
+        raise FailedPrecondition(problem.format(name=place.name), advice=_("upgrade Gantry"))
     return found
 
 
@@ -131,9 +147,11 @@ def _print(place: IndexPlace, found: str, schema: str, as_json: bool) -> None:
     if as_json:
         say_json({"found": found, "schema": schema, "newest": SCHEMA_VERSION})
         return
-    was = f"schema {found}" if found else "no tables"
-    if schema == SCHEMA_VERSION:
-        before = "" if found == schema else f"; before, it had {was}"
-        say(printable(f"{place.name} has schema {schema}, that of this version{before}"))
+    was = _("schema {schema}").format(schema=found) if found else _("no tables")
+    if schema != SCHEMA_VERSION:
+        text = _("{name} has {was}; this version needs {newest}: run `gantry migrate`")
+    elif found == schema:
+        text = _("{name} has schema {schema}, that of this version")
     else:
-        say(printable(f"{place.name} has {was}; this version needs {SCHEMA_VERSION}: run `gantry migrate`"))
+        text = _("{name} has schema {schema}, that of this version; before, it had {was}")
+    say(printable(text.format(name=place.name, schema=schema, was=was, newest=SCHEMA_VERSION)))

@@ -7,8 +7,7 @@ from argparse import Namespace
 from collections.abc import Iterator
 
 from gantry import __version__
-from gantry.client.arguments import parser
-from gantry.client.command_tree import Argument, Command, read_tree
+from gantry.client.command_tree import Argument, Command, read_english_tree
 
 _ESCAPES = {"\\": "\\e", "-": "\\-", "'": "\\(aq", "`": "\\(ga", "^": "\\(ha", "~": "\\(ti", "…": "\\&..."}
 _TABLE = str.maketrans(_ESCAPES)
@@ -16,7 +15,7 @@ _TABLE = str.maketrans(_ESCAPES)
 
 def show(args: Namespace) -> int:
     """Print the page."""
-    sys.stdout.write("\n".join(_write(read_tree(parser()))) + "\n")
+    sys.stdout.write("\n".join(_write(read_english_tree())) + "\n")
     return 0
 
 

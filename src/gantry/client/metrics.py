@@ -10,14 +10,16 @@ from gantry.client.connection import Connection
 from gantry.client.terminal import fields, note, say_json, table
 from gantry.client.transfer import read_path
 from gantry.errors import InvalidArgument, NotFound
+from gantry.languages import N_, _
 from gantry.names import DatasetName
+from gantry.sizes import format_number
 
 _COUNTS = {
-    "studies": "studyCount",
-    "series": "seriesCount",
-    "instances": "instanceCount",
-    "blob bytes": "blobStorageSizeBytes",
-    "index bytes": "structuredStorageSizeBytes",
+    N_("studies"): "studyCount",
+    N_("series"): "seriesCount",
+    N_("instances"): "instanceCount",
+    N_("blob bytes"): "blobStorageSizeBytes",
+    N_("index bytes"): "structuredStorageSizeBytes",
 }
 _ZERO = "0"  # a count that is zero is left out of the JSON
 
@@ -27,7 +29,7 @@ def show(args: Namespace) -> int:
     connection = Connection.of(args)
     path = read_path(args.study, args.series)
     if path and args.dataset:
-        raise InvalidArgument("--study is for a DICOM store: give --store, and leave out --dataset")
+        raise InvalidArgument(_("--study is for a DICOM store: give --store, and leave out --dataset"))
     if args.dataset or not (args.store or path):
         return _show_dataset(connection.api, connection.dataset_or_default(args.dataset), args.json)
     store = str(connection.store(args.store))
@@ -36,7 +38,8 @@ def show(args: Namespace) -> int:
         say_json(metrics)
         return 0
     shown = list(_COUNTS.items())[len(path.split("/")) // 2 if path else 0 :]
-    fields([("of", path or store), *((name, f"{int(metrics.get(key, _ZERO)):,}") for name, key in shown)])
+    counts = ((_(name), format_number(int(metrics.get(key, _ZERO)))) for name, key in shown)
+    fields([(_("of"), path or store), *counts])
     return 0
 
 
@@ -52,17 +55,16 @@ def _show_dataset(api: Api, dataset: DatasetName, as_json: bool) -> int:
         try:
             metrics.append(_get(api, store["name"], ""))
         except NotFound:
-            note(f"{store['name']} was deleted meanwhile")
+            note(_("{name} was deleted meanwhile").format(name=store["name"]))
     if as_json:
         say_json(metrics)
         return 0
     counts = [[int(each.get(key, _ZERO)) for key in _COUNTS.values()] for each in metrics]
     names = [each["name"].rpartition("/")[2] for each in metrics]
     sums = [sum(column) for column in zip(*counts, strict=True)] or [0] * len(_COUNTS)
-    head = ("STORE", *map(str.upper, _COUNTS))
+    head = (_("STORE"), *(_(name).upper() for name in _COUNTS))
     rows = [
-        [name, *(f"{count:,}" for count in row)]
-        for name, row in zip(chain(names, ("all",)), (*counts, sums), strict=True)
+        [name, *map(format_number, row)] for name, row in zip(chain(names, (_("all"),)), (*counts, sums), strict=True)
     ]
     table(head, rows, right=head[1:])
     return 0

@@ -7,6 +7,12 @@ import argparse
 import os
 from collections.abc import Callable
 
+from gantry.client.help_texts import Epilog
+from gantry.languages import _, ngettext
+
+# argparse has no other way to give it texts: its own, such as "usage: ", are found in the same catalogues.
+argparse._, argparse.ngettext = _, ngettext  # type: ignore[attr-defined]
+
 
 class Parser(argparse.ArgumentParser):
     """``complete`` adds the arguments that are slow to import, once this command is chosen."""
@@ -19,8 +25,14 @@ class Parser(argparse.ArgumentParser):
             from difflib import get_close_matches
 
             near = get_close_matches(str(value), [str(each) for each in action.choices], 1)
-            hint = f"did you mean {near[0]!r}?" if near else f"choose from {', '.join(map(str, action.choices))}"
-            raise argparse.ArgumentError(action, f"{str(value)!r} is not there; {hint}")
+            if near:
+                text = _("{value} is not there; did you mean {near}?").format(
+                    value=repr(str(value)), near=repr(near[0])
+                )
+            else:
+                known = ", ".join(map(str, action.choices))
+                text = _("{value} is not there; choose from {known}").format(value=repr(str(value)), known=known)
+            raise argparse.ArgumentError(action, text)
 
     def parse_known_args(self, *args: object, **kw: object) -> object:  # type: ignore[override]
         if self.complete is not None:
@@ -46,7 +58,7 @@ def add_command(
     name: str,
     run: str,
     help: str,
-    epilog: str = "",
+    epilog: Epilog | None = None,
     *,
     remote: bool = True,
     json: bool = False,
@@ -56,13 +68,13 @@ def add_command(
         name,
         help=help,
         description=f"{help[0].upper()}{help[1:]}.",
-        epilog=epilog,
+        epilog=epilog.write() if epilog else None,
         formatter_class=Format,
         allow_abbrev=False,
     )
     command.set_defaults(run=run)
     if json:
-        command.add_argument("--json", action="store_true", help="print only JSON on stdout")
+        command.add_argument("--json", action="store_true", help=_("print only JSON on stdout"))
     if remote:
         _add_connection(command)
     return command
@@ -73,47 +85,51 @@ def add_server(command: argparse._ActionsContainer) -> None:
         "--server",
         metavar="URL",
         default=os.environ.get("GANTRY_SERVER") or "http://127.0.0.1:8080",
-        help="address of the server (GANTRY_SERVER; default: http://127.0.0.1:8080)",
+        help=_("address of the server (GANTRY_SERVER; default: http://127.0.0.1:8080)"),
     )
 
 
 def _add_connection(command: Parser) -> None:
     env = os.environ.get
-    group = command.add_argument_group("connection")
+    group = command.add_argument_group(_("connection"))
     add_server(group)
     group.add_argument(
         "--token",
         default=env("GANTRY_TOKEN", ""),
-        help="sent as Bearer token (GANTRY_TOKEN is safer: not in `ps`)",
+        help=_("sent as Bearer token (GANTRY_TOKEN is safer: not in `ps`)"),
     )
-    group.add_argument("--project", default=env("GANTRY_PROJECT") or "gantry", help="GANTRY_PROJECT; default: gantry")
     group.add_argument(
-        "--location", default=env("GANTRY_LOCATION") or "us-central1", help="GANTRY_LOCATION; default: us-central1"
+        "--project", default=env("GANTRY_PROJECT") or "gantry", help=_("GANTRY_PROJECT; default: gantry")
+    )
+    group.add_argument(
+        "--location", default=env("GANTRY_LOCATION") or "us-central1", help=_("GANTRY_LOCATION; default: us-central1")
     )
 
 
-def add_group(commands: Commands[Parser], name: str, help: str, epilog: str) -> Commands[Parser]:
+def add_group(commands: Commands[Parser], name: str, help: str, epilog: Epilog) -> Commands[Parser]:
     group = commands.add_parser(
         name,
         help=help,
         description=f"{help[0].upper()}{help[1:]}.",
-        epilog=epilog,
+        epilog=epilog.write(),
         formatter_class=Format,
         allow_abbrev=False,
     )
-    return group.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    return group.add_subparsers(title=_("commands"), metavar="COMMAND", required=True)
 
 
 def add_dataset(command: Parser) -> None:
-    command.add_argument("--dataset", help="default: the dataset of GANTRY_STORE, or the only dataset")
+    command.add_argument("--dataset", help=_("default: the dataset of GANTRY_STORE, or the only dataset"))
 
 
 def add_store(command: argparse._ActionsContainer) -> None:
     default = os.environ.get("GANTRY_STORE", "")
-    help = "DATASET/STORE or the full resource name (GANTRY_STORE)"
+    help = _("DATASET/STORE or the full resource name (GANTRY_STORE)")
     command.add_argument("--store", metavar="STORE", default=default, help=help)
 
 
 def add_place(command: Parser) -> None:
-    command.add_argument("--data", metavar="DIR", help="the server's directory (GANTRY_DATA; default: ./gantry-data)")
-    command.add_argument("--config", metavar="FILE", help="the server's settings (GANTRY_CONFIG)")
+    command.add_argument(
+        "--data", metavar="DIR", help=_("the server's directory (GANTRY_DATA; default: ./gantry-data)")
+    )
+    command.add_argument("--config", metavar="FILE", help=_("the server's settings (GANTRY_CONFIG)"))

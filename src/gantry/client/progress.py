@@ -13,10 +13,12 @@ from typing import Protocol, Self
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn
 
 from gantry.client.api import Api
+from gantry.client.messages import describe_error
 from gantry.client.terminal import console, format_duration, note
 from gantry.client.view import OperationView
-from gantry.errors import Unavailable
-from gantry.sizes import format_size
+from gantry.errors import StatusError, Unavailable
+from gantry.languages import _, ngettext
+from gantry.sizes import format_decimal, format_number, format_size
 
 FIRST_PAUSE, LONGEST_PAUSE = 0.2, 2.0
 """Seconds between two polls: short operations end soon, long ones are polled less."""
@@ -43,18 +45,24 @@ def follow(api: Api, name: str, timeout: float | None = None) -> OperationView:
                 lost = lost or time.monotonic()
                 if time.monotonic() - lost > PATIENCE:
                     raise
-                watch.note(f"{error.message}; trying again for {PATIENCE:.0f} s")
+                watch.note(format_patience(error))
             else:
                 if lost:
-                    watch.note("the server is back")
+                    watch.note(_("the server is back"))
                     lost, pause = 0.0, FIRST_PAUSE
                 watch.show(view)
                 if view.wait_message:
-                    watch.note(f"waiting: {view.wait_message}")
+                    watch.note(_("waiting: {reason}").format(reason=view.wait_message))
                 if view.done or time.monotonic() >= deadline:
                     return view
             time.sleep(max(min(pause, deadline - time.monotonic()), 0))
             pause = min(pause * 1.3, LONGEST_PAUSE)
+
+
+def format_patience(error: StatusError) -> str:
+    """That a request is sent again although it got no answer."""
+    text = _("{error}; trying again for {seconds} s")
+    return text.format(error=describe_error(error), seconds=f"{PATIENCE:.0f}")
 
 
 class _Interrupts:
@@ -109,7 +117,10 @@ class Pace:
         if not objects:
             return ""
         left = view.total - view.finished
-        return _format_rates(objects, size) + (f", {format_duration(left / objects)} left" if left > 0 else "")
+        rates = _format_rates(objects, size)
+        if left <= 0:
+            return rates
+        return _("{rates}, {duration} left").format(rates=rates, duration=format_duration(left / objects))
 
 
 def format_rate(view: OperationView) -> str:
@@ -121,8 +132,21 @@ def format_rate(view: OperationView) -> str:
 
 def _format_rates(objects: float, size: float) -> str:
     """``322/s, 4.2 MiB/s``; without bytes where there are none."""
-    text = f"{objects:,.0f}/s" if objects >= 10 else f"{objects:.1f}/s"
+    text = f"{format_number(objects) if objects >= 10 else format_decimal(objects)}/s"
     return f"{text}, {format_size(size)}/s" if size else text
+
+
+def _format_done(view: OperationView) -> str:
+    if not view.total:
+        return ""
+    done, total = format_number(view.finished), format_number(view.total)
+    return ngettext("{done} of {total}", "{done} of {total}", view.total).format(done=done, total=total)
+
+
+def _format_failed(view: OperationView) -> str:
+    if not view.failure:
+        return ""
+    return ngettext("{count} failed", "{count} failed", view.failure).format(count=format_number(view.failure))
 
 
 class _Watch(Protocol):
@@ -149,7 +173,7 @@ class Bar(AbstractContextManager["Bar"]):
             *(TextColumn(f"{{task.fields[{name}]}}", markup=False, style=_STYLES[name]) for name in columns),
             console=console(stderr=True),
         )
-        self._task = self._progress.add_task("waiting", total=None, done="", size="", failed="", pace="")
+        self._task = self._progress.add_task(_("waiting"), total=None, done="", size="", failed="", pace="")
 
     def __enter__(self) -> Bar:
         self._progress.start()
@@ -162,12 +186,12 @@ class Bar(AbstractContextManager["Bar"]):
         self._pace.add(view.finished, view.bytes, time.monotonic())
         self._progress.update(
             self._task,
-            description=view.method,
+            description=view.title,
             completed=view.finished or (1 if view.done else 0),
             total=view.total or (1 if view.done else None),
-            done=f"{view.finished:,} of {view.total:,}" if view.total else "",
+            done=_format_done(view),
             size=format_size(view.bytes) if view.bytes else "",
-            failed=f"{view.failure:,} failed" if view.failure else "",
+            failed=_format_failed(view),
             pace=self._pace.text(view),
         )
 
@@ -197,10 +221,9 @@ class Lines(AbstractContextManager["Lines"]):
         if now < self._next and not view.done:
             return
         self._next = now + LINE_EVERY
-        counts = f"{view.finished:,} of {view.total:,}" if view.total else view.state
+        counts = _format_done(view) or view.state_title
         size = format_size(view.bytes) if view.bytes else ""
-        failed = f"{view.failure:,} failed" if view.failure else ""
-        note(f"{view.method}: " + ", ".join(filter(None, (counts, size, failed, self._pace.text(view)))))
+        note(f"{view.title}: " + ", ".join(filter(None, (counts, size, _format_failed(view), self._pace.text(view)))))
 
     def note(self, text: str) -> None:
         if text != self._noted:

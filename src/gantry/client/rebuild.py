@@ -11,14 +11,17 @@ from contextlib import closing
 from dataclasses import asdict
 from pathlib import Path
 
+from gantry.client.messages import translate_message
 from gantry.client.terminal import note, say
 from gantry.config import DataDirectory, open_seams, read_store_names
 from gantry.errors import InvalidArgument, NotFound, StatusError
 from gantry.index_wiring import INDEX, IndexPlace
+from gantry.languages import _
 from gantry.names import DicomStoreName, parse_dicom_store_name
 from gantry.operations import rebuild as service
 from gantry.operations.sweeper import sweep_garbage
 from gantry.settings.loading import load_settings
+from gantry.sizes import format_number
 
 _NOTE_SECONDS = 5
 
@@ -30,7 +33,8 @@ def rebuild(args: argparse.Namespace) -> int:
     settings = load_settings(flags, os.environ, args.config or os.environ.get("GANTRY_CONFIG", ""))
     data = Path(settings.data).absolute()
     if not settings.blobs and not (data / "blobs").is_dir():
-        raise NotFound(f"{data} holds no blobs", advice="name the directory of a server with --data")
+        advice = _("name the directory of a server with --data")
+        raise NotFound(_("{path} holds no blobs").format(path=data), advice=advice)
     IndexPlace(data, settings.database).require()
     given = _read_names(args.store or ())
     with closing(DataDirectory(settings, rebuilding=True)) as directory:
@@ -53,14 +57,15 @@ def _read_names(pairs: Sequence[str]) -> dict[int, DicomStoreName]:
     """``NUMBER=NAME`` each. Raises InvalidArgument."""
     found = {}
     for pair in pairs:
-        number, _, name = pair.partition("=")
+        number, _separator, name = pair.partition("=")
         try:
             found[int(number)] = parse_dicom_store_name(name)
         except (ValueError, StatusError):
-            raise InvalidArgument(
-                f"--store {pair[:200]}: is not NUMBER=NAME",
-                advice="write it like --store 3=projects/p/locations/us-central1/datasets/d/dicomStores/s",
-            ) from None
+            advice = _("write it like {example}").format(
+                example="--store 3=projects/p/locations/us-central1/datasets/d/dicomStores/s"
+            )
+            problem = _("--store {pair}: is not NUMBER=NAME").format(pair=pair[:200])
+            raise InvalidArgument(problem, advice=advice) from None
     return found
 
 
@@ -81,7 +86,9 @@ def _make_progress() -> Callable[[service.Summary], None]:
         if time.monotonic() - last >= _NOTE_SECONDS:
             last = time.monotonic()
             restored, known = (sum(getattr(each, name) for each in summary.stores) for name in ("restored", "known"))
-            note(f"{restored} instances have rows again, {known} had one; store {summary.stores[-1].name}")
+            text = _("instances that have rows again: {restored}, that had one: {known}; store {store}")
+            numbers = {"restored": format_number(restored), "known": format_number(known)}
+            note(text.format(store=summary.stores[-1].name, **numbers))
 
     return progress
 
@@ -91,11 +98,15 @@ def _print(summary: service.Summary, as_json: bool) -> None:
         print(json.dumps(asdict(summary), indent=2))
         return
     for each in summary.stores:
-        say(
-            f"{each.name or f'(store {each.store_id})'}: {each.restored} instances have rows again, {each.known} had "
-            f"one, {each.freed} were deleted, {each.duplicates} are there twice, {each.unreadable} cannot be read"
+        text = _(
+            "{store}: {restored} instances have rows again, {known} had one, {freed} were deleted, {duplicates} are "
+            "there twice, {unreadable} cannot be read"
         )
+        counts = ("restored", "known", "freed", "duplicates", "unreadable")
+        numbers = {name: format_number(getattr(each, name)) for name in counts}
+        say(text.format(store=each.name or _("(store {number})").format(number=each.store_id), **numbers))
         if each.problem:
-            note(f"store {each.store_id} is left as it is: {each.problem}")
+            text = _("store {number} is left as it is: {reason}")
+            note(text.format(number=each.store_id, reason=translate_message(each.problem)))
     for key, reason in summary.not_restored:
-        note(f"{key}: {reason}")
+        note(f"{key}: {translate_message(reason)}")

@@ -9,6 +9,8 @@ from gantry.client.api import Json
 from gantry.client.connection import Connection
 from gantry.client.terminal import confirm, fields, note, printable, say, say_json, table
 from gantry.errors import AlreadyExists, NotFound, Unimplemented
+from gantry.languages import _
+from gantry.sizes import format_number
 
 
 def list_stores(args: Namespace) -> int:
@@ -22,9 +24,9 @@ def list_stores(args: Namespace) -> int:
     if args.json:
         say_json(stores)
     elif not stores:
-        note("no DICOM stores; create one with `gantry stores create DATASET/STORE`")
+        note(_("no DICOM stores; create one with `gantry stores create DATASET/STORE`"))
     else:
-        table(("STORE", "NAME"), [(_short(item["name"]), item["name"]) for item in stores])
+        table((_("STORE"), _("NAME")), [(_short(item["name"]), item["name"]) for item in stores])
     return 0
 
 
@@ -41,9 +43,9 @@ def create_store(args: Namespace) -> int:
     except NotFound:
         with suppress(AlreadyExists):
             connection.api.post(f"{name.parent.parent}/datasets", {}, datasetId=name.dataset)
-            note(f"created dataset {name.parent}")
+            note(_("created dataset {name}").format(name=name.parent))
         created = create()
-    return report(args, created, f"created DICOM store {name}")
+    return report(args, created, _("created DICOM store {name}").format(name=name))
 
 
 def describe_store(args: Namespace) -> int:
@@ -60,23 +62,28 @@ def describe_store(args: Namespace) -> int:
     labels = ", ".join(f"{key}={value}" for key, value in store.get("labels", {}).items())
     fields(
         (
-            ("store", store["name"]),
-            ("labels", labels),
-            ("notifies", ", ".join(_list_topics(store))),
-            ("streams to", ", ".join(_list_tables(store))),
-            ("studies", sizes.get("studyCount", "")),
-            ("series", sizes.get("seriesCount", "")),
-            ("instances", sizes.get("instanceCount", "")),
-            ("blob bytes", sizes.get("blobStorageSizeBytes", "")),
+            (_("store"), store["name"]),
+            (_("labels"), labels),
+            (_("notifies"), ", ".join(_list_topics(store))),
+            (_("streams to"), ", ".join(_list_tables(store))),
+            (_("studies"), _format(sizes.get("studyCount"))),
+            (_("series"), _format(sizes.get("seriesCount"))),
+            (_("instances"), _format(sizes.get("instanceCount"))),
+            (_("blob bytes"), _format(sizes.get("blobStorageSizeBytes"))),
         )
     )
     return 0
 
 
+def _format(count: str | None) -> str:
+    return format_number(int(count)) if count else ""
+
+
 def delete_store(args: Namespace) -> int:
     """Delete a store after a confirmation."""
     connection = Connection.of(args)
-    return delete_named(args, connection, str(connection.store(args.store)), "DICOM store", "every instance in it")
+    texts = _("Delete the DICOM store {name} and every instance in it?"), _("deleted DICOM store {name}")
+    return delete_named(args, connection, str(connection.store(args.store)), *texts)
 
 
 def list_datasets(args: Namespace) -> int:
@@ -86,9 +93,9 @@ def list_datasets(args: Namespace) -> int:
     if args.json:
         say_json(datasets)
     elif not datasets:
-        note(f"no datasets in {connection.location}")
+        note(_("no datasets in {location}").format(location=connection.location))
     else:
-        table(("DATASET", "NAME"), [(item["name"].rpartition("/")[2], item["name"]) for item in datasets])
+        table((_("DATASET"), _("NAME")), [(item["name"].rpartition("/")[2], item["name"]) for item in datasets])
     return 0
 
 
@@ -97,7 +104,7 @@ def create_dataset(args: Namespace) -> int:
     connection = Connection.of(args)
     name = connection.dataset(args.dataset)
     operation = connection.api.post(f"{name.parent}/datasets", {}, datasetId=name.dataset)
-    return report(args, operation.get("response", operation), f"created dataset {name}")
+    return report(args, operation.get("response", operation), _("created dataset {name}").format(name=name))
 
 
 def describe_dataset(args: Namespace) -> int:
@@ -109,28 +116,34 @@ def describe_dataset(args: Namespace) -> int:
         say_json(dataset)
         return 0
     stores = sum(1 for _ in connection.api.list(f"{name}/dicomStores"))
-    fields((("dataset", dataset["name"]), ("time zone", dataset.get("timeZone", "")), ("stores", f"{stores:,}")))
+    fields(
+        (
+            (_("dataset"), dataset["name"]),
+            (_("time zone"), dataset.get("timeZone", "")),
+            (_("stores"), format_number(stores)),
+        )
+    )
     return 0
 
 
 def delete_dataset(args: Namespace) -> int:
     """Delete a dataset after a confirmation."""
     connection = Connection.of(args)
-    return delete_named(
-        args, connection, str(connection.dataset(args.dataset)), "dataset", "every store and instance in it"
-    )
+    texts = _("Delete the dataset {name} and every store and instance in it?"), _("deleted dataset {name}")
+    return delete_named(args, connection, str(connection.dataset(args.dataset)), *texts)
 
 
 def delete_named(
-    args: Namespace, connection: Connection, name: str, kind: str, content: str, is_there: bool = False
+    args: Namespace, connection: Connection, name: str, question: str, sentence: str, is_there: bool = False
 ) -> int:
-    """Delete a resource after a confirmation; ``is_there``: that it exists is known. Raises what the server answers."""
+    """Delete a resource after a confirmation; ``is_there``: that it exists is known. ``question`` and ``sentence``, for
+    what is done, have a place for its ``name``. Raises what the server answers."""
     if not is_there:
         connection.api.get(name)
-    if not confirm(f"Delete the {kind} {name} and {content}?", args.yes):
-        note("nothing was deleted")
+    if not confirm(question.format(name=name), args.yes):
+        note(_("nothing was deleted"))
         return 1
-    return report(args, connection.api.delete(name), f"deleted {kind} {name}")
+    return report(args, connection.api.delete(name), sentence.format(name=name))
 
 
 def report(args: Namespace, answer: Json, sentence: str) -> int:

@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 from gantry.dicom.part10 import read_header
 from gantry.errors import FailedPrecondition, StatusError
+from gantry.languages import _
 
 BROKEN = "incoming/broken/truncated.dcm"
 
@@ -40,7 +41,7 @@ def lay_out(put: Callable[[str, bytes], None]) -> dict[str, Source]:
             sources[uids] = source
             longest = max(longest, data, key=len)
     if not sources:
-        raise FailedPrecondition("this pydicom has no DICOM files; install it from PyPI: pip install pydicom")
+        raise FailedPrecondition(_("this pydicom has no DICOM files; install it from PyPI: pip install pydicom"))
     put(BROKEN, longest[: len(longest) // 2])
     return sources
 
@@ -49,7 +50,7 @@ def _shipped_files() -> Iterator[tuple[Path, str]]:
     """The files of the pydicom package, each with its name in the bucket."""
     spec = find_spec("pydicom")
     if spec is None or spec.origin is None:
-        raise FailedPrecondition("the demo needs pydicom and the files it ships: pip install 'gantry-dicom[demo]'")
+        raise FailedPrecondition(_("the demo needs pydicom and the files it ships: pip install 'gantry-dicom[demo]'"))
     folder = Path(spec.origin).parent / "data"
     for part, place in (("test_files", ""), ("charset_files", "charsets/")):
         for path in sorted((folder / part).rglob("*")):

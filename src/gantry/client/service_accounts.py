@@ -11,6 +11,7 @@ from pathlib import Path
 from gantry.access_wiring import open_service_accounts
 from gantry.client.terminal import note, say
 from gantry.errors import AlreadyExists, ResourceExhausted
+from gantry.languages import _
 from gantry.settings.loading import Settings, load_settings
 from gantry.system_errors import describe_os_error
 
@@ -19,7 +20,7 @@ def create(args: argparse.Namespace) -> int:
     """Write a new key to a file that only its owner can read. Raises AlreadyExists, InvalidArgument."""
     target = Path(args.out or f"{args.name}.json")
     if target.exists():
-        raise AlreadyExists(f"{target} already exists; name another file with --out")
+        raise AlreadyExists(_("{path} already exists; name another file with --out").format(path=target))
     with open_service_accounts(_load(args)) as accounts:
         key = accounts.create(args.name, args.project, f"{args.server.rstrip('/')}/token")
         try:
@@ -28,9 +29,11 @@ def create(args: argparse.Namespace) -> int:
                 file.write("\n")
         except OSError as error:
             accounts.delete(key["private_key_id"])
-            raise ResourceExhausted(f"{target}: {describe_os_error(error)}; no key was created") from None
+            problem = _("{path}: {reason}; no key was created")
+            raise ResourceExhausted(problem.format(path=target, reason=_(describe_os_error(error)))) from None
     say(key["client_email"])
-    note(f"its key is stored only in {target}; the account has no permissions until a policy gives it a role")
+    text = _("its key is stored only in {path}; the account has no permissions until a policy gives it a role")
+    note(text.format(path=target))
     return 0
 
 
@@ -44,7 +47,7 @@ def list_(args: argparse.Namespace) -> int:
     for key in keys:
         say(f"{key.id}  {_time(key.created)}  {key.email}")
     if not keys:
-        note("there are no service accounts; create one with `gantry service-accounts create NAME`")
+        note(_("there are no service accounts; create one with `gantry service-accounts create NAME`"))
     return 0
 
 

@@ -19,8 +19,10 @@ from gantry.client.connection import Connection
 from gantry.client.sql_rows import parquet_type, read_object, read_row, write_cell
 from gantry.client.terminal import note, printable, say_json, table, write_json
 from gantry.errors import FailedPrecondition, InvalidArgument, StatusError
+from gantry.languages import _, ngettext
 from gantry.libraries import is_installed
 from gantry.names import check_segments
+from gantry.sizes import format_number
 from gantry.table_schema import quote_text
 
 _WAIT_MS = "20000"  # of one request: less than proxies and the client itself wait
@@ -28,7 +30,6 @@ _SHOWN = 1000
 """Rows of a table on the terminal: what is longer is for a file."""
 
 _PAUSE_SECONDS = 0.1  # between two looks at an extract
-_TOO_SHORT = "a filter file has one column: the paths"
 
 
 def run(args: Namespace) -> int:
@@ -49,7 +50,7 @@ def _read_stdin() -> str:
     try:
         return sys.stdin.buffer.read().decode()
     except UnicodeDecodeError:
-        raise InvalidArgument("the query is not text in UTF-8") from None
+        raise InvalidArgument(_("the query is not text in UTF-8")) from None
 
 
 class _Query:
@@ -120,9 +121,11 @@ def _write_to(query: _Query, uri: str, form: str, as_json: bool) -> int:
     if as_json:
         say_json({"uri": uri, "rows": query.count, "columns": [field["name"] for field in query.fields]})
     else:
-        note(f"wrote {query.count:,} rows to {uri}")
+        text = ngettext("wrote {count} row to {uri}", "wrote {count} rows to {uri}", query.count)
+        note(text.format(count=format_number(query.count), uri=uri))
     if len(query.fields) != 1:
-        note(f"it has {len(query.fields)} columns, with their names in the first line; {_TOO_SHORT}")
+        text = _("it has {count} columns, with their names in the first line; a filter file has one column: the paths")
+        note(text.format(count=len(query.fields)))
     return 0
 
 
@@ -131,7 +134,8 @@ def _print_table(query: _Query) -> None:
     numbers = [field["name"] for field in query.fields if field["type"] in ("INTEGER", "FLOAT", "NUMERIC")]
     table([field["name"] for field in query.fields], rows, numbers)
     if query.count > len(rows):
-        note(f"{query.count:,} rows, of which {len(rows):,} are shown; give --format csv for all")
+        text = _("{count} rows, of which {shown} are shown; give --format csv for all")
+        note(text.format(count=format_number(query.count), shown=format_number(len(rows))))
 
 
 def _print_csv(query: _Query) -> None:
@@ -155,13 +159,12 @@ def _print_json(query: _Query) -> None:
 
 def _require_parquet(is_remote: bool) -> None:
     if is_remote:
-        raise InvalidArgument("--to: writes CSV or JSON; leave --to out and redirect the output for Parquet")
+        raise InvalidArgument(_("--to: writes CSV or JSON; leave --to out and redirect the output for Parquet"))
     if sys.stdout.isatty():
-        raise InvalidArgument("--format parquet: redirect the output to a file")
+        raise InvalidArgument(_("--format parquet: redirect the output to a file"))
     if not is_installed("duckdb"):
-        raise FailedPrecondition(
-            "--format parquet: needs a library that is not installed: `pip install 'gantry-dicom[tables]'`"
-        )
+        problem = _("--format parquet: needs a library that is not installed: {command}")
+        raise FailedPrecondition(problem.format(command="`pip install 'gantry-dicom[tables]'`"))
 
 
 def _print_parquet(query: _Query) -> None:

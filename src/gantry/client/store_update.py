@@ -11,6 +11,7 @@ from gantry.client.api import Json
 from gantry.client.connection import Connection
 from gantry.client.resources import report
 from gantry.errors import InvalidArgument
+from gantry.languages import _
 from gantry.system_errors import describe_os_error
 
 
@@ -26,13 +27,13 @@ def update(args: Namespace) -> int:
     labels = _read_labels(args.label)
     mask += [f"labels.{key}" for key in (*labels, *args.remove_label)]  # others' labels stay as they are
     if not mask:
-        raise InvalidArgument("what shall be changed? Give --label, --notify, --stream or another flag")
+        raise InvalidArgument(_("what shall be changed? Give --label, --notify, --stream or another flag"))
     if (labels or args.remove_label) and "labels" in body:
-        raise InvalidArgument("--from-file has labels: leave out --label and --remove-label")
+        raise InvalidArgument(_("--from-file has labels: leave out --label and --remove-label"))
     if labels:
         body["labels"] = labels
     store = connection.api.patch(str(name), body, updateMask=",".join(mask))
-    return report(args, store, f"updated DICOM store {name}")
+    return report(args, store, _("updated DICOM store {name}").format(name=name))
 
 
 def _read_flags(args: Namespace) -> Json:
@@ -51,7 +52,7 @@ def _read_labels(texts: list[str]) -> dict[str, str]:
     for text in texts:
         key, separator, value = text.partition("=")
         if not separator or not key:
-            raise InvalidArgument(f"--label: {text!r} is not KEY=VALUE")
+            raise InvalidArgument(_("--label: {text} is not KEY=VALUE").format(text=repr(text)))
         labels[key] = value
     return labels
 
@@ -61,9 +62,10 @@ def _read_json(name: str) -> Json:
     try:
         found = json.loads(sys.stdin.read() if name == "-" else Path(name).read_text(encoding="utf-8"))
     except OSError as error:
-        raise InvalidArgument(f"--from-file: {name}: {describe_os_error(error)}") from None
-    except ValueError:
+        raise InvalidArgument(f"--from-file: {name}: {_(describe_os_error(error))}") from None
+    except (ValueError, RecursionError):
         found = None
     if not isinstance(found, dict):
-        raise InvalidArgument(f"--from-file: {name}: is not a JSON object with fields of a DicomStore")
+        problem = _("--from-file: {name}: is not a JSON object with fields of a DicomStore")
+        raise InvalidArgument(problem.format(name=name))
     return found

@@ -13,6 +13,7 @@ from gantry.client.resources import delete_named
 from gantry.client.terminal import fields, note, say_json, table
 from gantry.client.transfer import read_path
 from gantry.errors import InvalidArgument, Unimplemented
+from gantry.languages import N_, _
 from gantry.sizes import format_size
 
 _PAGE = 1000  # results of one request; a study may have 5,000 at most (the API's limit)
@@ -26,29 +27,29 @@ _FLAGS = {
 }
 _STUDY, _SERIES = "0020000D", "0020000E"
 _COLUMNS = {
-    "DATE": "00080020",
-    "PATIENT ID": "00100020",
-    "PATIENT": "00100010",
-    "MODALITIES": "00080061",
-    "DESCRIPTION": "00081030",
-    "INSTANCES": "00201208",
-    "STUDY": _STUDY,
+    N_("DATE"): "00080020",
+    N_("PATIENT ID"): "00100020",
+    N_("PATIENT"): "00100010",
+    N_("MODALITIES"): "00080061",
+    N_("DESCRIPTION"): "00081030",
+    N_("INSTANCES"): "00201208",
+    N_("STUDY"): _STUDY,
 }
 _SHOWN = {
-    "study": _STUDY,
-    "patient": "00100010",
-    "patient ID": "00100020",
-    "date": "00080020",
-    "accession number": "00080050",
-    "description": "00081030",
-    "instances": "00201208",
+    N_("study"): _STUDY,
+    N_("patient"): "00100010",
+    N_("patient ID"): "00100020",
+    N_("date"): "00080020",
+    N_("accession number"): "00080050",
+    N_("description"): "00081030",
+    N_("instances"): "00201208",
 }
 _SERIES_COLUMNS = {
-    "NUMBER": "00200011",
-    "MODALITY": "00080060",
-    "DESCRIPTION": "0008103E",
-    "INSTANCES": "00201209",
-    "SERIES": _SERIES,
+    N_("NUMBER"): "00200011",
+    N_("MODALITY"): "00080060",
+    N_("DESCRIPTION"): "0008103E",
+    N_("INSTANCES"): "00201209",
+    N_("SERIES"): _SERIES,
 }
 _NUMBERS = ("INSTANCES", "NUMBER")
 
@@ -57,15 +58,15 @@ def list_(args: Namespace) -> int:
     """The studies that match all conditions. In JSON each is a line of its own, as there may be millions."""
     for flag in ("limit", "offset"):
         if getattr(args, flag) < 0:
-            raise InvalidArgument(f"--{flag}: must be zero or more")
+            raise InvalidArgument(_("{flag}: must be zero or more").format(flag=f"--{flag}"))
     connection = Connection.of(args)
     path = f"{connection.store(args.store)}/dicomWeb/studies"
     found = _find(connection.api, path, _read_query(args), args.offset, args.limit and args.limit + 1)
     is_empty = not _print(islice(found, args.limit or None), args.json)
     if is_empty and not args.json:
-        note("no study matches" if not args.offset else "no more studies match")
+        note(_("no study matches") if not args.offset else _("no more studies match"))
     elif args.limit and next(found, None) is not None:
-        note(f"there are more: --offset {args.offset + args.limit}, or --limit 0 for all")
+        note(_("there are more: --offset {offset}, or --limit 0 for all").format(offset=args.offset + args.limit))
     return 0
 
 
@@ -77,9 +78,11 @@ def _read_query(args: Namespace) -> dict[str, str]:
     for text in args.where:
         attribute, separator, value = text.partition("=")
         if not separator or (not attribute[:1].isupper() and not attribute.isalnum()):
-            raise InvalidArgument(f"--where: {text!r} is not ATTRIBUTE=VALUE, as ReferringPhysicianName=Gregory")
+            problem = _("--where: {text} is not ATTRIBUTE=VALUE, as ReferringPhysicianName=Gregory")
+            raise InvalidArgument(problem.format(text=repr(text)))
         if attribute in query:
-            raise InvalidArgument(f"--where: there is a condition on {attribute} already")
+            problem = _("--where: there is a condition on {attribute} already")
+            raise InvalidArgument(problem.format(attribute=attribute))
         query[attribute] = value
     return query | {"includefield": "StudyDescription"}
 
@@ -105,8 +108,14 @@ def _print(found: Iterator[Json], as_json: bool) -> bool:
             for row in rows:
                 say_json(row, indent=None)
         else:
-            table(tuple(_COLUMNS), [_read_row(row, _COLUMNS) for row in rows], right=_NUMBERS)
+            _print_table(rows, _COLUMNS)
     return is_any
+
+
+def _print_table(rows: list[Json], columns: dict[str, str]) -> None:
+    table(
+        [_(name) for name in columns], [_read_row(row, columns) for row in rows], right=[_(name) for name in _NUMBERS]
+    )
 
 
 def show(args: Namespace) -> int:
@@ -125,8 +134,8 @@ def show(args: Namespace) -> int:
         say_json({"study": study, "series": series, "metrics": metrics})
         return 0
     size = format_size(int(metrics["blobStorageSizeBytes"])) if "blobStorageSizeBytes" in metrics else ""
-    fields((*zip(_SHOWN, _read_row(study, _SHOWN), strict=True), ("size", size)))
-    table(tuple(_SERIES_COLUMNS), [_read_row(each, _SERIES_COLUMNS) for each in series], right=_NUMBERS)
+    fields((*zip(map(_, _SHOWN), _read_row(study, _SHOWN), strict=True), (_("size"), size)))
+    _print_table(series, _SERIES_COLUMNS)
     return 0
 
 
@@ -137,7 +146,8 @@ def delete(args: Namespace) -> int:
     path = read_path(args.study)
     if not connection.api.search(f"{web}/studies", {"StudyInstanceUID": args.study, "limit": "1"}):
         connection.api.get(f"{web}/{path}:getStudyMetrics")  # raises NotFound in the server's words
-    return delete_named(args, connection, f"{web}/{path}", "study", "every instance in it", is_there=True)
+    texts = _("Delete the study {name} and every instance in it?"), _("deleted study {name}")
+    return delete_named(args, connection, f"{web}/{path}", *texts, is_there=True)
 
 
 def _read_row(item: Json, columns: dict[str, str]) -> list[str]:

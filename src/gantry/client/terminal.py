@@ -13,7 +13,10 @@ from rich.cells import cell_len
 from rich.console import Console
 from rich.text import Text
 
+from gantry.client.messages import describe_error
 from gantry.errors import FailedPrecondition, StatusError
+from gantry.languages import _, ngettext
+from gantry.sizes import format_decimal, format_number
 
 _CONTROLS = (*range(0x20), *range(0x7F, 0xA0), 0x061C, 0x200E, 0x200F, *range(0x2028, 0x202F), *range(0x2066, 0x206A))
 _ESCAPES = {code: f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}" for code in _CONTROLS}
@@ -23,12 +26,6 @@ _JSON_ESCAPES = {code: f"\\u{code:04x}" for code in _CONTROLS if code > 0x7E}
 def printable(text: str) -> str:
     """``text`` with control characters, line breaks and bidirectional controls escaped."""
     return text.translate(_ESCAPES)
-
-
-def escape_unencodable() -> None:
-    """Make stdout and stderr escape characters that they cannot encode, instead of failing."""
-    for stream in (sys.stdout, sys.stderr):
-        stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
 
 
 def discard_stdout() -> None:
@@ -64,7 +61,7 @@ def print_error(message: str) -> None:
 
 def print_failure(error: StatusError, as_json: bool = False) -> None:
     """On stderr for people; ``as_json``: on stdout, too, as the API writes errors."""
-    print_error(error.message)
+    print_error(describe_error(error))
     if as_json:
         say_json(error_json(error))
 
@@ -109,20 +106,28 @@ def confirm(question: str, yes: bool) -> bool:
     if yes:
         return True
     if not sys.stdin.isatty():
-        raise FailedPrecondition("nothing was deleted: confirmation needs a terminal; give --yes")
-    print(f"{printable(question)} [y/N] ", end="", file=sys.stderr, flush=True)
-    return sys.stdin.readline().strip().lower() in ("y", "yes")
+        raise FailedPrecondition(_("nothing was deleted: confirmation needs a terminal; give --yes"))
+    # For translators: what may be answered stands in the text "y yes".
+    answers = _("[y/N]")
+    print(f"{printable(question)} {answers} ", end="", file=sys.stderr, flush=True)
+    # For translators: the answers that mean yes, in lower case, with spaces between them.
+    return sys.stdin.readline().strip().lower() in _("y yes").split()
+
+
+def count_instances(count: int) -> str:
+    """``1,204 instances``."""
+    return ngettext("{count} instance", "{count} instances", count).format(count=format_number(count))
 
 
 def format_duration(seconds: float) -> str:
     """``0.4 s``, ``12 s``, ``3 min 05 s``, ``2 h 10 min``, ``4 d 3 h``."""
     if seconds < 9.95:
-        return f"{max(seconds, 0):.1f} s"
+        return _("{seconds} s").format(seconds=format_decimal(max(seconds, 0)))
     whole = round(seconds)
-    for unit, size, name, smaller in ((60, 1, "min", "s"), (3600, 60, "h", "min"), (86400, 3600, "d", "h")):
-        if whole < unit:
-            break
-        text = f"{whole // unit} {name} {whole % unit // size:02d} {smaller}"
-    else:
-        return text
-    return f"{whole} s" if whole < 60 else text
+    if whole < 60:
+        return _("{seconds} s").format(seconds=whole)
+    if whole < 3600:
+        return _("{minutes} min {seconds} s").format(minutes=whole // 60, seconds=f"{whole % 60:02d}")
+    if whole < 86400:
+        return _("{hours} h {minutes} min").format(hours=whole // 3600, minutes=f"{whole % 3600 // 60:02d}")
+    return _("{days} d {hours} h").format(days=whole // 86400, hours=f"{whole % 86400 // 3600:02d}")

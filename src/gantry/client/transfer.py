@@ -9,12 +9,15 @@ from rich.text import Text
 
 from gantry.client.api import Json
 from gantry.client.connection import Connection
+from gantry.client.messages import describe_failure, find_reason, list_advice
 from gantry.client.progress import follow, format_rate
 from gantry.client.terminal import format_duration, note, printable, say, say_json
 from gantry.client.view import OperationView
 from gantry.errors import InvalidArgument, Unavailable
+from gantry.languages import _, ngettext
 from gantry.names import ResourcePath, check_segments
-from gantry.sizes import format_size
+from gantry.operation_state import State
+from gantry.sizes import format_number, format_size
 
 SHOWN_FAILURES = 5
 OBJECTS_FAILED, OPERATION_FAILED, OUT_OF_TIME, INTERRUPTED = 1, 4, 124, 130
@@ -39,7 +42,7 @@ def set_storage_class(args: Namespace) -> int:
     path = read_path(args.study, args.series, args.instance)
     if bool(path) == bool(args.filter):
         raise InvalidArgument(
-            "what shall be moved? Give --study UID [--series UID [--instance UID]], or --filter gs://…"
+            _("what shall be moved? Give --study UID [--series UID [--instance UID]], or --filter gs://…")
         )
     body: Json = {"blobStorageSettings": {"blobStorageClass": args.storage_class}}
     if args.filter:
@@ -52,7 +55,7 @@ def read_path(study: str | None, series: str | None = None, instance: str | None
     """``studies/UID/series/UID`` of what the flags name; "" without any. Raises InvalidArgument."""
     given = [uid or "" for uid in (study, series, instance)]
     if any(below and not above for above, below in pairwise(given)):
-        raise InvalidArgument("--series needs --study, and --instance needs --series")
+        raise InvalidArgument(_("--series needs --study, and --instance needs --series"))
     check_segments(*filter(None, given))
     return str(ResourcePath(*given))
 
@@ -70,7 +73,7 @@ def tell_started(connection: Connection, started: Json, as_json: bool) -> int:
         say_json(started)
     else:
         say(printable(started["name"]))
-        note(f"follow it: {connection.command('wait', started['name'])}")
+        note(_("follow it: {command}").format(command=connection.command("wait", started["name"])))
     return 0
 
 
@@ -91,13 +94,14 @@ def await_end(connection: Connection, name: str, timeout: float | None = None) -
     try:
         view = follow(connection.api, name, timeout)
     except KeyboardInterrupt:
-        _note_commands(connection, name, "The operation continues.")
+        _note_commands(connection, name, _("The operation continues."))
         return None
     except Unavailable:
-        _note_commands(connection, name, "The operation continues when the server runs again.")
+        _note_commands(connection, name, _("The operation continues when the server runs again."))
         raise
     if not view.done:
-        _note_commands(connection, name, f"It has not ended after {timeout:g} s. The operation continues.")
+        sentence = _("It has not ended after {seconds} s. The operation continues.")
+        _note_commands(connection, name, sentence.format(seconds=f"{timeout:g}"))
     return view
 
 
@@ -113,8 +117,8 @@ def code_of(view: OperationView) -> int:
 
 def _note_commands(connection: Connection, name: str, sentence: str) -> None:
     note(sentence, "bold")
-    for label, verb in (("follow it:", "wait"), ("cancel it:", "cancel")):
-        note(f"  {label} {connection.command(verb, name)}", "default")
+    for text, verb in ((_("follow it: {command}"), "wait"), (_("cancel it: {command}"), "cancel")):
+        note(f"  {text.format(command=connection.command(verb, name))}", "default")
 
 
 def summarize(connection: Connection, view: OperationView) -> None:
@@ -125,13 +129,22 @@ def summarize(connection: Connection, view: OperationView) -> None:
     _print_warnings(connection, view)
     samples = view.samples[:SHOWN_FAILURES]
     if view.error and not view.failure:
-        say(f"  {printable(str(view.error.get('message', '')))}")
+        say(f"  {printable(view.error_message)}")
         return
-    for resource, reason in samples:
-        say(format_failure(resource, reason))
-    if view.failure:
-        rest = "" if view.failure == len(samples) else f"{view.failure - len(samples):,} more, "
-        say(Text.assemble((f"  {rest}all of them: ", "dim"), connection.command("errors", view.name)))
+    for each in samples:
+        say(format_failure(each.resource, each.message))
+    for advice in list_advice(each.reason for each in samples):
+        say(f"  {advice}", "dim")
+    if left := view.failure - len(samples):
+        more = ngettext("{count} more, all of them: ", "{count} more, all of them: ", left)
+        _say_command(connection, more.format(count=format_number(left)), view)
+    elif view.failure:
+        _say_command(connection, _("all of them: "), view)
+
+
+def _say_command(connection: Connection, label: str, view: OperationView) -> None:
+    """The command that lists all entries of the error log."""
+    say(Text.assemble((f"  {label}", "dim"), connection.command("errors", view.name)))
 
 
 def _print_warnings(connection: Connection, view: OperationView) -> None:
@@ -143,42 +156,67 @@ def _print_warnings(connection: Connection, view: OperationView) -> None:
         resource, message = read_log_entry(entry)
         say(format_failure(resource, message))
     if len(entries) > SHOWN_FAILURES:
-        say(Text.assemble(("  more: ", "dim"), connection.command("errors", view.name)))
+        _say_command(connection, _("more: "), view)
 
 
 def format_headline(view: OperationView) -> Text:
     """``✓ import: 129 succeeded, 1.6 MiB in 0.4 s (322/s, 4.2 MiB/s)``."""
     mark, style = ("✓", "green") if not view.error else ("✗", "red")
-    ending = {"succeeded": "", "errors": " finished with errors"}.get(view.state, f" {view.state}")
-    counts = [f"{view.success:,} succeeded"] if view.finished or not view.error else []
+    counts = [format_succeeded(view.success)] if view.finished or not view.error else []
     if view.failure:
-        counts.append(f"{view.failure:,} failed")
+        counts.append(format_failed(view.failure))
     if view.total > view.finished:
-        counts.append(f"{view.total - view.finished:,} not done")
+        counts.append(format_not_done(view.total - view.finished))
     if view.bytes:
         counts.append(format_size(view.bytes))
     rate = format_rate(view)
-    tail = f" in {format_duration(view.seconds)}" + (f" ({rate})" if rate else "")
-    return Text.assemble(
-        (f"{mark} {view.method}{ending}", f"bold {style}"), f": {', '.join(counts)}".rstrip(": "), tail
-    )
+    tail = _(" in {duration}").format(duration=format_duration(view.seconds)) + (f" ({rate})" if rate else "")
+    return Text.assemble((f"{mark} {_title(view)}", f"bold {style}"), f": {', '.join(counts)}".rstrip(": "), tail)
+
+
+def _title(view: OperationView) -> str:
+    """The method, and how it ended where not as it should."""
+    if view.state == State.SUCCEEDED:
+        return view.title
+    if view.state == State.PARTIAL:
+        return _("{method} finished with errors").format(method=view.title)
+    # For translators: the state is one of running, waiting, cancelling, failed, cancelled.
+    return _("{method} {state}").format(method=view.title, state=view.state_title)
+
+
+def format_succeeded(count: int) -> str:
+    return ngettext("{count} succeeded", "{count} succeeded", count).format(count=format_number(count))
+
+
+def format_failed(count: int) -> str:
+    """Of objects, and files."""
+    return ngettext("{count} failed", "{count} failed", count).format(count=format_number(count))
+
+
+def format_not_done(count: int) -> str:
+    return ngettext("{count} not done", "{count} not done", count).format(count=format_number(count))
 
 
 def format_unchecked(view: OperationView) -> str:
     """ "" where the bytes of every object were compared."""
-    return f"{view.unchecked:,} read unchecked: their provider has no checksum of them" if view.unchecked else ""
+    if not view.unchecked:
+        return ""
+    text = ngettext(
+        "{count} read unchecked: its provider has no checksum of it",
+        "{count} read unchecked: their provider has no checksum of them",
+        view.unchecked,
+    )
+    return text.format(count=format_number(view.unchecked))
 
 
 def read_log_entry(entry: Json) -> tuple[str, str]:
     """Resource and message of an entry of an error log, the message with its reason (docs/howto/failures.md)."""
     payload = entry.get("jsonPayload", {})
     error = payload.get("error", {})
-    reasons = [f"[{each['reason']}]" for each in error.get("details", ()) if each.get("domain") == "gantry"]
-    message = " ".join((str(error.get("message", "")), *reasons))
-    is_warning = entry.get("severity") == "WARNING"
-    return str(
-        payload.get("source") or payload.get("resourceName") or ""
-    ), f"warning: {message}" if is_warning else message
+    message = describe_failure(str(error.get("message", "")), find_reason(error.get("details", ())))
+    if entry.get("severity") == "WARNING":
+        message = _("warning: {message}").format(message=message)
+    return str(payload.get("source") or payload.get("resourceName") or ""), message
 
 
 def format_failure(resource: str, reason: str) -> Text:

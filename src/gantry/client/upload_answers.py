@@ -11,6 +11,7 @@ from gantry.client.upload_files import Batch
 from gantry.dicom.buffers import Held
 from gantry.errors import StatusError
 from gantry.ingest import identify
+from gantry.languages import _
 from gantry.reasons import Reason
 
 _STORED, _FAILED, _INSTANCE = "00081199", "00081198", "00081155"
@@ -45,12 +46,14 @@ def read_answer(batch: Batch, answer: Json) -> Answer:
     names = _Names(batch) if items else None
     refused = [_read(item, names) for item in items if names]
     untold = len(batch.files) - stored - len(refused)
-    message = "the server did not say what became of it; upload it again"
+    message = _("the server did not say what became of it; upload it again")
     return Answer(stored, refused + [Refused(batch.name, message, Reason.UNKNOWN)] * max(untold, 0))
 
 
 def _read(item: Json, names: _Names) -> Refused:
-    message = str(_value(item, _MESSAGE) or f"refused with the failure reason {_value(item, _NUMBER)}")
+    message = str(_value(item, _MESSAGE) or "")
+    if not message:
+        message = _("refused with the failure reason {number}").format(number=_value(item, _NUMBER))
     reason = str(_value(item, _REASON) or Reason.UNKNOWN)
     if (part := _PART.fullmatch(message)) and not _value(item, _INSTANCE):
         return Refused(names.by_place(int(part[1])), part[2], reason)

@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 from secrets import token_hex
 
 from gantry.errors import FailedPrecondition, InvalidArgument
-from gantry.sizes import format_count
+from gantry.languages import _, ngettext
+from gantry.sizes import format_number
 from gantry.system_errors import describe_os_error
 
 BATCH_FILES, BATCH_BYTES = 100, 32 << 20
@@ -37,8 +38,13 @@ class Batch:
     @property
     def name(self) -> str:
         """For a message about all of them."""
-        more = f" and {format_count(len(self.files) - 1, 'other')} of the same request" if len(self.files) > 1 else ""
-        return f"{self.files[0]}{more}"
+        if len(self.files) < 2:
+            return self.files[0]
+        others = len(self.files) - 1
+        text = ngettext(
+            "{file} and {count} other of the same request", "{file} and {count} others of the same request", others
+        )
+        return text.format(file=self.files[0], count=format_number(others))
 
     def make_parts(self) -> Iterator[bytes]:
         """The body (RFC 2046 §5.1.1). Raises FailedPrecondition where a file cannot be read any more."""
@@ -58,7 +64,7 @@ def require_paths(paths: list[str]) -> None:
         try:
             os.stat(path)
         except OSError as error:
-            raise InvalidArgument(f"{path}: {describe_os_error(error)}") from None
+            raise InvalidArgument(f"{path}: {_(describe_os_error(error))}") from None
 
 
 def find_files(paths: list[str], fail: Fail) -> Iterator[str]:
@@ -72,13 +78,14 @@ def find_files(paths: list[str], fail: Fail) -> Iterator[str]:
 
 def _walk(top: str, fail: Fail) -> Iterator[str]:
     def refuse(error: OSError) -> None:
-        fail(str(error.filename), describe_os_error(error))
+        fail(str(error.filename), _(describe_os_error(error)))
 
     for folder, folders, names in os.walk(top, onerror=refuse):
         folders.sort()
         for name in folders:
             if os.path.islink(os.path.join(folder, name)):
-                fail(os.path.join(folder, name), "a link to a directory is not followed; name it on the command line")
+                reason = _("a link to a directory is not followed; name it on the command line")
+                fail(os.path.join(folder, name), reason)
         for name in sorted(names):
             yield os.path.join(folder, name)
 
@@ -111,9 +118,9 @@ def _measure(file: str) -> int:
     try:
         found = os.stat(file)
     except OSError as error:
-        raise FailedPrecondition(describe_os_error(error)) from None
+        raise FailedPrecondition(_(describe_os_error(error))) from None
     if not stat.S_ISREG(found.st_mode):
-        raise FailedPrecondition("it is no regular file")
+        raise FailedPrecondition(_("it is no regular file"))
     return found.st_size
 
 
@@ -123,4 +130,4 @@ def _read(file: str) -> Iterator[bytes]:
             while chunk := opened.read(_CHUNK):
                 yield chunk
     except OSError as error:
-        raise FailedPrecondition(describe_os_error(error)) from None
+        raise FailedPrecondition(_(describe_os_error(error))) from None

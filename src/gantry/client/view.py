@@ -5,10 +5,37 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, NamedTuple
 
+from gantry.client.messages import describe_failure, find_reason
 from gantry.client.terminal import format_duration
+from gantry.languages import N_, _
 from gantry.operation_state import State, state_of
+
+_METHODS = (
+    *(N_("import"), N_("export"), N_("create dataset"), N_("set blob storage settings"), N_("operation")),
+    *(N_("delete study"), N_("delete series"), N_("update study metadata"), N_("update series metadata")),
+)
+_STATES = (
+    *(N_("running"), N_("waiting"), N_("cancelling"), N_("succeeded"), N_("errors"), N_("failed"), N_("cancelled")),
+)
+_WAITS = (N_("room"), N_("bucket"), N_("disk"), N_("index"), N_("worker"))
+"""What ``_`` finds by what the API answers."""
+
+
+class Sample(NamedTuple):
+    """An object that failed: its name, what is told of it, and the kind of failure, "" where that is not known."""
+
+    resource: str
+    message: str
+    reason: str
+
+    @classmethod
+    def of(cls, item: dict[str, Any]) -> Sample:
+        error = item.get("error", {})
+        reason = find_reason(error.get("details", ()))
+        message = describe_failure(str(error.get("message", "")), reason)
+        return cls(str(item.get("resource", "")), message, reason)
 
 
 @dataclass(frozen=True)
@@ -27,9 +54,18 @@ class OperationView:
 
     @property
     def method(self) -> str:
-        """``import``, ``export``, ``create dataset``."""
+        """``import``, ``export``, ``create dataset``: in English."""
         name = str(self._metadata.get("apiMethodName", "operation")).rpartition(".")[2].removesuffix("DicomData")
         return re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name).lower()
+
+    @property
+    def title(self) -> str:
+        """The method in the language of this call."""
+        return _(self.method)
+
+    @property
+    def state_title(self) -> str:
+        return _(self.state)
 
     @property
     def done(self) -> bool:
@@ -57,7 +93,8 @@ class OperationView:
             return ""
         since = datetime.fromisoformat(self._waiting["since"])
         took = format_duration((datetime.now(UTC) - since).total_seconds())
-        return f"{str(self._waiting['for']).lower()}, for {took}: {self.wait_message}"
+        what = _(str(self._waiting["for"]).lower())
+        return _("{what}, for {duration}: {message}").format(what=what, duration=took, message=self.wait_message)
 
     @property
     def wait_message(self) -> str:
@@ -74,10 +111,14 @@ class OperationView:
         return dict(self._metadata.get("waiting") or {})
 
     @property
-    def samples(self) -> list[tuple[str, str]]:
-        """The first failures: resource and reason."""
+    def error_message(self) -> str:
+        return describe_failure(str(self.error.get("message", "")), find_reason(self.error.get("details", ())))
+
+    @property
+    def samples(self) -> list[Sample]:
+        """The first failures."""
         errors = [item for detail in self.error.get("details", ()) for item in detail.get("sampleErrors", ())]
-        return [(str(item.get("resource", "")), str(item.get("error", {}).get("message", ""))) for item in errors]
+        return [Sample.of(item) for item in errors]
 
     @property
     def success(self) -> int:

@@ -19,10 +19,11 @@ from urllib.parse import quote
 import httpx
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn
 
-from gantry.client.terminal import console, note
+from gantry.client.terminal import console, note, say
 from gantry.errors import FailedPrecondition, InvalidArgument, ResourceExhausted, Unavailable
+from gantry.languages import _, ngettext
 from gantry.names import check_segments
-from gantry.sizes import format_count, format_size
+from gantry.sizes import format_number, format_size
 from gantry.system_errors import describe_os_error
 
 PACKAGE, VERSION = "@ohif/app", "3.13.2"
@@ -55,12 +56,13 @@ def install(args: argparse.Namespace) -> int:
             files, size = _unpack(archive, Path(scratch) / "dist")
             _replace(target, Path(scratch))
     except OSError as error:
-        raise ResourceExhausted(
-            f"{error.filename or data}: {describe_os_error(error)}; nothing was installed"
-        ) from None
-    note(f"{format_count(files, 'file')}, {format_size(size)} in {target}")
-    port = os.environ.get("GANTRY_PORT") or 8080
-    print(f"OHIF is installed. When the server runs, it is at http://127.0.0.1:{port}/viewer/")
+        problem = _("{path}: {reason}; nothing was installed")
+        reason = _(describe_os_error(error))
+        raise ResourceExhausted(problem.format(path=error.filename or data, reason=reason)) from None
+    text = ngettext("{count} file, {size} in {folder}", "{count} files, {size} in {folder}", files)
+    note(text.format(count=format_number(files), size=format_size(size), folder=target))
+    url = f"http://127.0.0.1:{os.environ.get('GANTRY_PORT') or 8080}/viewer/"
+    say(_("OHIF is installed. When the server runs, it is at {url}").format(url=url))
     return 0
 
 
@@ -85,24 +87,30 @@ def _download(version: str, target: Path) -> Path:
         with httpx.Client(timeout=60, follow_redirects=True) as client:
             answer = client.get(f"{registry}/{PACKAGE}/{quote(version, safe='')}")
             if answer.status_code == 404:
-                raise InvalidArgument(f"{PACKAGE} has no version {version[:50]}")
+                problem = _("{package} has no version {version}")
+                raise InvalidArgument(problem.format(package=PACKAGE, version=version[:50]))
             dist = answer.raise_for_status().json()["dist"]
             expected = INTEGRITY.get(version) or dist["integrity"]
-            note(f"fetching {PACKAGE} {version} from {registry}")
+            text = _("fetching {package} {version} from {registry}")
+            note(text.format(package=PACKAGE, version=version, registry=registry))
             with client.stream("GET", dist["tarball"]) as body, open(target, "wb") as file:
                 digest = _save(body.raise_for_status(), file)
     except (httpx.HTTPError, httpx.InvalidURL, KeyError, TypeError, ValueError) as error:
         raise Unavailable(
-            f"{registry} cannot be reached, or has no {PACKAGE}{_describe_status(error)}; "
-            "download the package elsewhere and name the file with --from"
+            _describe_failure(error).format(registry=registry, package=PACKAGE),
+            advice=_("download the package elsewhere and name the file with --from"),
         ) from None
     if f"sha512-{base64.b64encode(digest).decode()}" != expected:
-        raise FailedPrecondition(f"{PACKAGE} {version} has a wrong SHA-512 digest; nothing was installed")
+        problem = _("{package} {version} has a wrong SHA-512 digest; nothing was installed")
+        raise FailedPrecondition(problem.format(package=PACKAGE, version=version))
     return target
 
 
-def _describe_status(error: Exception) -> str:
-    return f": it answers {error.response.status_code}" if isinstance(error, httpx.HTTPStatusError) else ""
+def _describe_failure(error: Exception) -> str:
+    if isinstance(error, httpx.HTTPStatusError):
+        text = _("{registry} cannot be reached, or has no {package}: it answers {code}")
+        return text.replace("{code}", str(error.response.status_code))
+    return _("{registry} cannot be reached, or has no {package}")
 
 
 def _save(answer: httpx.Response, file: IO[bytes]) -> bytes:
@@ -112,11 +120,12 @@ def _save(answer: httpx.Response, file: IO[bytes]) -> bytes:
     screen = console(stderr=True)
     columns = TextColumn("{task.description}"), BarColumn(28), DownloadColumn()
     with Progress(*columns, console=screen, disable=not screen.is_terminal) as bar:
-        task = bar.add_task("download", total=int(length) if length.isdecimal() else None)
+        task = bar.add_task(_("download"), total=int(length) if length.isdecimal() else None)
         for chunk in answer.iter_bytes(1 << 20):
             size += len(chunk)
             if size > _MAX_PACKAGE:
-                raise FailedPrecondition(f"{PACKAGE} is larger than {_MAX_PACKAGE:,} bytes; nothing was installed")
+                problem = _("{package} is larger than {most} bytes; nothing was installed")
+                raise FailedPrecondition(problem.format(package=PACKAGE, most=format_number(_MAX_PACKAGE)))
             digest.update(chunk)
             file.write(chunk)
             bar.update(task, completed=size)
@@ -134,15 +143,16 @@ def _unpack(archive: Path, target: Path) -> tuple[int, int]:
             for number, member in enumerate(tar):
                 read += member.size
                 if number >= _MAX_FILES or read > _MAX_BYTES:
-                    raise InvalidArgument(f"{archive} is larger than a viewer")
+                    raise InvalidArgument(_("{path} is larger than a viewer").format(path=archive))
                 if (inside := _path_in_viewer(member)) is not None:
                     _write(tar, member, target / inside)
                     files, size = files + 1, size + member.size
             _read_to_end(tar)
     except (tarfile.TarError, BadGzipFile, EOFError, ValueError, zlib.error):
-        raise InvalidArgument(f"{archive} cannot be read as a package: it is not a complete .tgz file") from None
+        raise InvalidArgument(_not_a_package(archive, _("it is not a complete .tgz file"))) from None
     if not (target / "index.html").is_file():
-        raise InvalidArgument(f"{archive} is not a built viewer: it has no {_ROOT}/index.html")
+        problem = _("{path} is not a built viewer: it has no {file}")
+        raise InvalidArgument(problem.format(path=archive, file=f"{_ROOT}/index.html"))
     return files, size
 
 
@@ -151,9 +161,13 @@ def _open_archive(archive: Path) -> tarfile.TarFile:
     try:
         return tarfile.open(archive, "r:gz")
     except BadGzipFile:
-        raise InvalidArgument(f"{archive} cannot be read as a package: it is not a complete .tgz file") from None
+        raise InvalidArgument(_not_a_package(archive, _("it is not a complete .tgz file"))) from None
     except OSError as error:
-        raise InvalidArgument(f"{archive} cannot be read as a package: {describe_os_error(error)}") from None
+        raise InvalidArgument(_not_a_package(archive, _(describe_os_error(error)))) from None
+
+
+def _not_a_package(archive: Path, reason: str) -> str:
+    return _("{path} cannot be read as a package: {reason}").format(path=archive, reason=reason)
 
 
 def _read_to_end(tar: tarfile.TarFile) -> None:

@@ -11,7 +11,9 @@ from gantry.bucket_wiring import require_libraries
 from gantry.engine_wiring import FILE, require_engine
 from gantry.engines.addresses import RAY, Engine
 from gantry.errors import InvalidArgument
+from gantry.languages import _
 from gantry.settings.loading import Settings, load_settings
+from gantry.sizes import format_number
 
 _MOST = 1024  # processes, as for the setting ``workers``
 
@@ -23,10 +25,10 @@ def work(args: argparse.Namespace) -> int:
     engine = settings.engine
     if engine is None:
         raise InvalidArgument(
-            "executor: names no engine whose worker this could be, as dask://HOST:PORT and ray://HOST:PORT do"
+            _("executor: names no engine whose worker this could be, as dask://HOST:PORT and ray://HOST:PORT do")
         )
     if args.processes is not None and not 0 < args.processes <= _MOST:
-        raise InvalidArgument(f"--processes: is a whole number from 1 to {_MOST}")
+        raise InvalidArgument(_("--processes: is a whole number from 1 to {most}").format(most=format_number(_MOST)))
     require_engine(settings)
     require_libraries(settings.remote_buckets)
     if file:

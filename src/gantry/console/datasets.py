@@ -8,6 +8,7 @@ from starlette.responses import Response
 
 from gantry.api.methods import LIST_DATASETS
 from gantry.api.resources import list_time_zones
+from gantry.console.attention import list_matters
 from gantry.console.deleting import DATASET, describe_deleted, require_confirmation, show_question
 from gantry.console.page_call import Crumb, PageCall, address_of, crumbs_of
 from gantry.errors import StatusError
@@ -26,7 +27,8 @@ def list_datasets(call: PageCall) -> Response:
     with call.api.use(LIST_DATASETS, ()):
         names, end, hidden = _visible(call, last)
     more = f"{end.project}/{end.location}/{end.dataset}" if end else ""
-    return call.show("datasets.html", names=names, more=more, is_first=last is None, hidden=hidden)
+    matters = list_matters(call, names) if last is None else []
+    return call.show("datasets.html", names=names, more=more, is_first=last is None, hidden=hidden, matters=matters)
 
 
 def _visible(call: PageCall, last: DatasetName | None) -> tuple[list[DatasetName], DatasetName | None, bool]:

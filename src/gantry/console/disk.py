@@ -83,12 +83,13 @@ def show_disk(call: PageCall) -> Response:
         call.api.caller.require_administrator()
     seams, facts = call.context.seams, call.context.facts
     held = seams.index.metrics.list_holdings()
-    index = facts.read_index()
+    index_bytes = seams.index.metrics.measure_bytes()
     return call.show(
         "disk.html",
         crumbs=(Crumb(_("Disk"), ""),),
-        disks=list_disks(facts.read_disks(), held, index.size or 0, read_week(seams), seams),
-        index=index,
+        disks=list_disks(facts.read_disks(), held, index_bytes, read_week(seams), seams),
+        index=facts.index,
+        index_bytes=index_bytes,
         blobs=facts.blobs,
         classes=sum_classes(held),
         stores=sum_stores(held),

@@ -52,7 +52,7 @@ def _of_store(name: DicomStoreName, parts: Sequence[str]) -> NavGroup:
         NavLink(_("Buckets"), f"{here}/buckets", at == "buckets"),
         NavLink(_("Access"), f"{here}/access", at == "access"),
     ]
-    return NavGroup(name.store, links, (name.dataset, f"{_BASE}/{url_path(name.parent)}"))
+    return NavGroup(name.store, links, (_("Data stores"), f"{_BASE}/{url_path(name.parent)}"))
 
 
 def _of_dataset(name: DatasetName, parts: Sequence[str]) -> NavGroup:

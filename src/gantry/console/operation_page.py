@@ -10,12 +10,14 @@ from typing import NamedTuple
 from markupsafe import Markup
 from starlette.responses import Response
 
+from gantry.console.attention import keep_seen
 from gantry.console.charts import Point, draw_line_chart, draw_stacked_bar
 from gantry.console.operations import find_operation, row_of
 from gantry.console.page_call import Crumb, PageCall, address_of, crumbs_of
 from gantry.console.running_again import can_import_failed, can_run_again
 from gantry.languages import _
 from gantry.log_entries import Severity
+from gantry.names import OperationName
 from gantry.reasons import ABOUT, About, Reason
 from gantry.resources import Operation
 from gantry.whole_numbers import read_number
@@ -43,7 +45,9 @@ class Outcome(NamedTuple):
 
 
 def show_operation(call: PageCall) -> Response:
-    return _page(call, "operation.html")
+    page = _page(call, "operation.html")
+    keep_seen(call.request, page, OperationName.parse(call.dataset, call.ids[3]).id)
+    return page
 
 
 def show_progress(call: PageCall) -> Response:

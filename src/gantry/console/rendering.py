@@ -26,10 +26,10 @@ from gantry.console.formats import day, decimal, duration, number, size, when
 from gantry.console.plurals import counted
 from gantry.console.refusals import lang_of
 from gantry.errors import NotFound, Status, StatusError
-from gantry.languages import LANGUAGES, N_, _, language, ngettext
+from gantry.languages import LANGUAGES, N_, _, language, ngettext, pgettext
 from gantry.matching import search_key
 from gantry.names import url_path
-from gantry.reasons import ABOUT
+from gantry.reasons import ABOUT, About
 
 _STATIC = Path(__file__).parent / "static"
 _HEADERS = {
@@ -64,7 +64,7 @@ def _environment() -> Environment:
         trim_blocks=True,
     )
     environment.policies["ext.i18n.trimmed"] = True  # as catalogues/extraction.py reads them
-    environment.install_gettext_callables(_, ngettext, newstyle=True)  # type: ignore[attr-defined]
+    environment.install_gettext_callables(_, ngettext, newstyle=True, pgettext=pgettext)  # type: ignore[attr-defined]
     environment.globals |= {
         "static": _address,
         "address_of": lambda name: f"/console/{url_path(name)}",
@@ -79,6 +79,7 @@ def _environment() -> Environment:
         "mark": mark,
         "day": day,
         "title_of": title_of,
+        "advice_of": advice_of,
         "humps": break_at_humps,
         "class_name": class_name,
     }
@@ -87,8 +88,16 @@ def _environment() -> Environment:
 
 def title_of(error: StatusError | Status) -> str:
     """What went wrong, in a few words."""
-    kind = error.status if isinstance(error, StatusError) else error
-    return _(ABOUT[kind.reason].title)
+    return _(_about(error).title)
+
+
+def advice_of(error: StatusError | Status) -> str:
+    """What to do, in general: the message itself is more exact, where it can be understood."""
+    return _(_about(error).advice)
+
+
+def _about(error: StatusError | Status) -> About:
+    return ABOUT[(error.status if isinstance(error, StatusError) else error).reason]
 
 
 _CLASSES = {

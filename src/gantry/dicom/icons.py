@@ -1,56 +1,96 @@
-"""Icons of a compressed instance, which are compressed as the instance is (PS3.3 §F.7, PS3.5 §A.4)."""
+"""Pixel data in sequences of a compressed instance, as icons are: compressed as the instance is (PS3.5 §A.4).
+
+A new encoding of the instance cannot leave them in the old one: they become native, at any depth.
+"""
 
 from __future__ import annotations
 
-from gantry.dicom.cells import pack_cells
-from gantry.dicom.elements import EXPLICIT_LE, DataSet, Element, Item
-from gantry.dicom.file_meta import implicit_head
-from gantry.dicom.frames import decode_frames
-from gantry.dicom.image_source import read_image_pixel
+import re
+from collections.abc import Sequence
+
+from gantry.dicom.elements import Element
+from gantry.dicom.frames import Beat
+from gantry.dicom.image_source import ImagePixel, read_image_pixel
+from gantry.dicom.native_pixels import decode_to_native
 from gantry.dicom.open_source import WholeInstance, read_icon
-from gantry.dicom.rewriting import Changes, NewElement, number_element, place_elements, rewrite, text_element
+from gantry.dicom.rewriting import Inside, NewElement, Placed, number_element, text_element
 from gantry.dicom.tags import (
+    BITS_STORED,
     HIGH_BIT,
     ICON_IMAGE_SEQUENCE,
-    ITEM,
+    OFFSET_TABLE,
+    OFFSET_TABLE_LENGTHS,
     PHOTOMETRIC_INTERPRETATION,
     PIXEL_DATA,
     PLANAR_CONFIGURATION,
+    TOTAL_PIXEL_LENGTH,
+    format_tag,
 )
-from gantry.errors import StatusError
+from gantry.dicom.traversal import Kind, read_steps
+from gantry.errors import FailedPrecondition, InvalidArgument, StatusError
+
+_PIXEL_DATA = re.compile(rb"\xe0\x7f\x10\0")
+"""Its tag: encapsulated pixel data is little endian. Few sequences hold these bytes, so few are walked."""
 
 
-def convert_icons(instance: WholeInstance) -> Changes:
-    """A new encoding of the instance cannot leave its icon in the old one: it becomes native, or goes if broken."""
-    if not instance.is_encapsulated:
-        return {}
-    for element, _ in instance.placed:
-        if element.tag == ICON_IMAGE_SEQUENCE:
-            return {ICON_IMAGE_SEQUENCE: _convert_sequence(instance, element)}
-    return {}
+def convert_icons(instance: WholeInstance, beat: Beat) -> Inside:
+    """What takes the place of compressed pixels in sequences, and of what describes them.
+
+    An icon that cannot be decoded goes. Raises FailedPrecondition for other pixels that cannot.
+    """
+    found: Inside = {}
+    for placed in instance.placed:
+        element = placed[0]
+        is_sequence = element.vr in ("", "UN", "SQ") and element.tag != PIXEL_DATA
+        if is_sequence and _PIXEL_DATA.search(instance.data_set.data, element.value, element.stop):
+            found |= _convert_sequence(instance, placed, beat)
+    return found
 
 
-def _convert_sequence(instance: WholeInstance, sequence: Element) -> NewElement | None:
+def _convert_sequence(instance: WholeInstance, placed: Placed, beat: Beat) -> Inside:
+    """Nothing for a sequence whose items cannot be told apart: it stays a value of bytes."""
+    sequence, scope = placed
+    found: Inside = {}
+    items: list[list[Element]] = []
     try:
-        items = [_convert_item(instance, item) for item in instance.data_set.read_items(sequence)]
-    except StatusError:
-        return None
-    return NewElement("SQ", b"".join(implicit_head(ITEM, len(item)) + item for item in items))
+        for step in read_steps(instance.data_set, iter((sequence,)), scope):
+            if step.kind is Kind.ITEM:
+                items.append([])
+            elif step.kind is Kind.ITEM_END:
+                found |= _convert_item(instance, items.pop(), step.element, beat)
+            elif items and step.kind in (Kind.VALUE, Kind.SEQUENCE):
+                items[-1].append(step.element)
+    except InvalidArgument:
+        return {}
+    return found
 
 
-def _convert_item(instance: WholeInstance, item: Item) -> bytes:
-    elements = {element.tag: element for element in item.elements()}
-    alone = DataSet(instance.data_set.data[item.start : item.find_stop()], item.encoding)
-    changes: Changes = {}
-    if PIXEL_DATA in elements and elements[PIXEL_DATA].undefined_length:
-        icon = read_icon(instance, item)
-        frame = next(decode_frames(icon, read_image_pixel(icon), lambda: None))
-        value = bytes(pack_cells(frame.pixels, frame.image))
-        changes = {
-            PIXEL_DATA: NewElement("OW", value + b"\0" * (len(value) % 2)),
-            PHOTOMETRIC_INTERPRETATION: text_element("CS", frame.image.photometric_interpretation),
-            HIGH_BIT: number_element(frame.image.high_bit),
-        }
-        if PLANAR_CONFIGURATION in elements:
-            changes[PLANAR_CONFIGURATION] = number_element(0)
-    return b"".join(rewrite(alone, place_elements(alone), changes, EXPLICIT_LE))
+def _convert_item(instance: WholeInstance, elements: Sequence[Element], sequence: Element, beat: Beat) -> Inside:
+    if not any(element.tag == PIXEL_DATA and element.undefined_length for element in elements):
+        return {}
+    try:
+        source = read_icon(instance, elements, sequence.stop)
+        image = read_image_pixel(source)
+        value, after = decode_to_native(source, image, beat)
+    except StatusError as error:
+        if sequence.tag == ICON_IMAGE_SEQUENCE:
+            return {sequence.start: None}
+        raise FailedPrecondition(f"the pixels in {format_tag(sequence.tag)}: {error.message}") from None
+    new: dict[int, NewElement | None] = dict.fromkeys((OFFSET_TABLE, OFFSET_TABLE_LENGTHS, TOTAL_PIXEL_LENGTH))
+    new |= {PIXEL_DATA: NewElement("OW", value), **_describe(image, after)}
+    first = {element.tag: element for element in reversed(elements)}
+    return {first[tag].start: change for tag, change in new.items() if tag in first}
+
+
+def _describe(before: ImagePixel, after: ImagePixel) -> dict[int, NewElement]:
+    """The attributes that are other ones now."""
+    found = {}
+    if before.photometric_interpretation != after.photometric_interpretation:
+        found[PHOTOMETRIC_INTERPRETATION] = text_element("CS", after.photometric_interpretation)
+    if before.planar_configuration != after.planar_configuration:
+        found[PLANAR_CONFIGURATION] = number_element(after.planar_configuration)
+    if before.bits_stored != after.bits_stored:
+        found[BITS_STORED] = number_element(after.bits_stored)
+    if before.high_bit != after.high_bit:
+        found[HIGH_BIT] = number_element(after.high_bit)
+    return found

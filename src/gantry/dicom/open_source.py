@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from gantry.dicom.buffers import Buffer, FileValue, Held, Readable
 from gantry.dicom.bulk import BulkPath, find_element, list_cut_values
-from gantry.dicom.elements import DataSet, Element, Item, read_head
+from gantry.dicom.elements import DataSet, Element, read_head
 from gantry.dicom.encapsulation import FrameTable
 from gantry.dicom.header_bytes import HeaderBytes
 from gantry.dicom.image_attributes import (
@@ -179,14 +179,13 @@ def open_icon(instance: WholeInstance, path: BulkPath) -> Source:
     sequence, _ = find_element(instance.data_set, tuple(above))
     for place, item in enumerate(instance.data_set.read_items(sequence)):
         if place == number:
-            return read_icon(instance, item)
+            return read_icon(instance, item.elements(), item.find_stop())
     raise NotFound("there is no such item in this instance")
 
 
-def read_icon(instance: WholeInstance, item: Item) -> Source:
-    """The pixels of an item of a sequence. Raises InvalidArgument."""
-    scope = Scope(instance.data_set, item.find_stop())
-    return _read_source(instance.data_set, item.elements(), scope, instance.header)
+def read_icon(instance: WholeInstance, elements: Iterable[Element], end: int) -> Source:
+    """The pixels of an item that ends before ``end``, by its elements. Raises InvalidArgument."""
+    return _read_source(instance.data_set, elements, Scope(instance.data_set, end), instance.header)
 
 
 def read_pixels(

@@ -6,7 +6,7 @@ order apart: what they mean need not be known for that. What was written is read
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from struct import pack
 from typing import NamedTuple
 
@@ -40,6 +40,12 @@ Changes = dict[int, NewElement | None]
 """Tag → the element that takes its place at the top level; None removes it."""
 
 
+Inside = dict[int, NewElement | None]
+"""Place of an element in a sequence → the element with the same tag that takes its place; None removes it."""
+
+_NOTHING: Mapping[int, NewElement | None] = {}
+
+
 def number_element(value: int) -> NewElement:
     return NewElement("US", pack("<H", value))
 
@@ -67,7 +73,13 @@ def place_elements(data_set: DataSet) -> list[Placed]:
     return found if is_in_order else sorted(found, key=lambda placed: placed[0].tag)
 
 
-def rewrite(data_set: DataSet, placed: Sequence[Placed], changes: Changes, target: Encoding) -> list[Buffer]:
+def rewrite(
+    data_set: DataSet,
+    placed: Sequence[Placed],
+    changes: Changes,
+    target: Encoding,
+    inside: Mapping[int, NewElement | None] = _NOTHING,
+) -> list[Buffer]:
     """The elements of a data set in the encoding ``target``, explicit or implicit little endian.
 
     Group lengths are left out, as they may be wrong now; they are retired (PS3.5 §7.2). Raises FailedPrecondition for
@@ -90,25 +102,37 @@ def rewrite(data_set: DataSet, placed: Sequence[Placed], changes: Changes, targe
         if is_plain:
             end = stop
         else:
-            pieces += rewrite_element(data_set, element, scope, target)
+            pieces += rewrite_element(data_set, element, scope, target, inside)
     pieces.append(data_set.data[start:end])
     for tag, change in new[number:]:
         pieces += _write_new(tag, change, target)
     return pieces
 
 
-def rewrite_element(data_set: DataSet, element: Element, scope: Scope, target: Encoding) -> Sequence[Buffer]:
+def rewrite_element(
+    data_set: DataSet,
+    element: Element,
+    scope: Scope,
+    target: Encoding,
+    inside: Mapping[int, NewElement | None] = _NOTHING,
+) -> Sequence[Buffer]:
     """One element and all that is in it. Raises FailedPrecondition."""
     vr = scope.resolve_vr(element)
     if not is_sequence(element, vr):
         return _rewrite_value(data_set, element, vr, scope.bits, target)
     try:
         steps = _read_steps(data_set, element, scope)
+        if _is_changed_inside(element, inside):
+            return _rewrite_sequence(data_set, steps, target, inside)
         if _has_plain_heads(data_set, element, target) or all(is_as_wanted(data_set, s.element, target) for s in steps):
             return (data_set.data[element.start : element.end],)
         return _rewrite_sequence(data_set, _read_steps(data_set, element, scope), target)
     except InvalidArgument:
         return _copy_unread(data_set, element, target)
+
+
+def _is_changed_inside(element: Element, inside: Mapping[int, NewElement | None]) -> bool:
+    return any(element.start < place < element.end for place in inside)
 
 
 def _has_plain_heads(data_set: DataSet, sequence: Element, target: Encoding) -> bool:
@@ -184,15 +208,25 @@ def _write_new(tag: int, new: NewElement, target: Encoding) -> Sequence[Buffer]:
     return (_write_head(tag, new.vr, length, target), new.value, _SEQUENCE_END if new.undefined_length else b"")
 
 
-def _rewrite_sequence(data_set: DataSet, steps: Iterator[Step], target: Encoding) -> Sequence[Buffer]:
+def _rewrite_sequence(
+    data_set: DataSet,
+    steps: Iterator[Step],
+    target: Encoding,
+    inside: Mapping[int, NewElement | None] = _NOTHING,
+) -> Sequence[Buffer]:
     """Lengths are known when what they are of has been written, so heads are put in last."""
     pieces: list[Buffer] = []
     size = 0
     heads: list[tuple[int, int]] = []  # of what is open: which piece is its head, and the size before it
-    for step in steps:
+    for step in _leave_out(steps, inside) if inside else steps:
         element, kind = step.element, step.kind
         if kind is Kind.VALUE:
-            new = () if is_group_length(element.tag) else _rewrite_value(data_set, element, step.vr, step.bits, target)
+            changed = inside.get(element.start)
+            if changed is not None:
+                new = _write_new(element.tag, changed, target)
+            else:
+                is_length = is_group_length(element.tag)
+                new = () if is_length else _rewrite_value(data_set, element, step.vr, step.bits, target)
         elif kind in (Kind.SEQUENCE, Kind.ITEM):
             heads.append((len(pieces), size))
             new = (b"",)
@@ -206,6 +240,20 @@ def _rewrite_sequence(data_set: DataSet, steps: Iterator[Step], target: Encoding
         pieces += new
         size += sum(map(len, new))
     return pieces
+
+
+def _leave_out(steps: Iterator[Step], inside: Mapping[int, NewElement | None]) -> Iterator[Step]:
+    """The steps without those of what goes, and of all that is in it."""
+    gone = -1
+    for step in steps:
+        start, kind = step.element.start, step.kind
+        if gone >= 0:
+            if start == gone and kind is Kind.SEQUENCE_END:
+                gone = -1
+        elif kind is Kind.SEQUENCE and inside.get(start, step) is None:
+            gone = start
+        elif kind is not Kind.VALUE or inside.get(start, step) is not None:
+            yield step
 
 
 def _copy_unread(data_set: DataSet, element: Element, target: Encoding) -> Sequence[Buffer]:
@@ -226,20 +274,34 @@ def _copy_unread(data_set: DataSet, element: Element, target: Encoding) -> Seque
 # --- the proof
 
 
-def require_same(old: DataSet, placed: Sequence[Placed], changes: Changes, new: DataSet, start: int = 0) -> None:
+def require_same(
+    old: DataSet,
+    placed: Sequence[Placed],
+    changes: Changes,
+    new: DataSet,
+    start: int = 0,
+    inside: Mapping[int, NewElement | None] = _NOTHING,
+) -> None:
     """That ``new`` has, from ``start`` on, the elements of ``old`` with the same bytes, but for ``changes``.
 
     Raises Internal.
     """
     try:
-        is_same = _is_same(old, placed, changes, new, start)
+        is_same = _is_same(old, placed, changes, new, start, inside)
     except InvalidArgument:
         is_same = False
     if not is_same:
         raise Internal("the instance was not written as it is stored; this is a mistake of the server")
 
 
-def _is_same(old: DataSet, placed: Sequence[Placed], changes: Changes, new: DataSet, at: int) -> bool:
+def _is_same(
+    old: DataSet,
+    placed: Sequence[Placed],
+    changes: Changes,
+    new: DataSet,
+    at: int,
+    inside: Mapping[int, NewElement | None],
+) -> bool:
     """Elements with the same bytes in the same encoding are the same, so that only others need to be read again."""
     kept = [each for each in placed if each[0][0] & _NUMBER and each[0][0] not in changes]
     written = {tag: change for tag, change in changes.items() if change is not None}
@@ -248,13 +310,18 @@ def _is_same(old: DataSet, placed: Sequence[Placed], changes: Changes, new: Data
         stop = _find_end_of_run(kept, number, tag)
         while number < stop:
             first, last = kept[number][0], kept[stop - 1][0]
-            if first.encoding is new.encoding and _are_same_bytes(old.data, first.start, last.end, new.data, at):
+            is_alike = not inside and first.encoding is new.encoding
+            if is_alike and _are_same_bytes(old.data, first.start, last.end, new.data, at):
                 at += last.end - first.start
             else:
                 others = new.read_elements(at, end, new.encoding)
                 for one, scope in kept[number:stop]:
                     other = next(others, None)
-                    if other is None or one.tag != other.tag or not _has_same_value(old, one, scope, new, other):
+                    if (
+                        other is None
+                        or one.tag != other.tag
+                        or not _has_same_value(old, one, scope, new, other, inside)
+                    ):
                         return False
                     at = other.end
             number, stop = stop, _find_end_of_run(kept, stop, tag)
@@ -282,12 +349,16 @@ def _has_value(new: DataSet, element: Element, value: Buffer) -> bool:
     return element.stop - element.value == len(value) and _are_same_bytes(value, 0, len(value), new.data, element.value)
 
 
-def _has_same_value(old: DataSet, one: Element, scope: Scope, new: DataSet, other: Element) -> bool:
+def _has_same_value(
+    old: DataSet, one: Element, scope: Scope, new: DataSet, other: Element, inside: Mapping[int, NewElement | None]
+) -> bool:
     """The same bytes; or the same values in the same items, whatever their heads and byte order."""
+    if _is_changed_inside(one, inside):
+        return _have_same_contents(old, read_steps(old, iter((one,)), scope), new, other, inside)
     is_alike = one.stop - one.value == other.stop - other.value and one.encoding.order == "<"
     if is_alike and _are_same_bytes(old.data, one.value, one.stop, new.data, other.value):
         return not other.encoding.explicit or _has_written_vr(old, one, scope.resolve_vr(one), scope.bits, other)
-    return _have_same_contents(old, read_steps(old, iter((one,)), scope), new, other)
+    return _have_same_contents(old, read_steps(old, iter((one,)), scope), new, other, _NOTHING)
 
 
 def _has_written_vr(old: DataSet, one: Element, vr: str, bits: int, other: Element) -> bool:
@@ -305,10 +376,12 @@ def _are_same_bytes(old: Buffer, start: int, stop: int, new: Buffer, at: int) ->
     return bytes(new).startswith(memoryview(old)[start:stop], at)
 
 
-def _have_same_contents(old: DataSet, steps: Iterator[Step], new: DataSet, other: Element) -> bool:
+def _have_same_contents(
+    old: DataSet, steps: Iterator[Step], new: DataSet, other: Element, inside: Mapping[int, NewElement | None]
+) -> bool:
     """Whether ``other`` can be walked as ``steps`` say: implicit VR does not tell private sequences apart."""
     elements, sequences = [iter((other,))], []
-    for step in steps:
+    for step in _leave_out(steps, inside) if inside else steps:
         kind = step.kind
         if kind in (Kind.VALUE, Kind.SEQUENCE):
             if is_group_length(step.element.tag):
@@ -316,6 +389,11 @@ def _have_same_contents(old: DataSet, steps: Iterator[Step], new: DataSet, other
             found = next(elements[-1], None)
             if found is None or found.tag != step.element.tag:
                 return False
+            changed = inside.get(step.element.start)
+            if changed is not None:
+                if found.vr not in ("", changed.vr) or not _has_value(new, found, changed.value):
+                    return False
+                continue
             if not _has_written_vr(old, step.element, step.vr, step.bits, found):
                 return False
             if kind is Kind.SEQUENCE:

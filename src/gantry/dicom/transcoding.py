@@ -9,19 +9,20 @@ What decodes or encodes pixels is loaded where it is called: between native synt
 from __future__ import annotations
 
 import zlib
-from dataclasses import replace
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from pydicom.uid import UID
 
 from gantry.dicom import forms
 from gantry.dicom.bitstreams import read_stream
-from gantry.dicom.buffers import Buffer
 from gantry.dicom.elements import EXPLICIT_LE, IMPLICIT_LE, DataSet
 from gantry.dicom.encapsulation import encapsulate
 from gantry.dicom.file_meta import write_meta
 from gantry.dicom.frames import Beat, decode_frames
+from gantry.dicom.icons import convert_icons
 from gantry.dicom.image_source import MAX_FILE, ImagePixel, Source, read_encoded_frames, read_image_pixel
+from gantry.dicom.native_pixels import decode_to_native, keep_widest
 from gantry.dicom.open_source import WholeInstance
 from gantry.dicom.rewriting import Changes, NewElement, number_element, require_same, rewrite, text_element
 from gantry.dicom.tags import (
@@ -58,20 +59,22 @@ def transcode(instance: WholeInstance, transfer_syntax_uid: str, beat: Beat) -> 
     is_native = transfer_syntax_uid in forms.NATIVE_TARGETS
     if is_native and not (instance.is_encapsulated and instance.has_pixels):
         beat()
-        return _write_file(instance, {}, transfer_syntax_uid)
+        return _write_file(instance, {}, transfer_syntax_uid, beat)
     if not instance.has_pixels:
         name = str(UID(instance.header.sop_class_uid).name)
         raise FailedPrecondition(f"has no pixel data to compress: it is a {name}")
-    return _write_file(instance, _build_changes(instance, transfer_syntax_uid, beat), transfer_syntax_uid)
+    return _write_file(instance, _build_changes(instance, transfer_syntax_uid, beat), transfer_syntax_uid, beat)
 
 
-def _write_file(instance: WholeInstance, changes: Changes, syntax: str) -> bytes:
+def _write_file(instance: WholeInstance, changes: Changes, syntax: str, beat: Beat) -> bytes:
     """A file that has been read again and compared with the instance. Raises FailedPrecondition, Internal."""
     target = IMPLICIT_LE if syntax == forms.IMPLICIT_LE else EXPLICIT_LE
+    inside = convert_icons(instance, beat) if instance.is_encapsulated else {}
+    changes = changes | {element.tag: None for element, _ in instance.placed if inside.get(element.start, 0) is None}
     header = instance.header
     meta = write_meta(header.sop_class_uid, header.sop_instance_uid, syntax, instance.meta)
-    file = b"".join((meta, *rewrite(instance.data_set, instance.placed, changes, target)))
-    require_same(instance.data_set, instance.placed, changes, DataSet(file, target), len(meta))
+    file = b"".join((meta, *rewrite(instance.data_set, instance.placed, changes, target, inside)))
+    require_same(instance.data_set, instance.placed, changes, DataSet(file, target), len(meta), inside)
     if syntax != forms.DEFLATED_LE:
         return file
     deflater = zlib.compressobj(6, zlib.DEFLATED, -zlib.MAX_WBITS)
@@ -81,17 +84,13 @@ def _write_file(instance: WholeInstance, changes: Changes, syntax: str) -> bytes
 
 def _build_changes(instance: WholeInstance, syntax: str, beat: Beat) -> Changes:
     """What replaces the pixels and their description; None where an element goes."""
-    from gantry.dicom.icons import convert_icons
-
     source = instance.source
     image = read_image_pixel(source)
     if _has_whole_cells(source):
         _require_no_overlay_in_pixels(instance, syntax)
     changes: Changes = dict.fromkeys((OFFSET_TABLE, OFFSET_TABLE_LENGTHS, TOTAL_PIXEL_LENGTH))
     if syntax in forms.NATIVE_TARGETS:
-        if image.decoded_bytes * image.number_of_frames > MAX_FILE:
-            raise FailedPrecondition(f"the pixels would take more than {MAX_FILE} bytes")
-        value, after = _decode_to_native(source, image, beat)
+        value, after = decode_to_native(source, image, beat)
         vr = "OW" if image.bits_allocated > 8 or syntax == forms.IMPLICIT_LE else "OB"
     else:
         frames, after = _encode_frames(source, image, syntax, beat)
@@ -104,41 +103,20 @@ def _build_changes(instance: WholeInstance, syntax: str, beat: Beat) -> Changes:
     if LOSSY_COMPRESSION not in changes and _hides_a_loss(source, image):
         changes[LOSSY_COMPRESSION] = text_element("CS", "01")
     pixels = NewElement(vr, value, syntax not in forms.NATIVE_TARGETS)
-    return changes | convert_icons(instance) | _describe_pixels(source.ds, after) | {PIXEL_DATA: pixels}
-
-
-def _decode_to_native(source: Source, image: ImagePixel, beat: Beat) -> tuple[Buffer, ImagePixel]:
-    import numpy as np
-
-    from gantry.dicom.cells import pack_cells
-
-    if image.bits_allocated == 1:
-        value: Buffer
-        bits, after = [], image
-        for frame in decode_frames(source, image, beat):
-            bits.append(frame.pixels.reshape(-1))
-            after = frame.image
-        value = np.packbits(np.concatenate(bits), bitorder="little").tobytes()
-    else:
-        parts, after = list[Buffer](), image
-        for frame in decode_frames(source, image, beat):
-            parts.append(pack_cells(frame.pixels, frame.image))
-            after = _keep_widest(after, frame.image)
-        value = b"".join(parts) if len(parts) > 1 else parts[0]
-    return b"".join((value, b"\0")) if len(value) % 2 else value, after
+    return changes | _describe_pixels(source.ds, after) | {PIXEL_DATA: pixels}
 
 
 def _encode_frames(source: Source, image: ImagePixel, syntax: str, beat: Beat) -> tuple[list[bytes], ImagePixel]:
     from gantry.dicom.encoders import encode_frame, require_encodable
 
     if syntax == forms.JXL_JPEG:
-        return _recompress(source, image, beat), image
+        return list(recompress_frames(source, image, beat, range(image.number_of_frames))), image
     # The codec may change what is declared (YBR_RCT to RGB), so only the plain refusals can be made this early.
     require_encodable(syntax, image)
     found, size, after = [], 0, image
     for frame in decode_frames(source, image, beat):
         data, described = encode_frame(syntax, frame)
-        after = _keep_widest(after, described)
+        after = keep_widest(after, described)
         found.append(data)
         size += len(data)
         if size > MAX_FILE:
@@ -146,25 +124,18 @@ def _encode_frames(source: Source, image: ImagePixel, syntax: str, beat: Beat) -
     return found, after
 
 
-def _keep_widest(known: ImagePixel, latest: ImagePixel) -> ImagePixel:
-    """Frames of an instance share their attributes: where a bitstream has more bits than declared, the most count."""
-    if known.bits_stored <= latest.bits_stored:
-        return latest
-    return replace(latest, bits_stored=known.bits_stored, high_bit=known.high_bit)
-
-
-def _recompress(source: Source, image: ImagePixel, beat: Beat) -> list[bytes]:
+def recompress_frames(source: Source, image: ImagePixel, beat: Beat, numbers: Sequence[int]) -> Iterator[bytes]:
+    """JPEG Baseline frames as JPEG XL, by numbers from 0. Raises InvalidArgument, UnsuitableForm."""
     from gantry.dicom.codecs import decode_frame
     from gantry.dicom.encoders import recompress_jpeg
 
     if source.transfer_syntax_uid != forms.JPEG_BASELINE:
         raise UnsuitableForm("only JPEG Baseline instances can be recompressed to JPEG XL")
-    found = []
-    for data in read_encoded_frames(source, image):
+    bitstreams = read_encoded_frames(source, image)
+    for number in numbers:
         beat()
-        decode_frame(source.transfer_syntax_uid, data, image)
-        found.append(recompress_jpeg(data))
-    return found
+        decode_frame(source.transfer_syntax_uid, bitstreams[number], image)
+        yield recompress_jpeg(bitstreams[number])
 
 
 def _has_whole_cells(source: Source) -> bool:

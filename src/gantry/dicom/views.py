@@ -170,6 +170,10 @@ def _read_bitstreams(
         for frame in decode_frames(source, image, beat, numbers):
             cells = frame.pixels.transpose(2, 0, 1) if by_plane else frame.pixels
             yield bytes(pack_cells(cells, frame.image))
+    elif syntax == forms.JXL_JPEG:
+        from gantry.dicom.transcoding import recompress_frames
+
+        yield from recompress_frames(source, image, beat, numbers)
     else:
         from gantry.dicom.encoders import encode_frame, require_encodable
 

@@ -27,6 +27,7 @@ from gantry.index.dialect import contains, position, without_index
 from gantry.index.log_rows import select_entries, select_errors, to_log_entry
 from gantry.index.operation_rows import select_operations, to_operation
 from gantry.index.tables import dataset, failure, operation
+from gantry.languages import _
 from gantry.log_entries import LogEntry, LogFilter, LogPosition, Severity
 from gantry.names import OperationName
 from gantry.reasons import ABOUT, Reason, find_reason
@@ -73,8 +74,12 @@ def _has_reason(reason: Reason) -> ColumnElement[bool]:
 
 
 def _has_title(text: str) -> ColumnElement[bool]:
-    """Whether the text is in the name that people read."""
-    found = [reason for reason, about in ABOUT.items() if text.lower() in about.title.lower()]
+    """Whether the text is in the name that people read, in the language of this call or in English."""
+    found = [
+        reason
+        for reason, about in ABOUT.items()
+        if any(text.lower() in title.lower() for title in (about.title, _(about.title)))
+    ]
     return or_(false(), *map(_has_reason, found))
 
 

@@ -5,7 +5,7 @@ Counts are sums over rows of series, which carry counters: no call reads instanc
 
 from __future__ import annotations
 
-from sqlalchemy import func, select
+from sqlalchemy import func, select, text
 
 from gantry.holdings import Holding
 from gantry.index.database import Part
@@ -14,6 +14,11 @@ from gantry.index.resource_rows import IS_ALIVE, get_dataset_row, get_store_row
 from gantry.index.tables import dataset, dicom_store, series, series_tally, study, tally
 from gantry.names import DatasetName, DicomStoreName, ResourcePath
 from gantry.resources import Growth, Metrics
+
+_SIZES = {
+    "sqlite": "SELECT page_count * page_size FROM pragma_page_count(), pragma_page_size()",
+    "postgresql": "SELECT pg_database_size(current_database())",
+}
 
 
 class StoreMetrics(Part):
@@ -69,6 +74,21 @@ class StoreMetrics(Part):
         alive = select(dicom_store.c.id).where(IS_ALIVE)
         with self.database.read() as connection:
             return connection.execute(select(func.min(tally.c.day)).where(tally.c.store_id.in_(alive))).scalar()
+
+    def list_largest(self, most: int) -> dict[DicomStoreName, tuple[int, int]]:
+        count = func.sum(tally.c.instances)
+        names = (dataset.c.project, dataset.c.location, dataset.c.dataset, dicom_store.c.store)
+        query = select(*names, count, func.sum(tally.c.blob_bytes)).join_from(
+            tally, dicom_store, dicom_store.c.id == tally.c.store_id
+        )
+        query = query.join(dataset, dataset.c.id == dicom_store.c.dataset_id).where(IS_ALIVE)
+        query = query.group_by(dicom_store.c.id, *names).order_by(count.desc(), *names).limit(most)
+        with self.database.read() as connection:
+            return {DicomStoreName(*row[:4]): (int(row[4]), int(row[5])) for row in connection.execute(query)}
+
+    def measure_bytes(self) -> int:
+        with self.database.read() as connection:
+            return int(connection.execute(text(_SIZES[connection.dialect.name])).scalar_one())
 
     def list_classes(self, store: DicomStoreName, path: ResourcePath) -> list[tuple[str, int, int]]:
         instances = func.sum(series_tally.c.instances)

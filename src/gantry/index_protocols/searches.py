@@ -78,6 +78,14 @@ class MetricsIndex(Protocol):
         """The first day (since 1970) on which a store that still exists held something; None where none ever did."""
         ...
 
+    def list_largest(self, most: int) -> dict[DicomStoreName, tuple[int, int]]:
+        """(instances, bytes) of the stores of all datasets that hold the most instances."""
+        ...
+
+    def measure_bytes(self) -> int:
+        """What the database has on its disk, with what it keeps free in its files."""
+        ...
+
     def list_classes(self, store: DicomStoreName, path: ResourcePath) -> list[tuple[str, int, int]]:
         """(storage class, instances, bytes) of a study or series, the most instances first. Raises NotFound."""
         ...

@@ -17,7 +17,9 @@ from prometheus_client.registry import Collector
 
 from gantry import __version__
 from gantry.api.audit import Audit
+from gantry.metrics.disks import Disks
 from gantry.metrics.index_series import IndexSeries
+from gantry.metrics.requests import Requests
 from gantry.operations.runner import Runner
 from gantry.request_times import request_times
 from gantry.seams import Seams
@@ -36,8 +38,18 @@ _DATABASE = (
 class ServerCollector(Collector):
     """``answers`` and ``runs``: requests, and operations."""
 
-    def __init__(self, runner: Runner, seams: Seams, audit: Audit | None, answers: bool, runs: bool) -> None:
+    def __init__(
+        self,
+        runner: Runner,
+        seams: Seams,
+        audit: Audit | None,
+        answers: bool,
+        runs: bool,
+        requests: Requests,
+        disks: Disks,
+    ) -> None:
         self._runner, self._seams, self._audit = runner, seams, audit
+        self._requests, self._disks = requests, disks
         self._role = ("both" if runs else "replica") if answers else "runner"
         self._index = IndexSeries(seams, runner.id, runs)
 
@@ -48,6 +60,9 @@ class ServerCollector(Collector):
             value={"version": __version__, "role": self._role},
         )
         yield from self._index.collect()
+        yield from self._requests.collect()
+        yield from self._disks.collect()
+        yield from self._collect_workers()
         yield from self._collect_operations()
         yield from self._collect_objects()
         yield from self._collect_batches()
@@ -69,6 +84,16 @@ class ServerCollector(Collector):
             value=self._runner.waits.find_longest(),
         )
 
+    def _collect_workers(self) -> Iterator[Metric]:
+        size = GaugeMetricFamily("gantry_workers", "Worker processes, by what they are for.", labels=["pool"])
+        busy = GaugeMetricFamily("gantry_workers_busy", "Calls that they have now.", labels=["pool"])
+        deaths = CounterMetricFamily("gantry_worker_deaths", "Workers that died with a call.", labels=["pool"])
+        for pool, workers in (("operations", self._seams.executor), ("pixels", self._seams.pixels)):
+            size.add_metric([pool], workers.size)
+            busy.add_metric([pool], workers.busy)
+            deaths.add_metric([pool], workers.deaths)
+        yield from (size, busy, deaths)
+
     def _collect_objects(self) -> Iterator[Metric]:
         objects = CounterMetricFamily(
             "gantry_objects", "Objects and instances processed since start.", labels=["method", "outcome"]
@@ -77,10 +102,12 @@ class ServerCollector(Collector):
             objects.add_metric([method, outcome], count)
         yield objects
         failures = CounterMetricFamily(
-            "gantry_failures", "Objects and instances that failed since start, by code.", labels=["method", "code"]
+            "gantry_failures",
+            "Objects and instances that failed since start, by code and reason.",
+            labels=["method", "code", "reason"],
         )
-        for (method, code), count in self._runner.totals.read_codes().items():
-            failures.add_metric([method, code], count)
+        for labels, count in self._runner.totals.read_codes().items():
+            failures.add_metric(labels, count)
         yield failures
 
     def _collect_batches(self) -> Iterator[Metric]:

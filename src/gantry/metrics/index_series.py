@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from prometheus_client.core import GaugeMetricFamily, Metric
@@ -11,7 +11,11 @@ from prometheus_client.core import GaugeMetricFamily, Metric
 from gantry.api.looking import Look
 from gantry.counters import Queue
 from gantry.events import FeedTotals
+from gantry.names import DicomStoreName
 from gantry.seams import Seams
+
+MOST_STORES = 100
+"""The largest ones: a server may have any number of stores, and each has two series."""
 
 
 @dataclass(frozen=True)
@@ -19,6 +23,8 @@ class _Found:
     queue: Queue
     live: Sequence[bool]  # of each server, whether it runs operations
     changes: FeedTotals
+    size: int
+    stores: Mapping[DicomStoreName, tuple[int, int]]
     seconds: float
 
 
@@ -36,7 +42,9 @@ class IndexSeries:
         alone = not self._seams.members.is_shared
         live = [self._runs] if alone else [each.runs for each in self._seams.index.servers.list_live()]
         changes = self._seams.index.feed.count()
-        self._found = _Found(queue, live, changes, time.monotonic() - begun)
+        metrics = self._seams.index.metrics
+        size, stores = metrics.measure_bytes(), metrics.list_largest(MOST_STORES)
+        self._found = _Found(queue, live, changes, size, stores, time.monotonic() - begun)
         return []
 
     def collect(self) -> Iterator[Metric]:
@@ -60,6 +68,7 @@ def _describe(found: _Found) -> Iterator[Metric]:
         ),
         ("gantry_changes_kept", "Transactions that the change feeds of all stores keep.", found.changes.packs),
         ("gantry_changes_oldest_seconds", "Seconds since the oldest of them; 0: none.", found.changes.age),
+        ("gantry_index_bytes", "Bytes that the database has on its disk.", found.size),
     ):
         yield GaugeMetricFamily(name, text, value=value)
     live = GaugeMetricFamily(
@@ -68,3 +77,9 @@ def _describe(found: _Found) -> Iterator[Metric]:
     for runs in (True, False):
         live.add_metric([str(runs).lower()], found.live.count(runs))
     yield live
+    instances = GaugeMetricFamily("gantry_store_instances", "Instances of a DICOM store.", labels=["store"])
+    size = GaugeMetricFamily("gantry_store_bytes", "Bytes of these instances.", labels=["store"])
+    for store, (count, held) in found.stores.items():
+        instances.add_metric([str(store)], count)
+        size.add_metric([str(store)], held)
+    yield from (instances, size)

@@ -38,16 +38,18 @@ class Totals:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._counts: Counter[tuple[str, str]] = Counter()
-        self._codes: Counter[tuple[str, str]] = Counter()
+        self._codes: Counter[tuple[str, str, str]] = Counter()
         self._transfers: dict[str, Transfer] = {}
         self._commits: dict[str, Histogram] = {}
 
     def add(self, method: Method, batch: Batch, committed: Committed, seconds: float) -> None:
         """``seconds`` is how long the transaction took."""
         name, lost = method.value.rpartition(".")[2], committed.lost
-        codes = (*(failure.status.code for failure in batch.failures), *committed.codes)
+        statuses = [failure.status for failure in batch.failures]
+        codes = [(each.code.name, each.reason.value) for each in statuses]
+        codes += [(code.name, code.name) for code in committed.codes]
         with self._lock:
-            self._codes.update((name, code.name) for code in codes)
+            self._codes.update((name, *each) for each in codes)
             self._commits.setdefault(name, Histogram(_SECONDS)).observe(seconds)
             self._counts[name, "success"] += batch.succeeded - lost
             self._counts[name, "failure"] += len(batch.failures) + lost
@@ -59,8 +61,8 @@ class Totals:
         with self._lock:
             return dict(self._counts)
 
-    def read_codes(self) -> dict[tuple[str, str], int]:
-        """Failures by (method, code)."""
+    def read_codes(self) -> dict[tuple[str, str, str], int]:
+        """Failures by (method, code, reason)."""
         with self._lock:
             return dict(self._codes)
 

@@ -136,7 +136,8 @@ class QueryJobs:
         key = key_of(job.project, job.id)
         with self._lock:
             running = self._running.get(key)
-        if running is not None and running.work.cancel():
+            is_mine = running is not None and not running.work.cancelled() and running.work.cancel()
+        if running is not None and is_mine:
             self._keep_end(replace(job, error=tell(_CANCELLED)))
             self._forget(key, running.is_over)
 
@@ -161,7 +162,7 @@ class QueryJobs:
         key = key_of(job.project, job.id)
         with self._lock:
             if self._is_closing.is_set():
-                raise Unavailable(_STOPPED.what, advice=_STOPPED.advice)
+                raise Unavailable("the server is being stopped", advice=_STOPPED.advice)
             if len(self._running) >= MAX_WAITING:
                 raise ResourceExhausted("too many jobs wait on this server", advice="try again later")
             self.files.create(job)

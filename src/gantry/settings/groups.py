@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from gantry.languages import N_
 from gantry.notifications.topics import TopicRule
 from gantry.settings import readers
 from gantry.settings.locations import LOCATIONS
@@ -28,26 +29,28 @@ class ServerSettings:
     host: str = setting(
         "127.0.0.1",
         readers.HOST,
-        "Address to listen on. Addresses other than loopback need auth = required.",
+        N_("Address to listen on. Addresses other than loopback need auth = required."),
         '"192.168.0.10"',
         flag=True,
     )
-    port: int = setting(8080, readers.number(0, 65_535), "Port to listen on. 0: any that is free.", "9000", flag=True)
+    port: int = setting(
+        8080, readers.number(0, 65_535), N_("Port to listen on. 0: any that is free."), "9000", flag=True
+    )
     port_file: str = setting(
         "",
         readers.FILE,
-        "File to which the port is written once the server is ready; removed when it ends.",
+        N_("File to which the port is written once the server is ready; removed when it ends."),
         '"/run/gantry/port"',
-        absent="none",
+        absent=N_("none"),
         flag=True,
     )
     public_url: str = setting(
         "",
         readers.BASE_URL,
-        "Address that clients see, if it is not the one that the server listens on.",
+        N_("Address that clients see, if it is not the one that the server listens on."),
         '"https://dicom.example.org"',
         more="Answers never take it from a header. It has no path: the API lies at the root of its host.",
-        absent="host and port",
+        absent=N_("host and port"),
         flag=True,
     )
     allowed_origins: tuple[str, ...] = setting(
@@ -62,13 +65,18 @@ class ServerSettings:
     tls_cert: str = setting(
         "",
         readers.FILE,
-        "Certificate chain in PEM. With it the server speaks https. Needs tls_key.",
+        N_("Certificate chain in PEM. With it the server speaks https. Needs tls_key."),
         '"/etc/gantry/chain.pem"',
-        absent="none: http",
+        absent=N_("none: http"),
         flag=True,
     )
     tls_key: str = setting(
-        "", readers.FILE, "Private key of the certificate, in PEM.", '"/etc/gantry/key.pem"', absent="none", flag=True
+        "",
+        readers.FILE,
+        N_("Private key of the certificate, in PEM."),
+        '"/etc/gantry/key.pem"',
+        absent=N_("none"),
+        flag=True,
     )
     trusted_proxies: tuple[str, ...] = setting(
         (),
@@ -94,25 +102,25 @@ class ServerSettings:
         "3600",
     )
     keep_alive_seconds: int = setting(
-        5,
+        75,
         readers.number(1, 86_400),
         "Seconds for which a connection without requests stays open.",
-        "75",
+        "650",
         more="Longer than a proxy or load balancer in front keeps its own: it would send a request over a connection "
-        "that is being closed, and answer 502. Many keep them for 60 seconds.",
+        "that is being closed, and answer 502. Many keep them for 60 seconds, Google's for 600.",
     )
     workers: int = setting(
         0,
         readers.number(0, 1024),
-        "Processes that read and copy objects.",
+        N_("Processes that read and copy objects."),
         "8",
-        absent="one per core, at least 4 and at most 16",
+        absent=N_("one per core, at least 4 and at most 16"),
         flag=True,
     )
     runner: bool = setting(
         True,
         readers.TRUTH,
-        "Run operations. false: other servers that share the database run those that come to this one.",
+        N_("Run operations. false: other servers that share the database run those that come to this one."),
         "false",
         more="See [scale-out.md](howto/scale-out.md).",
         flag=True,
@@ -120,7 +128,7 @@ class ServerSettings:
     log_json: bool = setting(
         False,
         readers.TRUTH,
-        "Write each object that fails as a line of JSON to stdout, and the server's own log as JSON to stderr.",
+        N_("Write each object that fails as a line of JSON to stdout, and the server's own log as JSON to stderr."),
         "true",
         more="See [logs.md](howto/logs.md).",
         flag=True,
@@ -128,14 +136,14 @@ class ServerSettings:
     log_level: str = setting(
         "info",
         readers.choice("debug", "info", "warning", "error"),
-        "The least severe lines of the server's own log.",
+        N_("The least severe lines of the server's own log."),
         '"warning"',
         flag=True,
     )
     log_requests: bool = setting(
         False,
         readers.TRUTH,
-        "Write a line to the server's own log for each request.",
+        N_("Write a line to the server's own log for each request."),
         "true",
         more="Without its query, which may name patients. See [logs.md](howto/logs.md#the-servers-own-log).",
         flag=True,
@@ -209,28 +217,30 @@ class StorageSettings:
     data: str = setting(
         "gantry-data",
         readers.SOME_DIRECTORY,
-        "Directory of the index and the stored instances. Only one server can use it at a time.",
+        N_("Directory of the index and the stored instances. Only one server can use it at a time."),
         '"/srv/gantry"',
         flag=True,
     )
     database: str = setting(
         SQLITE,
         readers.DATABASE,
-        "Where the index is: sqlite, a file in data, or the address of a database of PostgreSQL, which several servers "
-        "can use where blobs is a bucket.",
+        N_(
+            "Where the index is: sqlite, a file in data, or the address of a database of PostgreSQL, which several "
+            "servers can use where blobs is a bucket."
+        ),
         '"postgresql://gantry@db.example.org/gantry"',
         more="It needs `pip install 'gantry-dicom[postgresql]'`; see [postgresql.md](howto/postgresql.md). The address "
         "may hold a password, so it is never shown.",
-        absent="sqlite",
+        absent=N_("sqlite"),
         flag=True,
         secret=True,
     )
     buckets: str = setting(
         "",
         readers.DIRECTORY,
-        "Directory of the buckets: gs://NAME is the directory NAME in it.",
+        N_("Directory of the buckets: gs://NAME is the directory NAME in it."),
         '"/srv/buckets"',
-        absent="DATA/buckets",
+        absent=N_("DATA/buckets"),
         flag=True,
     )
     bucket_rules: tuple[BucketRule, ...] = setting(
@@ -283,7 +293,7 @@ class StorageSettings:
     retention_days: int = setting(
         30,
         readers.number(0, 36_500),
-        "Days for which finished operations and their error logs are kept. 0: never removed.",
+        N_("Days for which finished operations and their error logs are kept. 0: never removed."),
         "90",
         flag=True,
     )
@@ -311,7 +321,7 @@ class ApiSettings:
     strict_search: bool = setting(
         False,
         readers.TRUTH,
-        "Search as the Cloud Healthcare API does: only its attributes, no wildcards and lists, only its answers.",
+        N_("Search as the Cloud Healthcare API does: only its attributes, no wildcards and lists, only its answers."),
         "true",
         more="See [conformance.md](conformance.md).",
         flag=True,
@@ -348,7 +358,7 @@ class AccessSettings:
     auth: str = setting(
         "none",
         readers.choice("none", "required"),
-        "none: callers are not authenticated. required: each call needs a credential and a permission.",
+        N_("none: callers are not authenticated. required: each call needs a credential and a permission."),
         '"required"',
         more="See [access.md](howto/access.md).",
         flag=True,
@@ -356,9 +366,9 @@ class AccessSettings:
     admins: tuple[str, ...] = setting(
         (),
         readers.MEMBERS,
-        "Members with all permissions on all projects.",
+        N_("Members with all permissions on all projects."),
         '["user:ada@example.org", "group:pacs-admins"]',
-        absent="none",
+        absent=N_("none"),
         flag=True,
     )
     custom_roles: Mapping[str, tuple[str, ...]] = table(
@@ -371,10 +381,10 @@ class AccessSettings:
     tokens_file: str = setting(
         "",
         readers.FILE,
-        "File of access tokens, one on each line, with the member it stands for.",
+        N_("File of access tokens, one on each line, with the member it stands for."),
         '"/etc/gantry/tokens"',
         more="See [access.md](howto/access.md#tokens).",
-        absent="none",
+        absent=N_("none"),
         flag=True,
     )
     session_hours: int = setting(
@@ -390,10 +400,10 @@ class AccessSettings:
     audit_log: str = setting(
         "",
         readers.FILE,
-        "File to which each call is written as a line of JSON: who called which method on what.",
+        N_("File to which each call is written as a line of JSON: who called which method on what."),
         '"/var/log/gantry/audit.jsonl"',
         more="See [access.md](howto/access.md#audit-log).",
-        absent="none",
+        absent=N_("none"),
         flag=True,
     )
     audit_required: bool = setting(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from gantry.languages import N_
 from gantry.settings import readers
 from gantry.settings.setting import setting
 
@@ -15,18 +16,18 @@ class OidcSettings:
     oidc_issuer: str = setting(
         "",
         readers.ISSUER,
-        "OpenID Connect issuer whose tokens are accepted, besides those of this server.",
+        N_("OpenID Connect issuer whose tokens are accepted, besides those of this server."),
         '"https://login.example.org/realms/hospital"',
         more="See [access.md](howto/access.md#openid-connect).",
-        absent="none",
+        absent=N_("none"),
         flag=True,
     )
     oidc_audience: str = setting(
         "",
         readers.TEXT,
-        "Audience that the issuer's tokens must have. Needed with oidc_issuer.",
+        N_("Audience that the issuer's tokens must have. Needed with oidc_issuer."),
         '"gantry"',
-        absent="none",
+        absent=N_("none"),
         flag=True,
     )
     oidc_email_claim: str = setting("email", readers.CLAIM, "Claim with the caller's e-mail address.", '"upn"')

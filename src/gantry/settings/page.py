@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import Field, fields
 from typing import Any
 
+from gantry.languages import _
 from gantry.settings.groups import GROUPS
 from gantry.settings.setting import about_field
 
@@ -38,7 +39,8 @@ def add_flags(command: argparse.ArgumentParser) -> None:
     """Add a flag for each setting that has one; ``load_settings`` reads the values."""
     for each in _flags():
         about = about_field(each)
-        help = f"{about.help} Default: {about.absent or _format_default(each.default)}.".replace("%", "%%")
+        default = _(about.absent) if about.absent else _format_default(each.default)
+        help = _("{meaning} Default: {default}.").format(meaning=_(about.help), default=default).replace("%", "%%")
         if about.reader.metavar:
             command.add_argument(_flag_of(each), metavar=about.reader.metavar, help=help)
         else:

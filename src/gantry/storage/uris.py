@@ -13,6 +13,7 @@ from enum import Enum
 from functools import cached_property
 
 from gantry.errors import InvalidArgument
+from gantry.languages import N_
 
 _BUCKET = re.compile(r"[a-z0-9](?:[a-z0-9._-]{0,220}[a-z0-9])?")
 _EXTENSION = re.compile(r"(?:\.[^./*?]+)*")
@@ -25,9 +26,9 @@ blobs, and metadata")."""
 class BucketKind(Enum):
     """What the settings make of the address of a bucket."""
 
-    DIRECTORY = "a directory below that of the buckets"
-    REMOTE = "a bucket of a provider of object storage"
-    UNKNOWN = "the settings name no such bucket"
+    DIRECTORY = N_("a directory below that of the buckets")
+    REMOTE = N_("a bucket of a provider of object storage")
+    UNKNOWN = N_("the settings name no such bucket")
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Generator, Sequence
 from dataclasses import replace
+from heapq import nsmallest
 
 from gantry.dicom.forms import video_types
 from gantry.dicom.views import MAX_VIEW_SIDE, View, Viewport
@@ -15,8 +16,10 @@ from gantry.studies.annotations import KINDS, read_annotations
 from gantry.studies.pixel_work import render_blob, stream_frames
 
 _LOOKED_AT = 1000  # instances of a study: a thumbnail must be fast
+_MOST_TRIED = 5
+"""Instances: one whose pixels cannot be decoded may cost a worker."""
 
-__all__ = ["KINDS", "MAX_VIEW_SIDE", "View", "Viewport", "choose_representative", "render_images"]
+__all__ = ["KINDS", "MAX_VIEW_SIDE", "View", "Viewport", "list_representatives", "render_images"]
 
 
 def render_images(
@@ -28,10 +31,12 @@ def render_images(
     return stream_frames(seams, store, row, render_blob, wanted, view=view)
 
 
-def choose_representative(seams: Seams, store: DicomStoreName, path: ResourcePath) -> tuple[StoredInstance, int]:
-    """The instance in the middle of the first series with images, and the number of its middle frame, from 0.
+def list_representatives(seams: Seams, store: DicomStoreName, path: ResourcePath) -> list[tuple[StoredInstance, int]]:
+    """Instances that stand for a study or series, the best first, each with the number of its middle frame, from 0.
 
-    Only the first _LOOKED_AT instances are read. Raises NotFound where none of them is an image.
+    The best is the one in the middle of the first series with images; then come those in the middle of other series,
+    and their neighbours, up to _MOST_TRIED. Only the first _LOOKED_AT instances are read. Raises NotFound where none of
+    them is an image.
     """
     series: dict[str, list[StoredInstance]] = {}
     for number, row in enumerate(seams.index.instances.list_below(store, path)):
@@ -41,6 +46,15 @@ def choose_representative(seams: Seams, store: DicomStoreName, path: ResourcePat
             series.setdefault(row.series_instance_uid, []).append(row)
     if not series:
         raise NotFound(f"{path} has no image")
-    rows = sorted(next(iter(series.values())), key=lambda row: row.instance_number or 0)
-    middle = rows[len(rows) // 2]
-    return middle, (middle.number_of_frames or 1) // 2 if (middle.number_of_frames or 1) > 1 else 0
+    ranked = [
+        (abs(place - len(rows) // 2), order, row)
+        for order, rows in enumerate(series.values())
+        for place, row in enumerate(sorted(rows, key=lambda row: row.instance_number or 0))
+    ]
+    nearest = nsmallest(_MOST_TRIED, ranked, key=lambda one: one[:2])
+    return [(row, _find_middle(row)) for _, _, row in nearest]
+
+
+def _find_middle(row: StoredInstance) -> int:
+    frames = row.number_of_frames or 1
+    return frames // 2 if frames > 1 else 0

@@ -7,10 +7,9 @@ import gzip
 import hashlib
 import io
 import json
-import os
 import shutil
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -28,18 +27,19 @@ from gantry.storage.bigquery.places import BigQueryPlace
 from gantry.storage.bigquery.schema import join_fields, make_fields, read_fields
 from gantry.storage.disks import Disk
 from gantry.storage.warehouse.stages import (
-    accept_stages,
     cut_files,
+    keep_stages,
     list_stages,
+    read_columns,
     read_lines,
-    remove_uncommitted,
+    take_over,
     write_stages,
 )
 from gantry.table_address import TableAddress
-from gantry.table_schema import Columns, TableRow, dump_columns, load_columns, merge_columns
+from gantry.table_schema import Columns, TableRow, dump_columns, merge_columns
 from gantry.table_seams import TableFile, TablePlan, TableVersion
 
-_COLUMNS, OWNER = "columns.json", "owner"
+OWNER = "owner"
 OWN_TABLES = "_gantry_"
 """Names of the tables of exports begin so."""
 MOST_ROWS, MOST_BYTES = 1_000_000, 1 << 30
@@ -99,12 +99,10 @@ class BigQueryTable:
                 make_directory(self._own)
                 replace_file(self._own / OWNER, self._own / f"{OWNER}.new", self.owner.encode())
             else:
-                remove_uncommitted(found[-1], kept)
-                os.replace(found[-1], self._own)
+                take_over(found[-1], self._own, kept)
             sync_directory(self._own)
             sync_directory(self.staging)
-            with suppress(FileNotFoundError):
-                self._columns = load_columns((self._own / _COLUMNS).read_text(encoding="utf-8"))
+            self._columns = read_columns(self._own)
 
     def stage(self, name: str, rows: Iterable[TableRow]) -> Sequence[str]:
         with self._disk():
@@ -112,12 +110,7 @@ class BigQueryTable:
 
     def keep(self, names: Collection[str], columns: Columns) -> None:
         with self._disk():
-            merged = merge_columns(self._columns, columns)
-            if merged != self._columns:
-                replace_file(self._own / _COLUMNS, self._own / f"{_COLUMNS}.new", dump_columns(merged).encode())
-                self._columns = merged
-            accept_stages(self._own, names)
-            sync_directory(self._own)
+            self._columns = keep_stages(self._own, names, self._columns, columns)
 
     def plan(self, fixed: Columns, appends: bool) -> TablePlan:
         before = self.look()

@@ -20,16 +20,17 @@ from gantry.storage.disks import Disk
 from gantry.storage.roots import identify_root, is_same_root
 from gantry.storage.warehouse.places import HIDDEN, OWNER, TablePlace, count_rows, name_file, write_about
 from gantry.storage.warehouse.stages import (
-    accept_stages,
     cut_files,
+    keep_stages,
     list_stages,
-    remove_uncommitted,
+    read_columns,
+    take_over,
     write_stages,
 )
-from gantry.table_schema import Columns, TableRow, dump_columns, load_columns, merge_columns
+from gantry.table_schema import Columns, TableRow, merge_columns
 from gantry.table_seams import TableFile, TablePlan, TableVersion
 
-_FILES, _COLUMNS, _SPILLS = "files", "columns.json", "spills"
+_FILES, _SPILLS = "files", "spills"
 _MOST_EXPORTS = 1000  # keys that a version remembers
 _WAIT_SECONDS = 0.05
 
@@ -82,12 +83,10 @@ class LocalTable:
             self._make_own()
         else:
             shutil.rmtree(found[-1] / _FILES, ignore_errors=True)
-            remove_uncommitted(found[-1], kept)
-            os.replace(found[-1], self._own)
+            take_over(found[-1], self._own, kept)
         sync_directory(self._own)
         sync_directory(self.place.hidden)
-        with suppress(FileNotFoundError):
-            self._columns = load_columns((self._own / _COLUMNS).read_text(encoding="utf-8"))
+        self._columns = read_columns(self._own)
 
     def _make_own(self) -> None:
         """With its owner from the first moment on, so that it can be told whose it is."""
@@ -102,12 +101,7 @@ class LocalTable:
 
     @translated
     def keep(self, names: Collection[str], columns: Columns) -> None:
-        merged = merge_columns(self._columns, columns)
-        if merged != self._columns:
-            replace_file(self._own / _COLUMNS, self._own / f"{_COLUMNS}.new", dump_columns(merged).encode())
-            self._columns = merged
-        accept_stages(self._own, names)
-        sync_directory(self._own)
+        self._columns = keep_stages(self._own, names, self._columns, columns)
 
     @translated
     def plan(self, fixed: Columns, appends: bool) -> TablePlan:

@@ -12,11 +12,13 @@ from typing import Any, NamedTuple
 import zstandard
 
 from gantry.beats import CALL_SECONDS, beat
-from gantry.table_schema import TableRow
+from gantry.durable_files import replace_file, sync_directory
+from gantry.table_schema import Columns, TableRow, dump_columns, load_columns, merge_columns
 from gantry.table_seams import TableFile
 
 _NEW = ".new"
 _END = "json.zst"
+_COLUMNS = "columns.json"
 _COMMON_END = "common.zst"
 COMMON = "_common"
 """The member of a row that names what it has in common with others, and of that itself. No element is called so."""
@@ -167,6 +169,33 @@ def read_raw_lines(path: Path) -> Iterator[bytes]:
     """The lines of a file as it was written. Raises OSError."""
     with open(path, "rb") as source, zstandard.ZstdDecompressor().stream_reader(source) as lines:
         yield from io.BufferedReader(lines, _READ_BYTES)
+
+
+def take_over(found: Path, own: Path, kept: str) -> None:
+    """What an earlier attempt has left in ``found`` becomes this one's: of its rows those that were committed, up to
+    ``kept``. Raises OSError."""
+    remove_uncommitted(found, kept)
+    if not kept:
+        (found / _COLUMNS).unlink(missing_ok=True)
+    os.replace(found, own)
+
+
+def read_columns(directory: Path) -> Columns:
+    """Those of all rows that were kept. Raises OSError."""
+    with suppress(FileNotFoundError):  # none were
+        return load_columns((directory / _COLUMNS).read_text(encoding="utf-8"))
+    return ()
+
+
+def keep_stages(directory: Path, files: Iterable[str], known: Columns, columns: Columns) -> Columns:
+    """What was written counts from now on; durable on return. The columns of all rows: ``known`` are those of before.
+    Raises OSError."""
+    merged = merge_columns(known, columns)
+    if merged != known:
+        replace_file(directory / _COLUMNS, directory / f"{_COLUMNS}{_NEW}", dump_columns(merged).encode())
+    accept_stages(directory, files)
+    sync_directory(directory)
+    return merged
 
 
 def accept_stages(directory: Path, files: Iterable[str]) -> None:

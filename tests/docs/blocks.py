@@ -110,7 +110,7 @@ RUN: dict[str, dict[str, tuple[str, ...]]] = {
         "tests/docs/test_logs.py::test_another_retention": ("gantry serve --retention-days",),
     },
     "docs/howto/moving-50-million.md": {
-        "tests/docs/test_moving_page.py::test_every_command_works_and_the_tables_are_complete": ("sh",),
+        "tests/docs/test_moving_page.py::test_every_command_works_and_the_tables_are_complete": ("sh",)
     },
     "docs/howto/notifications.md": {
         "tests/docs/test_notifications_page.py::test_every_example_of_the_settings_is_accepted": ("toml",),
@@ -139,7 +139,7 @@ RUN: dict[str, dict[str, tuple[str, ...]]] = {
         _SETTINGS: ("toml",),
     },
     "docs/howto/upgrade.md": {
-        "tests/docs/test_upgrade_page.py::test_every_command_works_on_a_directory_of_this_version": ("sh",),
+        "tests/docs/test_upgrade_page.py::test_every_command_works_on_a_directory_of_this_version": ("sh",)
     },
 }
 """Page → test → the languages of which it runs every block, or the beginnings of the blocks that it runs."""

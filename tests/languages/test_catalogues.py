@@ -19,7 +19,6 @@ PAGES = ("console", "reasons")
 _PLACEHOLDER = re.compile(r"%\(\w+\)s|%%|\{\w*[^{}]*\}")
 _MARKUP = re.compile(r"</?\w+>")
 _SPACE = re.compile(r"^\s|\s$|  |\n")
-_WILDCARDS = re.compile(r"^  \?|\* et? \?", re.MULTILINE)
 _END = re.compile(r"[.:?…]$")
 
 

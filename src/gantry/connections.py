@@ -24,6 +24,10 @@ REST_SECONDS, REST_BYTES = 60.0, 8 << 20
 """Time to send the rest of a body after the response, and its size: some clients read the response only when all is
 sent. A connection with more to come is closed (RFC 9112 §9.3)."""
 
+DEPARTED_SECONDS = 1.0
+"""After which a client that sends no more, and to whom no answer has begun, counts as one that has left: nothing is
+made for it any more."""
+
 _SHORT = 2.0, 1 << 20  # seconds and bytes read after a refusal: what came was no request
 
 SPARE = 64
@@ -40,6 +44,7 @@ class LimitedProtocol(HttpToolsProtocol):
     limit = 1000  # connections at a time; each takes a file descriptor, and operations need descriptors too
     _head: int | None = None  # bytes of the head received so far; None once it is complete
     _timer: asyncio.TimerHandle | None = None
+    _departure: asyncio.TimerHandle | None = None
     _in_body = False  # from the end of a head to the end of its body, which may come after the response
     _around = 0  # bytes of chunk extensions or trailers since the last bytes of the body
     _left = 0  # bytes of the body that are declared and have not come
@@ -73,12 +78,31 @@ class LimitedProtocol(HttpToolsProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._end()
+        if self._departure is not None:
+            self._departure.cancel()
         self.transport.forget()
         super().connection_lost(exc)
 
-    def eof_received(self) -> None:
-        """The transport closes itself once everything is sent."""
-        self.transport.watch()
+    def eof_received(self) -> bool:  # type: ignore[override]
+        """The client sends no more. It has left, or it waits for the answer to what it has sent.
+
+        Only what is sent to it later shows which: an answer that has begun within a moment is sent to its end. Without
+        a whole request, and with TLS, which knows no such half, the transport closes itself once everything is sent.
+        """
+        if not self._owes_an_answer() or self.transport.get_extra_info("sslcontext") is not None:
+            self.transport.watch()
+            return False
+        self.cycle.keep_alive = False
+        self._departure = self.loop.call_later(DEPARTED_SECONDS, self._take_for_departed)
+        return True
+
+    def _owes_an_answer(self) -> bool:
+        is_whole = self.cycle is not None and not self._in_body and not self._is_deaf
+        return is_whole and not self.cycle.response_complete and not self.transport.is_closing()
+
+    def _take_for_departed(self) -> None:
+        if not self.cycle.response_started:
+            self.transport.close()
 
     def pause_writing(self) -> None:
         super().pause_writing()

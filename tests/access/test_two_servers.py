@@ -16,6 +16,7 @@ import pytest
 
 from gantry import server
 from gantry.access_wiring import open_service_accounts
+from gantry.api.server_facts import ServerFacts
 from gantry.settings.loading import Settings
 from tests.access.test_service_accounts import signed
 from tests.support.dicom import make_instance
@@ -91,7 +92,7 @@ def _open(one: Settings, other: Settings) -> Iterator[Pair]:
         edge = server.Edge(other)
         assert edge.access is not None
         edge.access.begin(first.seams.index)
-        second = server.Gantry(other, first.seams, edge, lambda: None, None)
+        second = server.Gantry(other, first.seams, edge, lambda: None, None, ServerFacts())
         pair = Pair(one, [first, second])
         pair.call(0, "POST", f"{DATASETS}?datasetId=d")
         for name in "stu":

@@ -69,7 +69,7 @@ def save(guarded: Guarded, who: str, path: str, given: dict[str, str]) -> httpx.
 def test_each_person_has_what_they_may_do_in_words(guarded: Guarded) -> None:
     page = read(guarded, "sam", f"{STORE}/access")
     vera = said_of(page, "vera@example.org")
-    assert "look at studies and images, export" in vera and "delete" not in vera and VIEWER in vera
+    assert "look at studies and images, export instances" in vera and "delete" not in vera and VIEWER in vera
     sam = said_of(page, "sam@example.org")
     assert "delete studies" in sam and "change who has access" in sam and "look at studies" not in sam
 
@@ -111,7 +111,7 @@ def test_giving_says_first_what_it_does_and_then_does_it(guarded: Guarded) -> No
     page = give(guarded, "sam", STORE, kind="user", name="Vera@Example.org", role=EDITOR)
     assert "vera@example.org will be able to:" in page
     gains = re.findall(r"<li>([^<]+)</li>", page.partition("will be able to:")[2])
-    assert gains == ["import", "upload and change instances", "delete studies"]
+    assert gains == ["import files", "upload and change instances", "delete studies"]
     assert "import" not in said_of(read(guarded, "sam", f"{STORE}/access"), "vera@example.org"), "not saved yet"
     answer = save(guarded, "sam", STORE, fields(page))
     assert (answer.status_code, answer.headers["location"]) == (303, f"/console/{STORE}/access")
@@ -126,7 +126,7 @@ def test_taking_says_what_is_lost_and_what_remains(guarded: Guarded) -> None:
     page = give(guarded, "sam", STORE, do="remove", member="user:vera@example.org", role=EDITOR)
     assert "will no longer be able to:" in page and "What remains:" in page
     loses = re.findall(r"<li>([^<]+)</li>", page.partition("no longer be able to:")[2])
-    assert loses == ["import", "upload and change instances", "delete studies"]
+    assert loses == ["import files", "upload and change instances", "delete studies"]
     assert save(guarded, "sam", STORE, fields(page)).status_code == 303
     policy = guarded.call("GET", f"v1/{STORE}:getIamPolicy")
     assert EDITOR not in str(policy) and VIEWER in str(policy)

@@ -116,7 +116,7 @@ def test_a_page_works_without_javascript(browser: Any, scene: Scene, name: str) 
     assert page.get_by_role("heading", level=1).is_visible()
     if name == "store-access":
         page.get_by_label("Address or name").fill("new@example.org")
-        page.get_by_label("look at studies and images, export roles").check()
+        page.get_by_label("look at studies and images, export instances roles").check()
         page.get_by_role("button", name="Show what changes").click()
         assert page.get_by_text("new@example.org will be able to:").is_visible()
         page.get_by_role("button", name="Give access").click()

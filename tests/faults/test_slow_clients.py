@@ -37,6 +37,10 @@ async def app(scope: Any, receive: Any, send: Any) -> None:
         await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"1000")]})
         await send({"type": "http.response.body", "body": b"begun", "more_body": True})
         await asyncio.sleep(2)
+    elif scope["path"] == "/waiting":
+        while (await receive())["type"] != "http.disconnect":
+            pass
+        CLOSED.append("left")
     elif scope["path"] == "/stream":
         made = endless()
         await StreamedAnswer(Answer(made, "text/plain"), [next(made)], made)(scope, receive, send)
@@ -342,6 +346,60 @@ def test_a_body_that_stops(monkeypatch: pytest.MonkeyPatch) -> None:
         return found
 
     assert asyncio.run(read()) == [b"begun"]
+
+
+@pytest.mark.parametrize("count", [1, 3])
+@pytest.mark.parametrize("seconds", [0, 0.02])
+@pytest.mark.parametrize(
+    ("ask", "end"),
+    [
+        (b"GET / HTTP/1.1\r\nhost: x\r\n\r\n", b"hello"),
+        (b"GET /headers HTTP/1.1\r\nhost: x\r\n\r\n", b"host."),
+        (b"POST /headers HTTP/1.1\r\nhost: x\r\ncontent-length: 5\r\n\r\nabcde", b"content-length."),
+        (b"GET / HTTP/1.0\r\n\r\n", b"hello"),
+    ],
+)
+def test_a_client_may_end_its_side_and_wait(
+    port: int, monkeypatch: pytest.MonkeyPatch, ask: bytes, end: bytes, seconds: float, count: int
+) -> None:
+    """As ``nc -N`` does. It has said all that it has to say: each request is answered, and that is the end."""
+    monkeypatch.setattr(connections, "DEPARTED_SECONDS", 60.0)
+    count = 1 if ask.startswith(b"GET / HTTP/1.0") else count
+    with socket.create_connection(("127.0.0.1", port), timeout=60) as connection:
+        connection.sendall(ask * count)
+        time.sleep(seconds)
+        connection.shutdown(socket.SHUT_WR)
+        found = everything(connection)
+    assert found.count(b"HTTP/1.1 200 OK") == count
+    assert found.endswith(end)
+
+
+def test_a_long_answer_to_a_client_that_has_ended_its_side_is_whole(port: int) -> None:
+    with socket.create_connection(("127.0.0.1", port), timeout=60) as connection:
+        connection.sendall(b"GET /whole HTTP/1.1\r\nhost: x\r\n\r\n")
+        size = len(read_until(connection, b"x" * 100))
+        connection.shutdown(socket.SHUT_WR)
+        while data := connection.recv(1 << 20):
+            size += len(data)
+    assert size > WHOLE
+
+
+def test_half_a_request_has_no_answer(port: int) -> None:
+    with socket.create_connection(("127.0.0.1", port), timeout=60) as connection:
+        connection.sendall(b"POST /headers HTTP/1.1\r\nhost: x\r\ncontent-length: 5\r\n\r\nabc")
+        connection.shutdown(socket.SHUT_WR)
+        assert everything(connection) == b""
+
+
+@pytest.mark.parametrize("is_half", [True, False])
+def test_nothing_is_made_for_a_client_that_has_left(port: int, monkeypatch: pytest.MonkeyPatch, is_half: bool) -> None:
+    """A moment later: at first nobody knows whether it waits."""
+    monkeypatch.setattr(connections, "DEPARTED_SECONDS", 0.05)
+    CLOSED.clear()
+    with socket.create_connection(("127.0.0.1", port), timeout=60) as connection:
+        connection.sendall(b"GET /waiting HTTP/1.1\r\nhost: x\r\n\r\n")
+        connection.shutdown(socket.SHUT_WR) if is_half else connection.close()
+        wait_for(lambda: CLOSED == ["left"])
 
 
 @pytest.fixture

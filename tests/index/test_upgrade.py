@@ -168,7 +168,7 @@ def test_an_operation_that_had_begun_counts_from_here_on(tmp_path: Path) -> None
     index = SqlIndex(f"sqlite:///{path}")
     with index.database.read() as read:
         assert [tuple(row) for row in read.exec_driver_sql("SELECT * FROM operation")] == [
-            (*row, 0, 0, "") for row in before
+            (*row, 0, 0, "", 0) for row in before
         ]
     under_way = index.operations.get_operation(OperationName(STORE.parent, 7))
     assert under_way.transfer == Transfer()

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import pytest
 from babel.messages.catalog import Message
 from catalogues.catalogues import LOCALES, is_translated, make_catalogue, mo_path, po_path, read, to_mo, to_po
 from catalogues.extraction import PARTS, extract
 
-from gantry.languages import LANGUAGES, _, ngettext, use_language
+from gantry.languages import LANGUAGES, _, ngettext, pgettext, use_language
 
 AGAIN = "run ./run translate"
+PAGES = ("console", "reasons")
+"""Parts whose texts stand on pages."""
 _PLACEHOLDER = re.compile(r"%\(\w+\)s|%%|\{\w*[^{}]*\}")
 _MARKUP = re.compile(r"</?\w+>")
 _SPACE = re.compile(r"^\s|\s$|  |\n")
@@ -29,9 +31,9 @@ def texts(locale: str, part: str) -> Iterator[Message]:
     return (message for message in read(locale, part) if message.id)
 
 
-def pairs(locale: str) -> Iterator[tuple[str, str]]:
+def pairs(locale: str, parts: Sequence[str] = PARTS) -> Iterator[tuple[str, str]]:
     """Every form in English with every form of its translation."""
-    for part in PARTS:
+    for part in parts:
         for message in texts(locale, part):
             for translation in forms(message.string):
                 yield forms(message.id)[-1], translation
@@ -71,7 +73,7 @@ def test_placeholders_and_marks_are_kept(locale: str) -> None:
 def test_a_text_breaks_no_page(locale: str) -> None:
     """Templates put texts into attributes and between tags as they are."""
     risky = re.compile(r"[\"&<>]")
-    wrong = [text for pair in pairs(locale) for text in pair if risky.search(_MARKUP.sub("", text))]
+    wrong = [text for pair in pairs(locale, PAGES) for text in pair if risky.search(_MARKUP.sub("", text))]
     assert wrong == []
 
 
@@ -88,7 +90,7 @@ def test_one_text_has_one_translation(locale: str) -> None:
     found = defaultdict(set)
     for part in PARTS:
         for message in texts(locale, part):
-            found[message.id].add(forms(message.string))
+            found[message.context, message.id].add(forms(message.string))
     assert [text for text, translations in found.items() if len(translations) > 1] == []
 
 
@@ -99,8 +101,10 @@ def test_signs_stand_as_the_language_puts_them(locale: str) -> None:
     kept = "\u00a0" if locale == "fr" else ""
     wrong = [
         text
-        for _english, text in pairs(locale)
-        for found in sign.finditer(re.sub(r"<code>.*?</code>|gantry-uids:", "", text))
+        for part in PAGES
+        for message in texts(locale, part)
+        for text in forms(message.string)
+        for found in sign.finditer(re.sub(r"<code>.*?</code>|gantry-uids:", "/", text))
         if (before := found.string[: found.start()])[-1:].isspace() != bool(kept) or not before.endswith(kept)
     ]
     assert wrong == []
@@ -132,7 +136,9 @@ def test_the_server_reads_them(locale: str) -> None:
         for part in PARTS:
             for message in texts(locale, part):
                 if not message.pluralizable:
-                    assert _(str(message.id)) == message.string
+                    text = str(message.id)
+                    shown = pgettext(message.context, text) if message.context else _(text)
+                    assert shown == message.string
 
 
 def test_every_part_but_the_command_line_has_texts() -> None:

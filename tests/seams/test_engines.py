@@ -45,7 +45,7 @@ secret_access_key = "the-workers-own"
 @pytest.mark.parametrize(
     "text",
     [
-        *("", "dask", "dask://", "dask://host", "dask://host:0", "dask://host:65536", "dask://host:1/x", "process"),
+        *("dask", "dask://", "dask://host", "dask://host:0", "dask://host:65536", "dask://host:1/x", "process"),
         *(
             "ray+tls://host:10001",
             "ray://host",

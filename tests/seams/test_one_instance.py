@@ -42,7 +42,7 @@ from gantry.header_packs import pack
 from gantry.index.sql import SqlIndex
 from gantry.index.tables import header_pack
 from gantry.names import ResourcePath
-from gantry.operations.export_dicom_data import AS_THEY_ARE, export_batch
+from gantry.operations.export_dicom_data import AS_THEY_ARE, Written, export_batch
 from gantry.operations.set_blob_storage_settings import copy_batch
 from gantry.queries import Level
 from gantry.resources import Dataset, DicomStore, Failure, Replacement, StoredInstance
@@ -433,7 +433,7 @@ def test_half_a_copy_into_a_segment_is_removed_and_the_call_ends(
     assert all(each.key.startswith("main/") for each in seams.blobs.list())
 
 
-@pytest.mark.parametrize("verb, good", [("export", int), ("copy", str), ("patch", Replacement)])
+@pytest.mark.parametrize("verb, good", [("export", Written), ("copy", str), ("patch", Replacement)])
 def test_every_operation(seams: Seams, tmp_path: Path, verb: str, good: type) -> None:
     found = outcomes(seams, tmp_path, verb)
     assert [isinstance(each, good) for each in found] == [uid != BAD for uid in EVERY]
@@ -468,7 +468,7 @@ def test_an_instance_whose_bytes_are_not_as_many_as_its_row_says_is_not_exported
     found = export_batch(items, blobs=seams.blobs, destination=out, prefix="p/", form=AS_THEY_ARE)
     lost = [each.status.code for each in found if isinstance(each, Failure)]
     assert lost == [Code.DATA_LOSS] and isinstance(found[1], Failure)
-    assert [each for each in found if isinstance(each, int)] == [each.size for each in (items[0], *items[2:])]
+    assert [each.bytes for each in found if isinstance(each, Written)] == [each.size for each in (items[0], *items[2:])]
     assert sorted(each.key for each in out.list()) == sorted(
         f"p/{'/'.join(item.uids)}.dcm" for item in items if item is not items[1]
     )

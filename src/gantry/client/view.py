@@ -9,11 +9,17 @@ from typing import Any, NamedTuple
 
 from gantry.client.messages import describe_failure, find_reason
 from gantry.client.terminal import format_duration
-from gantry.languages import N_, _
+from gantry.languages import ENGLISH, N_, _, language
 from gantry.operation_state import State, state_of
 
+_OPERATIONS = {
+    # For translators: the name of the operation, without an article, as "importation".
+    "import": N_("an import"),
+    "export": N_("an export"),
+}
+"""Words that may be verbs elsewhere, so that other words stand for them in the catalogues."""
 _METHODS = (
-    *(N_("import"), N_("export"), N_("create dataset"), N_("set blob storage settings"), N_("operation")),
+    *(N_("create dataset"), N_("set blob storage settings"), N_("operation")),
     *(N_("delete study"), N_("delete series"), N_("update study metadata"), N_("update series metadata")),
 )
 _STATES = (
@@ -61,7 +67,7 @@ class OperationView:
     @property
     def title(self) -> str:
         """The method in the language of this call."""
-        return _(self.method)
+        return self.method if language() == ENGLISH else _(_OPERATIONS.get(self.method, self.method))
 
     @property
     def state_title(self) -> str:

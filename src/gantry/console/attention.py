@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from itertools import islice
 from typing import NamedTuple
 
 from starlette.requests import Request
@@ -15,13 +16,11 @@ from gantry.console.disk import DiskPage
 from gantry.console.formats import number, size
 from gantry.console.operations import TITLES
 from gantry.console.page_call import BASE, PageCall, address_of
-from gantry.errors import Code, StatusError
 from gantry.languages import _, ngettext
-from gantry.names import DatasetName
 from gantry.resources import Operation
 
 _COOKIE, _SECONDS, _MOST_SEEN = "gantry-seen", 30 * 86_400, 50  # operations that a browser has looked at
-_DAYS, _DATASETS, _OPERATIONS, _SHOWN = timedelta(days=7), 20, 50, 5  # of each dataset, and shown
+_DAYS, _OPERATIONS, _SHOWN = timedelta(days=7), 500, 5  # looked at, and shown
 
 
 class Matter(NamedTuple):
@@ -33,32 +32,20 @@ class Matter(NamedTuple):
     address: str
 
 
-def list_matters(call: PageCall, datasets: Sequence[DatasetName]) -> list[Matter]:
-    """What the caller may see of it. ``datasets``: those on the page."""
-    found = list(_list_operations(call, datasets[:_DATASETS]))[:_SHOWN]
+def list_matters(call: PageCall) -> list[Matter]:
+    """What the caller may see of it."""
+    found = list(islice(_list_operations(call), _SHOWN))
     if call.api.caller.administers:
         found += [*_list_disks(call), *_list_buckets(call, call.context.bucket_checks)]
     return found
 
 
-def _list_operations(call: PageCall, datasets: Sequence[DatasetName]) -> Iterator[Matter]:
+def _list_operations(call: PageCall) -> Iterator[Matter]:
     """Those of the last days with failures that this browser has not opened, the latest first."""
     seen, since = read_seen(call.request), datetime.now(UTC) - _DAYS
-    found: list[Operation] = []
-    for name in datasets:
-        if call.may("operations.list", name):
-            found += _list_failed(call, name)
-    for each in sorted(found, key=lambda each: -each.name.id):
-        if each.name.id not in seen and each.end_time is not None and each.end_time > since:
+    for each in call.context.seams.index.operations.list_failed(since, _OPERATIONS):
+        if each.name.id not in seen and call.may("operations.list", each.name.dataset):
             yield _describe(each)
-
-
-def _list_failed(call: PageCall, name: DatasetName) -> list[Operation]:
-    try:
-        listed = call.context.seams.index.operations.list_operations(name, _OPERATIONS, done=True)
-    except StatusError:  # it was deleted meanwhile
-        return []
-    return [each for each in listed if each.error is not None and each.error.code is not Code.CANCELLED]
 
 
 def _describe(value: Operation) -> Matter:

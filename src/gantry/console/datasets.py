@@ -27,7 +27,7 @@ def list_datasets(call: PageCall) -> Response:
     with call.api.use(LIST_DATASETS, ()):
         names, end, hidden = _visible(call, last)
     more = f"{end.project}/{end.location}/{end.dataset}" if end else ""
-    matters = list_matters(call, names) if last is None else []
+    matters = list_matters(call) if last is None else []
     return call.show("datasets.html", names=names, more=more, is_first=last is None, hidden=hidden, matters=matters)
 
 

@@ -13,8 +13,8 @@ from gantry.languages import N_, _
 CAPABILITIES: Mapping[str, tuple[str, ...]] = {
     N_("see that it is there"): ("datasets.get", "dicomStores.get"),
     N_("look at studies and images"): ("dicomStores.dicomWebRead",),
-    N_("import"): ("dicomStores.import",),
-    N_("export"): ("dicomStores.export",),
+    N_("import files"): ("dicomStores.import",),
+    N_("export instances"): ("dicomStores.export",),
     N_("upload and change instances"): ("dicomStores.dicomWebWrite", "dicomStores.dicomWebUpdate"),
     N_("delete studies"): ("dicomStores.dicomWebDelete",),
     N_("see operations"): ("operations.get", "operations.list"),

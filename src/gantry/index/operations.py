@@ -55,11 +55,11 @@ from sqlalchemy import (
 )
 
 from gantry.counters import Queue
-from gantry.errors import DataLoss, NotFound, ResourceExhausted, Status, TakenOver
+from gantry.errors import Code, DataLoss, NotFound, ResourceExhausted, Status, TakenOver
 from gantry.events import Action, action_of
 from gantry.index.change_packs import Cause
 from gantry.index.changes import apply_changes
-from gantry.index.clock import from_micros
+from gantry.index.clock import from_micros, to_micros
 from gantry.index.counting import discard_blobs, seal_segments
 from gantry.index.database import Database, Part, with_reserve
 from gantry.index.dialect import contains
@@ -220,6 +220,12 @@ class Operations(Part):
             return to_operations(
                 connection, connection.execute(query.order_by(operation.c.id.desc()).limit(limit)).all()
             )
+
+    def list_failed(self, since: datetime, limit: int) -> list[Operation]:
+        ended = operation.c.end_time > to_micros(since), operation.c.error_code != Code.CANCELLED
+        query = select_operations().where(*ended).order_by(operation.c.end_time.desc()).limit(limit)
+        with self.database.read() as connection:
+            return to_operations(connection, connection.execute(query).all())
 
     @with_reserve
     @repeated

@@ -68,6 +68,10 @@ class OperationIndex(Protocol):
         """Newest first, those with an id below ``before``. Raises NotFound for the dataset."""
         ...
 
+    def list_failed(self, since: datetime, limit: int) -> list[Operation]:
+        """Of all datasets, those that ended with an error after ``since``, but for cancelled ones; the latest first."""
+        ...
+
     def request_cancel(self, name: OperationName) -> int:
         """Cancel an operation: a waiting one ends in this call, a running one is marked so that its runner stops.
 

@@ -19,7 +19,7 @@ from tests.support.postgresql import PostgresServer, require
 from tests.support.providers import serve_provider
 from tests.support.wheel import build_wheel, install_wheel
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.slow, pytest.mark.long, pytest.mark.timeout(600)]
 COMPILE = """unset PYTHONPATH PYTHONHOME PYTHONDONTWRITEBYTECODE
 python -m compileall -q -j 2 "$(python -c 'import gantry; print(gantry.__path__[0])')"
 """

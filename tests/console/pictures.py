@@ -72,8 +72,8 @@ def take_all(browser: Any, scene: Scene) -> None:
 
 
 def find_old(scene: Scene) -> list[str]:
-    """The pictures that are older than the page they show; but for the audit log, which counts how often a page was asked
-    for while an operation ran."""
+    """The pictures that are older than the page they show; but for the audit log, which counts how often a page was
+    asked for while an operation ran."""
     names, made = SteadyNames(scene), json.loads(MADE.read_text(encoding="utf-8"))
     steady = {name: page for name, (page, _) in PICTURES.items() if page != "audit"}
     return [name for name, page in steady.items() if made.get(name) != fingerprint(scene, names, page)]

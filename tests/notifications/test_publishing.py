@@ -165,6 +165,11 @@ def test_messages_of_one_key_stay_in_order_and_nothing_overtakes_one_that_failed
         assert firsts == list(range(key, 50, 7))
 
 
+def test_no_messages_are_no_error(hook: Receiver, secret: str) -> None:
+    assert open_topics(webhook=hook.url, secret_file=secret).publish(TOPIC, []) == 0
+    assert hook.requests == 0
+
+
 def test_the_first_message_that_fails_is_an_error(hook: Receiver, secret: str) -> None:
     hook.answers = [503]
     with pytest.raises(Unavailable, match=f"the webhook of topic {TOPIC} answers with status 503"):

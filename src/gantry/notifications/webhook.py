@@ -47,7 +47,7 @@ class Webhook:
             for _ in threads.map(lambda lane: self._send_lane(topic, lane, secret, failed), lanes):
                 pass
         first = min(failed, default=len(some))
-        if first == 0:
+        if 0 in failed:
             raise failed[0]
         return first
 

@@ -93,7 +93,8 @@ def test_what_passed_through_is_counted(remote: Remote) -> None:
     again = remote.gantry.import_(f"s3://{name}/**")
     assert again["metadata"]["transfer"] == {"bytes": str(sum(sizes[:2])), "uncheckedObjects": "2"}
     written = remote.gantry.export(f"s3://{remote.out}")["metadata"]["transfer"]
-    assert written == {"bytes": str(sum(map(len, remote.objects().values())))}
+    files = remote.objects().values()
+    assert written == {"bytes": str(sum(map(len, files))), "files": str(len(files))}
 
 
 def test_an_empty_object_is_a_failure_with_its_name(remote: Remote) -> None:

@@ -10,6 +10,7 @@ from gantry.api.methods import LIST_DATASETS
 from gantry.api.resources import list_time_zones
 from gantry.console.attention import list_matters
 from gantry.console.deleting import DATASET, describe_deleted, require_confirmation, show_question
+from gantry.console.first_page import list_cards, list_running
 from gantry.console.page_call import Crumb, PageCall, address_of, crumbs_of
 from gantry.errors import StatusError
 from gantry.languages import _
@@ -27,8 +28,17 @@ def list_datasets(call: PageCall) -> Response:
     with call.api.use(LIST_DATASETS, ()):
         names, end, hidden = _visible(call, last)
     more = f"{end.project}/{end.location}/{end.dataset}" if end else ""
-    matters = list_matters(call) if last is None else []
-    return call.show("datasets.html", names=names, more=more, is_first=last is None, hidden=hidden, matters=matters)
+    is_first = last is None
+    return call.show(
+        "datasets.html",
+        names=names,
+        more=more,
+        is_first=is_first,
+        hidden=hidden,
+        matters=list_matters(call) if is_first else (),
+        running=list_running(call) if is_first else (),
+        cards=list_cards(call) if is_first else (),
+    )
 
 
 def _visible(call: PageCall, last: DatasetName | None) -> tuple[list[DatasetName], DatasetName | None, bool]:

@@ -5,9 +5,11 @@ Counts are sums over rows of series, which carry counters: no call reads instanc
 
 from __future__ import annotations
 
-from sqlalchemy import func, select, text
+from collections.abc import Sequence
 
-from gantry.holdings import Holding
+from sqlalchemy import Connection, func, select, text
+
+from gantry.holdings import Holding, RecentStore
 from gantry.index.database import Part
 from gantry.index.paths import find_path, is_below
 from gantry.index.resource_rows import IS_ALIVE, get_dataset_row, get_store_row
@@ -86,6 +88,23 @@ class StoreMetrics(Part):
         with self.database.read() as connection:
             return {DicomStoreName(*row[:4]): (int(row[4]), int(row[5])) for row in connection.execute(query)}
 
+    def list_recent(self, most: int, first: int) -> list[RecentStore]:
+        names = (dataset.c.project, dataset.c.location, dataset.c.dataset, dicom_store.c.store)
+        last = func.max(tally.c.day).label("last")
+        held = func.coalesce(func.sum(tally.c.instances), 0), func.coalesce(func.sum(tally.c.blob_bytes), 0)
+        query = select(dicom_store.c.id, *names, *held, last).join_from(
+            dicom_store, dataset, dataset.c.id == dicom_store.c.dataset_id
+        )
+        query = query.outerjoin(tally, tally.c.store_id == dicom_store.c.id).where(IS_ALIVE)
+        query = query.group_by(dicom_store.c.id, *names).order_by(last.desc().nulls_last(), *names).limit(most)
+        with self.database.read() as connection:
+            rows = connection.execute(query).all()
+            days = _list_days(connection, [row.id for row in rows], first)
+        return [
+            RecentStore(DicomStoreName(*row[1:5]), int(row[5]), int(row[6]), row.last, days.get(row.id, {}))
+            for row in rows
+        ]
+
     def measure_bytes(self) -> int:
         with self.database.read() as connection:
             return int(connection.execute(text(_SIZES[connection.dialect.name])).scalar_one())
@@ -107,3 +126,13 @@ class StoreMetrics(Part):
             query = select(*columns).where(series.c.store_id == get_store_row(connection, store).id)
             query = query.group_by(series.c.modality).order_by(instances.desc(), series.c.modality)
             return [(row[0], row[1], row[2], row[3]) for row in connection.execute(query)]
+
+
+def _list_days(connection: Connection, stores: Sequence[int], first: int) -> dict[int, dict[int, int]]:
+    """Row of a store → day → instances gained, from day ``first`` on."""
+    query = select(tally.c.store_id, tally.c.day, func.sum(tally.c.instances))
+    query = query.where(tally.c.store_id.in_(stores), tally.c.day >= first)
+    days: dict[int, dict[int, int]] = {}
+    for store, day, count in connection.execute(query.group_by(tally.c.store_id, tally.c.day)):
+        days.setdefault(store, {})[day] = int(count)
+    return days

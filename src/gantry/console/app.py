@@ -125,6 +125,7 @@ FORMS: dict[str, PageHandler] = {
     f"{_STORE}/access/change": access.save_store,
     f"{_STORE}/buckets": buckets.check_for_store,
     "create": datasets.create,
+    "begin": datasets.begin,
     f"{_DATASET}/create": stores.create,
     f"{_DATASET}/edit": datasets.edit,
     f"{_DATASET}/delete": datasets.delete,

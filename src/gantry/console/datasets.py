@@ -21,7 +21,7 @@ _MAX_CHECKED = 5000  # names per page whose permission is checked: some seconds 
 _PROJECT, _LOCATION = "gantry", "us-central1"  # as in the command line
 
 
-def list_datasets(call: PageCall) -> Response:
+def list_datasets(call: PageCall, error: StatusError | None = None) -> Response:
     """The page *Datasets*: those that the caller may see, of all projects and locations."""
     after = call.query.get("after", "").split("/")
     last = DatasetName(*after) if len(after) == 3 else None
@@ -31,6 +31,9 @@ def list_datasets(call: PageCall) -> Response:
     is_first = last is None
     return call.show(
         "datasets.html",
+        200 if error is None else error.http,
+        error=error,
+        given={"dataset": "", "store": ""} | call.form,
         names=names,
         more=more,
         is_first=is_first,
@@ -105,6 +108,19 @@ def create(call: PageCall) -> Response:
     except StatusError as error:
         return show_create_form(call, error)
     return call.go(address_of(name))
+
+
+def begin(call: PageCall) -> Response:
+    """A dataset and a store in one step, and then what they are for: an import, or an upload."""
+    form = call.form
+    name = DatasetName(_PROJECT, _LOCATION, form.get("dataset", "").strip())
+    store = form.get("store", "").strip()
+    try:
+        call.api.send("POST", f"projects/{_PROJECT}/locations/{_LOCATION}/datasets", {}, {"datasetId": name.dataset})
+        call.api.send("POST", f"{name}/dicomStores", {}, {"dicomStoreId": store})
+    except StatusError as error:
+        return list_datasets(call, error)
+    return call.go(f"{address_of(f'{name}/dicomStores/{store}')}/{'upload' if 'upload' in form else 'import'}")
 
 
 def show_edit_form(call: PageCall, error: StatusError | None = None) -> Response:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Sequence
 from datetime import date, timedelta
+from functools import cache, partial
 from itertools import islice
 from typing import NamedTuple
 
@@ -33,7 +34,8 @@ def list_cards(call: PageCall) -> list[Card]:
     """The stores that the caller may see, those that changed last first."""
     today = int(time.time()) // _DAY
     recent = call.context.seams.index.metrics.list_recent(_CHECKED, today - _DAYS + 1)
-    seen = (each for each in recent if call.may("dicomStores.get", each.store))
+    has = partial(call.api.caller.has_by, permission="healthcare.dicomStores.get")
+    seen = (each for each in recent if has(each.policies, resource=each.store))
     return [_make_card(each, today) for each in islice(seen, _CARDS)]
 
 
@@ -49,8 +51,9 @@ def list_running(call: PageCall) -> Sequence[OperationRow]:
 
 
 def _list_open(call: PageCall) -> Iterator[Operation]:
+    may_list = cache(partial(call.may, "operations.list"))
     for each in call.context.seams.index.operations.list_open(_CHECKED):
-        if call.may("operations.list", each.name.dataset):
+        if may_list(each.name.dataset):
             yield each
 
 

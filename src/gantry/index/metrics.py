@@ -14,7 +14,7 @@ from gantry.holdings import Holding, RecentStore
 from gantry.index.database import Part
 from gantry.index.paths import find_path, is_below
 from gantry.index.resource_rows import IS_ALIVE, get_dataset_row, get_store_row
-from gantry.index.tables import dataset, dicom_store, series, series_tally, study, tally
+from gantry.index.tables import dataset, dicom_store, project, series, series_tally, study, tally
 from gantry.names import DatasetName, DicomStoreName, ResourcePath
 from gantry.resources import BlobStorageClass, Growth, Metrics
 
@@ -91,12 +91,12 @@ class StoreMetrics(Part):
 
     def list_recent(self, most: int, first: int) -> list[RecentStore]:
         with self.database.read() as connection:
-            rows = connection.execute(_latest_stores(most)).all()
-            numbers = [row.id for row in rows]
-            held, days = _sum_stores(connection, numbers), _list_days(connection, numbers, first)
+            latest: dict[int, int | None] = {row.id: row.last for row in connection.execute(_latest_stores(most))}
+            named, held = _list_named(connection, [*latest]), _sum_stores(connection, [*latest])
+            days = _list_days(connection, [*latest], first)
         return [
-            RecentStore(DicomStoreName(*row[1:5]), *held.get(row.id, (0, 0)), row.last, days.get(row.id, {}))
-            for row in rows
+            RecentStore(named[row][0], *held.get(row, (0, 0)), last, days.get(row, {}), named[row][1])
+            for row, last in latest.items()
         ]
 
     def measure_bytes(self) -> int:
@@ -127,16 +127,24 @@ def _latest_stores(most: int) -> Select[Any]:
     half a second where 1,000 stores had a year."""
     by_class = union_all(*(_last_days(each.value) for each in BlobStorageClass)).subquery()
     last = func.max(by_class.c.day).label("last")
-    names = (dataset.c.project, dataset.c.location, dataset.c.dataset, dicom_store.c.store)
-    query = select(dicom_store.c.id, *names, last).join_from(by_class, dicom_store, dicom_store.c.id == by_class.c.id)
-    query = query.join(dataset, dataset.c.id == dicom_store.c.dataset_id).group_by(dicom_store.c.id, *names)
-    return query.order_by(last.desc().nulls_last(), *names).limit(most)
+    query = select(by_class.c.id, last).group_by(by_class.c.id)
+    return query.order_by(last.desc().nulls_last(), by_class.c.id).limit(most)
 
 
 def _last_days(storage_class: str) -> Select[Any]:
     of_store = tally.c.store_id == dicom_store.c.id, tally.c.storage_class == storage_class
     day = select(func.max(tally.c.day)).where(*of_store).correlate(dicom_store).scalar_subquery()
     return select(dicom_store.c.id, day.label("day")).where(IS_ALIVE)
+
+
+def _list_named(connection: Connection, stores: Sequence[int]) -> dict[int, tuple[DicomStoreName, tuple[str, ...]]]:
+    """Row of a store → its name, and the policies of it and of all above it."""
+    names = (dataset.c.project, dataset.c.location, dataset.c.dataset, dicom_store.c.store)
+    query = select(dicom_store.c.id, *names, dicom_store.c.policy, dataset.c.policy, project.c.policy)
+    query = query.join_from(dicom_store, dataset, dataset.c.id == dicom_store.c.dataset_id)
+    query = query.outerjoin(project, project.c.project == dataset.c.project).where(dicom_store.c.id.in_(stores))
+    rows = connection.execute(query)
+    return {row[0]: (DicomStoreName(*row[1:5]), tuple(filter(None, row[5:]))) for row in rows}
 
 
 def _sum_stores(connection: Connection, stores: Sequence[int]) -> dict[int, tuple[int, int]]:

@@ -12,7 +12,16 @@ from typing import Any
 
 from gantry.dicom.buffers import Sliceable
 from gantry.dicom.encapsulation import EncodedFrames, FrameTable
-from gantry.dicom.forms import DEFLATED_LE, ENCAPSULATED_LE, EXPLICIT_BE, EXPLICIT_LE, IMPLICIT_LE, RLE, video_types
+from gantry.dicom.forms import (
+    DEFLATED_FRAME,
+    DEFLATED_LE,
+    ENCAPSULATED_LE,
+    EXPLICIT_BE,
+    EXPLICIT_LE,
+    IMPLICIT_LE,
+    RLE,
+    video_types,
+)
 from gantry.dicom.tags import (
     DOUBLE_FLOAT_PIXEL_DATA,
     FLOAT_PIXEL_DATA,
@@ -50,9 +59,14 @@ class ImagePixel:
     is_multi_frame: bool = False
 
     @property
+    def whole_bits(self) -> int:
+        """Size of one frame with all samples of all pixels."""
+        return self.rows * self.columns * self.samples_per_pixel * self.bits_allocated
+
+    @property
     def frame_bits(self) -> int:
         """Size of one native frame; YBR_xxx_422 leaves out every second pair of chroma samples (PS3.3 §C.7.6.3.1.2)."""
-        bits = self.rows * self.columns * self.samples_per_pixel * self.bits_allocated
+        bits = self.whole_bits
         return bits * 2 // 3 if self.photometric_interpretation.endswith("_422") else bits
 
     @property
@@ -236,8 +250,11 @@ def read_encoded_frames(source: Source, image: ImagePixel) -> EncodedFrames:
     return EncodedFrames(require_pixels(source).value, read_frame_table(source, image.number_of_frames))
 
 
-def read_frame_table(source: Source, frames: int) -> FrameTable:
-    """Where so many frames of encapsulated pixel data lie. Raises InvalidArgument."""
+def read_frame_table(source: Source, frames: int, may_inflate: bool = True) -> FrameTable:
+    """Where so many frames of encapsulated pixel data lie. Raises InvalidArgument.
+
+    ``may_inflate``: all of them may be inflated for that, which takes as long as to decode them.
+    """
     element = require_pixels(source)
     if element.tag != PIXEL_DATA:
         raise FailedPrecondition("float pixel data is never encapsulated")
@@ -245,8 +262,10 @@ def read_frame_table(source: Source, frames: int) -> FrameTable:
         raise InvalidArgument("the transfer syntax is a compressed one, but the pixel data is not encapsulated")
     tables = (source.ds.get(OFFSET_TABLE), source.ds.get(OFFSET_TABLE_LENGTHS))
     extended = (bytes(tables[0].value), bytes(tables[1].value)) if tables[0] and tables[1] else None
-    is_rle, frame_size = source.transfer_syntax_uid == RLE, None
-    if source.transfer_syntax_uid == ENCAPSULATED_LE:
-        with suppress(StatusError):  # most fragments are a frame each, whatever its size
+    syntax, frame_size, inflated_size = source.transfer_syntax_uid, None, None
+    with suppress(StatusError):  # most fragments are a frame each, whatever its size
+        if syntax == ENCAPSULATED_LE:
             frame_size = (correct_422(len(element.value), read_frame_bits(source)).frame_bits + 7) // 8
-    return FrameTable(element.value, frames, is_rle, extended, frame_size)
+        elif syntax == DEFLATED_FRAME and may_inflate:
+            inflated_size = read_frame_bits(source).whole_bits // 8 + 2
+    return FrameTable(element.value, frames, syntax == RLE, extended, frame_size, inflated_size)

@@ -275,7 +275,7 @@ def _stored_frames(source: Source) -> StoredFrames | None:
     assert isinstance(value, FileValue)  # noqa: S101 - it is ``read_pixels``'s
     if source.encapsulated:
         frames = read_number_of_frames(source)
-        return StoredFrames(value.start, len(value), frames, 0, read_frame_table(source, frames))
+        return StoredFrames(value.start, len(value), frames, 0, read_frame_table(source, frames, may_inflate=False))
     image = read_frame_bits(source)
     bits = correct_422(len(value), image).frame_bits
     if bits % 8 or len(read_native_value(source, image)) * 8 < bits * image.number_of_frames:

@@ -168,7 +168,8 @@ def _in_archive(call: Call) -> Answer:
 @partial(WebHandler, lane=Lane.READ, offers=OBJECTS)
 def retrieve_metadata(call: Call) -> Answer:
     offer, _ = call.negotiate(OBJECTS)
-    found = read_metadata(call.context.seams, call.dicom_store, call.path, call.web_url)
+    # XML has texts alone, so that it says all that is stored; JSON has numbers, which clients expect.
+    found = read_metadata(call.context.seams, call.dicom_store, call.path, call.web_url, keeps_digits=offer.multipart)
     etag = weaken(f'{found.etag[:-1]}-xml"') if found.etag and offer.multipart else found.etag
     remembered = call.context.remembered
     if etag and is_known(call.headers, etag) and remembered.is_whole(etag):

@@ -56,7 +56,7 @@ def _take_not_there(parameters: Sequence[Pair]) -> tuple[list[Pair], list[str]]:
 
 
 def _find(call: Call, search: Search, offer: Offer, warnings: Sequence[str]) -> Answer:
-    found = find(call.context.seams, call.dicom_store, search, call.web_url)
+    found = find(call.context.seams, call.dicom_store, search, call.web_url, keeps_digits=offer.multipart)
     first = next(found.objects, None)
     answer = objects_answer(offer, chain((first,), found.objects)) if first is not None else Answer(b"", status=204)
     more = [_MORE] if first is not None and found.has_more and not search.strict else []

@@ -45,7 +45,11 @@ def show_study(call: PageCall) -> Response:
     if found is None:
         call.api.get(f"{_web(call)}/metadata")  # raises the reason
     offset = read_number(call.query.get("offset", ""), _MAX_OFFSET) or 0
-    series = [Row(item) for item in call.api.get(f"{_web(call)}/series", limit=str(_MAX_SERIES))]
+    shown = {
+        "limit": str(_MAX_SERIES),
+        "includefield": "SeriesNumber,NumberOfSeriesRelatedInstances",
+    }  # a strict server
+    series = [Row(item) for item in call.api.get(f"{_web(call)}/series", **shown)]
     series.sort(key=lambda row: (_order(row, "00200011"), row.uid))
     row = Row(found or {})
     metrics = call.api.get(f"{_web(call)}:getStudyMetrics")

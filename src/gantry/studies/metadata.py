@@ -106,8 +106,10 @@ class Metadata(NamedTuple):
     unread: list[StoredInstance]
 
 
-def read_metadata(seams: Seams, store: DicomStoreName, path: ResourcePath, web_url: str) -> Metadata:
-    """The metadata below a path. Raises NotFound.
+def read_metadata(
+    seams: Seams, store: DicomStoreName, path: ResourcePath, web_url: str, keeps_digits: bool = False
+) -> Metadata:
+    """The metadata below a path; ``keeps_digits`` as a ``JsonWriter`` has it. Raises NotFound.
 
     An instance that cannot be read is included with its UIDs. If ``path`` is that instance, its error is raised when
     the first object is read, as Replaced is where the entity tag is not that of the instance any more.
@@ -118,7 +120,8 @@ def read_metadata(seams: Seams, store: DicomStoreName, path: ResourcePath, web_u
     etag = make_etag_of(first, *about) if len(first) <= MAX_REMEMBERED_ROWS else ""
     unread: list[StoredInstance] = []
     alone = first[0] if path.instance else None
-    return Metadata(etag, _write_objects(seams, store, chain(first, rows), web_url, alone, unread), unread)
+    objects = _write_objects(seams, store, chain(first, rows), web_url, alone, unread, JsonWriter(keeps_digits))
+    return Metadata(etag, objects, unread)
 
 
 def write_xml(text: str, private: PrivateKeywords | None = None) -> bytes:
@@ -156,8 +159,8 @@ def _write_objects(
     web_url: str,
     alone: StoredInstance | None,
     unread: list[StoredInstance],
+    writer: JsonWriter,
 ) -> Iterator[str]:
-    writer = JsonWriter()
     for found in read_headers(seams, store, rows):
         if alone:
             require_same(found.row, alone)

@@ -80,8 +80,9 @@ class Found(NamedTuple):
     has_more: bool = False
 
 
-def find(seams: Seams, store: DicomStoreName, search: Search, web_url: str) -> Found:
-    """``web_url`` is the address of the store's ``dicomWeb``. Raises NotFound at once."""
+def find(seams: Seams, store: DicomStoreName, search: Search, web_url: str, keeps_digits: bool = False) -> Found:
+    """``web_url`` is the address of the store's ``dicomWeb``. ``keeps_digits`` as a ``JsonWriter`` has it, for what is
+    read from headers. Raises NotFound at once."""
     if not search.query.limit:
         seams.index.resources.get_dicom_store(store)
         return Found(iter(()))
@@ -92,7 +93,7 @@ def find(seams: Seams, store: DicomStoreName, search: Search, web_url: str) -> F
         series, has_more = _find_series(seams, store, search)
         return Found((write_series(row, search, web_url) for row in series), has_more)
     instances, has_more = _find_instances(seams, store, search)
-    return Found(_write_instances(seams, store, instances, search, web_url), has_more)
+    return Found(_write_instances(seams, store, instances, search, web_url, keeps_digits), has_more)
 
 
 def _search_page(search: Callable[[Query], list[Any]], query: Query) -> tuple[list[Any], bool]:
@@ -139,7 +140,12 @@ def _cut_page(rows: Iterator[Row], query: Query) -> Iterator[Row]:
 
 
 def _write_instances(
-    seams: Seams, store: DicomStoreName, rows: Iterable[StoredInstance], search: Search, web_url: str
+    seams: Seams,
+    store: DicomStoreName,
+    rows: Iterable[StoredInstance],
+    search: Search,
+    web_url: str,
+    keeps_digits: bool,
 ) -> Iterator[str]:
     """Headers are read only for attributes that the index does not have. An instance whose header cannot be read lacks
     these attributes."""
@@ -149,13 +155,13 @@ def _write_instances(
         for row, above in parents.join(rows, lambda row: row, _PAGE):
             yield _write_instance(row, search, web_url, above)
         return
-    writer = JsonWriter()
+    writer = JsonWriter(keeps_digits)
     for found, above in parents.join(read_headers(seams, store, rows), lambda found: found.row, _HEADERS):
         try:
             if search.every:
                 text = _write_all(found, search, web_url, writer, above)
             else:
-                more = _write_fields(found, wanted, web_url)
+                more = _write_fields(found, wanted, web_url, keeps_digits)
                 text = _write_instance(found.row, search, web_url, leave_out(above, more), more)
         except StatusError as error:
             log_unread(found.row, error, "result of a search")
@@ -211,12 +217,13 @@ def _write_all(found: FoundHeader, search: Search, web_url: str, writer: JsonWri
     return f"{{{','.join(members)}}}"
 
 
-def _write_fields(found: FoundHeader, wanted: frozenset[int], web_url: str) -> list[str]:
+def _write_fields(found: FoundHeader, wanted: frozenset[int], web_url: str, keeps_digits: bool) -> list[str]:
     """The attributes ``wanted`` from a header. Raises only StatusError."""
     if found.header is None:
         raise found.error or DataLoss("its header cannot be read")
     with contain(ResourcePath(*found.row.uids), "while attributes of its header were written as JSON"):
-        texts = fragments(found.header, wanted | {TIMEZONE_OFFSET}, f"{_make_url(found.row, web_url)}/bulkdata")
+        bulk_uri = f"{_make_url(found.row, web_url)}/bulkdata"
+        texts = fragments(found.header, wanted | {TIMEZONE_OFFSET}, bulk_uri, keeps_digits)
     return [text for tag, text in texts.items() if text and tag not in _OWN]
 
 

@@ -130,6 +130,32 @@ def test_what_is_kept_no_longer_is_a_row_once_or_never(stepping: Stepping, step:
     assert all(found[uid, "INSERT"] for uid in ("1.2.1.1", "1.2.1.2", "1.2.1.6", "1.2.1.7"))
 
 
+def partly_expired(stepping: Stepping) -> None:
+    """The feed keeps no more than the last two changes of what is being added."""
+    stepping.index.feed.expire(LATER, 3)
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_what_is_kept_in_part_is_no_row_twice(stepping: Stepping, step: str) -> None:
+    """Rows were added, perhaps, and their position was not moved: those that the feed still has are not added again."""
+    told = stepping.told()
+    killed: list[str] = []
+
+    def expire_and_kill(_: Stepping) -> None:
+        killed.append(step)
+        partly_expired(stepping)
+        raise Killed
+
+    run_to(stepping, step, expire_and_kill)
+    assert killed
+    stepping.stow(2)
+    stepping.settle()
+    found = stepping.rows()
+    assert max(found.values()) == 1 and found <= told + stepping.told()
+    kept = ("1.2.1.1", "1.2.1.2", "1.2.1.4", "1.2.1.5", "1.2.1.6", "1.2.1.7")
+    assert all(found[uid, "INSERT"] == 1 for uid in kept)
+
+
 def link_removed(stepping: Stepping) -> None:
     (stepping.root / "t").unlink()
 

@@ -18,7 +18,7 @@ from datetime import datetime
 from functools import partial, reduce
 from typing import NamedTuple
 
-from gantry.errors import Aborted, Internal, InvalidArgument, NotFound
+from gantry.errors import Aborted, Internal, InvalidArgument, NotFound, OutOfRange
 from gantry.events import Event, Kind, Position
 from gantry.followed import TABLE, list_tables
 from gantry.index_protocols.deliveries import Delivery
@@ -93,24 +93,41 @@ class Streaming:
         except NotFound:
             return True
         config = list_tables(store).get(delivery.receiver)
-        lot = self._measure(delivery)
+        try:
+            lot = self._measure(delivery)
+        except OutOfRange:
+            return self._pass_planned(delivery)
         if config is None or lot.size == 0:
             return lot.end == delivery.position or self._move(delivery, lot.end)
         self.followed.wait((delivery.store_id, delivery.receiver), lot.first)
-        owner = name_stream(delivery.store_id, delivery.receiver)
-        table = self._seams.warehouse.open_stream(TableAddress.parse(delivery.receiver), lot.key, owner)
+        table = self._open(delivery, lot.key)
         begun = time.monotonic()
         if delivery.added:
             table.require_place()
         if not table.is_added():
             if self._is_exported(delivery.receiver):  # asked after the changes were read: the export has them, too
                 return False
-            if not self._seams.index.deliveries.plan(delivery, lot.size):  # asked after the table was: see is_added
-                return False
-            delivery = delivery._replace(planned=lot.size)
+            if not self._seams.index.deliveries.plan(delivery, lot.size, lot.key, lot.end):
+                return False  # asked after the table was: see is_added
+            delivery = delivery._replace(planned=lot.size, key=lot.key, end=lot.end)
             self._add(delivery, read_stream_form(store, config), table)
             self._rest(delivery.receiver, table, time.monotonic() - begun)
         return self._move(delivery, lot.end, True) and lot.is_all
+
+    def _open(self, delivery: Delivery, key: str) -> StreamTable:
+        owner = name_stream(delivery.store_id, delivery.receiver)
+        return self._seams.warehouse.open_stream(TableAddress.parse(delivery.receiver), key, owner)
+
+    def _pass_planned(self, delivery: Delivery) -> bool:
+        """The feed does not have all changes after the position any more. Those that were planned are rows already,
+        perhaps: then the others of them are not to be added again. Raises OutOfRange where they are not."""
+        table = self._open(delivery, delivery.key) if delivery.key else None
+        if table is not None and delivery.added:
+            table.require_place()
+        if table is None or not table.is_added():
+            raise OutOfRange("the changes after this position are not kept any more")
+        self._move(delivery, delivery.end, True)
+        return False
 
     def _rest(self, receiver: str, table: StreamTable, seconds: float) -> None:
         rest = _SERVICE_SECONDS if table.is_limited else min(_MOST_REST, max(_LEAST_REST, seconds))

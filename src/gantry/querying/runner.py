@@ -89,8 +89,7 @@ class QueryJobs:
         """Write the rows of a job that is done as a filter file. Raises as ``begin_query``."""
 
         def run(job: Job, check: Callable[[], None]) -> Job:
-            write_filter(self._seams, file, lines, self.files.list_batches(source), check)
-            return replace(job, rows=source.rows)
+            return replace(job, rows=write_filter(self._seams, file, lines, self.files.list_batches(source), check))
 
         return self._begin(replace(job, kind=EXTRACT), run)
 

@@ -6,7 +6,8 @@
     JOB/cancel    whether somebody wants it to end
     .server-ID    a server that runs jobs: touched while it does
 
-``JOB`` is made of project and id. Nothing here needs to outlive a crash of the machine, so nothing is synced.
+``JOB`` is made of project and id. Nothing here needs to outlive a crash of the machine, so nothing is synced: of what a
+power cut has left, rows that are not all that there were are none.
 """
 
 from __future__ import annotations
@@ -101,7 +102,7 @@ class JobFiles:
 
     def list_batches(self, job: Job) -> Iterator[Batch]:
         """All rows. Raises NotFound where they are not kept any more."""
-        for count, text in self._open_at(job, 0):
+        for count, text in self._read_lines(job, 0):
             yield Batch(count, text)
 
     def read_rows(self, job: Job, first: int, most: int, most_bytes: int) -> list[list[Any]]:
@@ -109,34 +110,41 @@ class JobFiles:
         Raises NotFound where they are not kept any more."""
         found: list[list[Any]] = []
         size, skipped = 0, first - self._find_start(job, first)[0]
-        for _, text in self._open_at(job, first) if most and first < job.rows else ():
+        for _, text in self._read_lines(job, first) if most and first < job.rows else ():
             rows: list[list[Any]] = json.loads(text)
             for row in rows[skipped:]:
                 found.append(row)
                 size += len(text) // len(rows)
                 if len(found) == most or size >= most_bytes:
                     return found
-            skipped = 0
+            skipped = max(0, skipped - len(rows))
         return found
 
-    def _open_at(self, job: Job, first: int) -> Iterator[tuple[int, bytes]]:
+    def _read_lines(self, job: Job, first: int) -> Iterator[tuple[int, bytes]]:
+        """The batches from that of a row on: how many rows each has, and their text."""
         offset = self._find_start(job, first)[1]
         try:
             with _told(), (self._directory(job) / "rows").open("rb") as file:
+                if os.fstat(file.fileno()).st_size != job.size:
+                    raise _not_kept(job)
                 file.seek(offset)
-                for line in file:
-                    count, _, text = line.partition(b" ")
+                while head := file.peek(1):
+                    if not head[:1].isdigit():  # zeros have no end of a line, either
+                        raise _not_kept(job)
+                    count, _, text = file.readline().partition(b" ")
                     yield int(count), text
         except FileNotFoundError:
-            raise NotFound(f"the result of job {job.id[:200]} is not kept any more", advice="run it again") from None
+            raise _not_kept(job) from None
 
     def _find_start(self, job: Job, first: int) -> tuple[int, int]:
-        """The first row of the batch with this one, and where it begins."""
+        """The first row of a batch, and where it begins: of the one with this row, or of an earlier one where the index
+        is not whole."""
         try:
             with _told():
-                entries = list(_ENTRY.iter_unpack((self._directory(job) / "index").read_bytes()))
+                data = (self._directory(job) / "index").read_bytes()
         except FileNotFoundError:
-            raise NotFound(f"the result of job {job.id[:200]} is not kept any more", advice="run it again") from None
+            raise _not_kept(job) from None
+        entries = list(_ENTRY.iter_unpack(data[: len(data) // _ENTRY.size * _ENTRY.size]))
         at = bisect_right(entries, first, key=lambda entry: entry[0]) - 1
         return entries[at] if at >= 0 else (0, 0)
 
@@ -177,7 +185,8 @@ class JobFiles:
             size, count = size - job.size, count - 1
             self.remove(job)
         for path in self._list_left(now):
-            shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink(missing_ok=True)
+            with suppress(OSError):  # it is tried again
+                shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink(missing_ok=True)
 
     def _list_left(self, now: float) -> list[Path]:
         """What has no job that can be read, and signs of servers, after a day."""
@@ -212,6 +221,10 @@ class RowsWriter:
         self._index.write(_ENTRY.pack(self.count, self.size))
         self.size += self._rows.write(b"%d " % batch.count + batch.text + b"\n")
         self.count += batch.count
+
+
+def _not_kept(job: Job) -> NotFound:
+    return NotFound(f"the result of job {job.id[:200]} is not kept any more", advice="run it again")
 
 
 @contextmanager

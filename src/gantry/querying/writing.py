@@ -1,4 +1,4 @@
-"""Rows as one object of a bucket, which may give no answer: whoever waits for it is told, and what hangs is left behind."""
+"""Rows as one object of a bucket, which may give no answer: who waits for it is told, and what hangs is left behind."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ import pytest
 
 from gantry.errors import Cancelled, DeadlineExceeded, NotFound, ResourceExhausted, StatusError, Unavailable
 from gantry.query_seams import Query
-from gantry.querying.job_files import key_of
+from gantry.querying.job_files import JobFiles, key_of
 from gantry.querying.jobs import Job
 from gantry.querying.runner import QueryJobs
 from gantry.seams import Seams
@@ -314,3 +314,62 @@ def test_pages_go_on_with_another_server(engine: LocalQueries) -> None:
     rest = other.files.read_rows(found, len(page), 10_000, 1 << 30)
     assert [row[0] for row in page + rest] == list(range(1, 5001))
     other.close()
+
+
+@pytest.fixture
+def disk(monkeypatch: pytest.MonkeyPatch) -> Iterator[threading.Event]:
+    """The disk with the jobs gives no answer to who asks whether one is cancelled, before this is set."""
+    answers = threading.Event()
+
+    def hang(_files: Any, _job: Job) -> bool:
+        answers.wait(60)
+        return False
+
+    monkeypatch.setattr(JobFiles, "is_cancelled", hang)
+    yield answers
+    answers.set()
+
+
+def test_a_query_ends_at_its_deadline_where_the_disk_of_its_job_gives_no_answer(
+    tmp_path: Path, disk: threading.Event
+) -> None:
+    engine = make_engine(tmp_path, seconds=1)
+    jobs = make_jobs(engine)
+    assert isinstance(wait(jobs, jobs.begin_query(job(), Query(NEVER, "p"))).find_error(), DeadlineExceeded)
+    assert not disk.is_set()
+    jobs.close()
+    engine.close()
+
+
+def test_a_disk_that_hangs_while_a_job_begins_keeps_no_server_from_stopping(
+    engine: LocalQueries, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answers, asked, create = threading.Event(), threading.Event(), JobFiles.create
+
+    def hang(files: JobFiles, job: Job) -> None:
+        asked.set()
+        assert answers.wait(60)
+        create(files, job)
+
+    monkeypatch.setattr(JobFiles, "create", hang)
+    jobs = make_jobs(engine)
+    refused = list[StatusError]()
+
+    def begin() -> None:
+        try:
+            jobs.begin_query(job(), Query("SELECT 1", "p"))
+        except StatusError as error:
+            refused.append(error)
+
+    thread = threading.Thread(target=begin)
+    thread.start()
+    assert asked.wait(30)
+    closing = threading.Thread(target=jobs.close)
+    closing.start()
+    closing.join(30)
+    is_closed = not closing.is_alive()
+    answers.set()
+    thread.join(30)
+    closing.join(30)
+    assert is_closed and isinstance(refused[0], Unavailable)
+    assert not jobs.files.list_kept()

@@ -92,7 +92,10 @@ class JobFiles:
             (self._directory(job) / "cancel").touch()
 
     def is_cancelled(self, job: Job) -> bool:
-        return (self._directory(job) / "cancel").exists()
+        """False where the disk cannot say so now."""
+        with suppress(OSError):
+            return (self._directory(job) / "cancel").exists()
+        return False
 
     @contextmanager
     def write_rows(self, job: Job) -> Iterator[RowsWriter]:

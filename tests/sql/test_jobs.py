@@ -206,9 +206,7 @@ def test_pages_of_a_result_without_its_index_are_right(engine: LocalQueries, dam
     made.close()
 
 
-def test_what_cannot_be_removed_stands_in_no_query_s_way(
-    jobs: QueryJobs, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_what_cannot_be_removed_stands_in_no_query_s_way(jobs: QueryJobs, monkeypatch: pytest.MonkeyPatch) -> None:
     """Such as what another user has put there, or a disk that may not be written for a moment."""
     assert run(jobs, "SELECT 1").error is None
     left = jobs.files.root / ".server-of-yesterday"

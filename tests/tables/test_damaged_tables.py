@@ -1,5 +1,5 @@
-"""Tables in a directory of which a part is gone or damaged: who uses another one sees nothing of it, and who uses that one
-reads a clear error."""
+"""Tables in a directory of which a part is gone or damaged: who uses another one sees nothing of it, and who uses that
+one reads a clear error."""
 
 from __future__ import annotations
 

@@ -104,10 +104,11 @@ class Feed(Part):
         moment = None if before is None else to_micros(before)
         with self.database.read() as connection:
             stores = connection.execute(select(dicom_store.c.id).where(dicom_store.c.deleted.is_(False))).scalars()
-            expired = next((store_id for store_id in stores if _list_expired(connection, store_id, moment, 1)), None)
+            now = self.database.now()
+            expired = next((each for each in stores if _list_expired(connection, each, moment, now, 1)), None)
         if expired is not None:
             with self.database.write() as connection:
-                _remove(connection, expired, _list_expired(connection, expired, moment, limit))
+                _remove(connection, expired, _list_expired(connection, expired, moment, now, limit))
         return expired is None
 
     def count(self) -> FeedTotals:
@@ -199,15 +200,27 @@ def _lose_all(connection: Connection) -> None:
             _set_start(connection, store_id, _Start(last.number, _LAST_PART, secrets.randbits(32)))
 
 
-def _list_expired(connection: Connection, store_id: int, moment: int | None, limit: int) -> list[_Pack]:
+def _list_expired(connection: Connection, store_id: int, moment: int | None, now: int, limit: int) -> list[_Pack]:
     """The first packs of a store that are of a time before, or lost already; without gaps."""
-    start, found = _find_start(connection, store_id), []
+    start, found, later = _find_start(connection, store_id), [], None
     for pack in _list_packs(connection, store_id, 0, -1, limit):
-        is_old = moment is not None and pack.time < moment and pack.pending is None
+        time = pack.time
+        if time <= now:
+            later = None
+        elif moment is not None:  # the clock was ahead: it is older than what came when it was right
+            time = later = _find_time_after(connection, pack, now) if later is None else later
+        is_old = moment is not None and time < moment and pack.pending is None
         if not is_old and (pack.number, pack.part) > start[:2]:
             break
         found.append(pack)
     return found
+
+
+def _find_time_after(connection: Connection, pack: _Pack, now: int) -> int:
+    """That of the first pack behind one that is not of a time to come; ``now`` where there is none."""
+    mine = change_pack.c.store_id == pack.store_id, tuple_(*_ORDER) > tuple_(literal(pack.number), literal(pack.part))
+    query = select(change_pack.c.time).where(*mine, change_pack.c.time <= now).order_by(*_ORDER).limit(1)
+    return int(connection.execute(query).scalar() or now)
 
 
 def _remove(connection: Connection, store_id: int, packs: list[_Pack]) -> None:

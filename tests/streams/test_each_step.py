@@ -5,8 +5,11 @@ from __future__ import annotations
 import os
 import shutil
 import sqlite3
+import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -18,7 +21,11 @@ from gantry.errors import AlreadyExists, DiskAway, StatusError
 from gantry.index.sql import SqlIndex
 from gantry.index_wiring import INDEX
 from gantry.names import ResourcePath
+from gantry.operations import following
+from gantry.operations.streaming import Streaming
 from gantry.resources import Dataset, DicomStore, Method
+from gantry.storage.warehouse.directories import LocalWarehouse
+from gantry.table_address import TableAddress
 from tests.index.values import DATASET, STORE
 from tests.streams.stepping import STEPS, Killed, Stepping, find_delivery
 from tests.streams.test_local import TABLE, read
@@ -317,3 +324,37 @@ def test_a_directory_that_is_gone_for_good_is_another_one_once_it_is_configured_
     stepping.stow()
     stepping.settle()
     assert stepping.rows() == {("1.2.1.6", "INSERT"): 1}
+
+
+def test_tables_on_a_disk_that_gives_no_answer_keep_no_others_waiting(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(following, "_HANG_SECONDS", 0.2)
+    answers, hanging = threading.Event(), set[str]()
+    with opened(tmp_path) as stepping:
+        roots = {"p.d": str(stepping.root), "p.gone": str(tmp_path / "gone")}
+        stepping.seams = replace(stepping.seams, warehouse=LocalWarehouse(roots, "mark"))
+        stepping.follow(*(f"bq://p.gone.t{number}" for number in range(20)), TABLE)
+        stepping.stow()
+        real = LocalWarehouse.open_stream
+
+        def hang(self: Any, address: TableAddress, key: str, owner: str) -> Any:
+            if address.dataset == "gone":
+                hanging.add(address.table)
+                assert answers.wait(60)
+            return real(self, address, key, owner)
+
+        monkeypatch.setattr(LocalWarehouse, "open_stream", hang)
+        stopping = threading.Event()
+        server = following.Following(stepping.seams, Streaming(stepping.seams, stopping), stopping)
+        deadline = time.monotonic() + 60
+        while stepping.rows() != stepping.told() and time.monotonic() < deadline:
+            server.run()
+            time.sleep(0.05)
+        assert stepping.rows() == stepping.told()
+        assert len(hanging) <= 8, "no more threads wait for it"
+        assert "its disk has given no answer" in caplog.text
+        stopping.set()
+        answers.set()
+        while any(thread.name == "streams" for thread in threading.enumerate()):
+            time.sleep(0.01)

@@ -87,6 +87,9 @@ class Streaming:
     def is_due(self, receiver: str) -> bool:
         return self._due.get(receiver, 0.0) <= time.monotonic()
 
+    def find_disk(self, receiver: str) -> str:
+        return self._seams.warehouse.find_directory(TableAddress.parse(receiver))
+
     def tell(self, delivery: Delivery, is_crowded: Callable[[], bool]) -> bool:
         try:
             store = self._seams.index.resources.get_dicom_store(delivery.store)

@@ -332,14 +332,14 @@ def test_tables_on_a_disk_that_gives_no_answer_keep_no_others_waiting(
     monkeypatch.setattr(following, "_HANG_SECONDS", 0.2)
     answers, hanging = threading.Event(), set[str]()
     with opened(tmp_path) as stepping:
-        roots = {"p.d": str(stepping.root), "p.gone": str(tmp_path / "gone")}
+        roots = {"p.d": str(stepping.root), "p.away": str(tmp_path / "away")}
         stepping.seams = replace(stepping.seams, warehouse=LocalWarehouse(roots, "mark"))
-        stepping.follow(*(f"bq://p.gone.t{number}" for number in range(20)), TABLE)
+        stepping.follow(*(f"bq://p.away.t{number}" for number in range(20)), TABLE)
         stepping.stow()
         real = LocalWarehouse.open_stream
 
         def hang(self: Any, address: TableAddress, key: str, owner: str) -> Any:
-            if address.dataset == "gone":
+            if address.dataset == "away":
                 hanging.add(address.table)
                 assert answers.wait(60)
             return real(self, address, key, owner)

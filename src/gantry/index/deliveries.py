@@ -9,10 +9,11 @@ from sqlalchemy import Connection, Select, bindparam, delete, insert, select, up
 
 from gantry.events import Position
 from gantry.index.database import Part
+from gantry.index.delivery_table import delivery
 from gantry.index.feed import find_end
 from gantry.index.resource_rows import IS_ALIVE
 from gantry.index.statements import CompiledQuery
-from gantry.index.tables import change_feed, dataset, delivery, dicom_store
+from gantry.index.tables import change_feed, dataset, dicom_store
 from gantry.index_protocols.deliveries import Delivery
 from gantry.names import DicomStoreName
 

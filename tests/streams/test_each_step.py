@@ -16,9 +16,11 @@ from typing import Any
 
 import duckdb
 import pytest
+from sqlalchemy import update
 
 from gantry.errors import AlreadyExists, DiskAway, StatusError
 from gantry.index.sql import SqlIndex
+from gantry.index.tables import change_pack
 from gantry.index_wiring import INDEX
 from gantry.names import ResourcePath
 from gantry.operations import following
@@ -358,3 +360,25 @@ def test_tables_on_a_disk_that_gives_no_answer_keep_no_others_waiting(
         answers.set()
         while any(thread.name == "streams" for thread in threading.enumerate()):
             time.sleep(0.01)
+
+
+def damaged(stepping: Stepping) -> None:
+    """The second of the three changes that are being added."""
+    with stepping.index.database.write() as connection:
+        connection.execute(update(change_pack).where(change_pack.c.number == 4).values(data=b"damaged"))
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_a_damaged_row_of_the_feed_is_passed_over(stepping: Stepping, step: str) -> None:
+    told = stepping.told()
+
+    def damage_and_kill(stepping: Stepping) -> None:
+        damaged(stepping)
+        raise Killed
+
+    run_to(stepping, step, damage_and_kill)
+    stepping.stow()
+    told["1.2.1.6", "INSERT"] = 1
+    stepping.settle()
+    missing = told - stepping.rows()
+    assert stepping.rows() <= told and missing in ({}, {("1.2.1.4", "INSERT"): 1})

@@ -75,7 +75,12 @@ class Feed(Part):
             begin = last = position if position is not None else _to_position(_find_start(connection, store_id))
             events: list[tuple[datetime, Event]] = []
             for pack in _walk(connection, store_id, last, news[1]):
-                found, moment = _unpack(pack), from_micros(pack.time)
+                try:
+                    found, moment = _unpack(pack), from_micros(pack.time)
+                except DataLoss:
+                    if last == begin:
+                        raise
+                    break  # who goes on behind what is whole comes to it
                 skipped = last.offset if (pack.number, pack.part) == last[:2] else 0
                 taken = found[skipped : skipped + limit - len(events)]
                 events += [(moment, each) for each in taken]
@@ -86,6 +91,17 @@ class Feed(Part):
             if position is not None:
                 _require_kept(connection, store_id, position)
         return Page(events, last, news, begin)
+
+    def pass_damaged(self, store_id: int, position: Position) -> Position | None:
+        with self.database.read() as connection:
+            _require_kept(connection, store_id, position)
+            pack = next(_walk(connection, store_id, position, _find_news(connection, store_id)[1]), None)
+            try:
+                if pack is not None:
+                    _unpack(pack)
+            except DataLoss:
+                return Position(pack.number, pack.part, 0, pack.checksum)
+        return None
 
     def find_end(self, store_id: int) -> Position:
         with self.database.read() as connection:

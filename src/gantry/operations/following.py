@@ -15,7 +15,7 @@ from itertools import count
 from typing import Any, Protocol
 
 from gantry.backoff import Backoff
-from gantry.errors import OutOfRange, StatusError
+from gantry.errors import DataLoss, OutOfRange, StatusError
 from gantry.followed import Followed, Key, find_most
 from gantry.index_protocols.deliveries import Delivery
 from gantry.operations.interruption import Stopping
@@ -30,6 +30,7 @@ _FIRST_SECONDS, _MOST_SECONDS = 1.0, 60.0
 """Between two attempts: a receiver is restarted within seconds, and one that is away for a night asks for no more."""
 
 _ENDED = "the change feed was off since, and nobody knows what happened meanwhile"
+_DAMAGED = "changes of one transaction are damaged in the index; it goes on behind them (`gantry check` finds them)"
 _EXPIRED = "they could not be sent for as long as changes are kept (the setting changes_days)"
 _News = tuple[int, int]
 
@@ -56,8 +57,8 @@ class Work(Protocol):
 
     def tell(self, delivery: Delivery, is_crowded: Callable[[], bool]) -> bool:
         """Tell what comes after a position, and move it. False where there may be more: the server stops, or others
-        wait for their turn (``is_crowded``), or have gone on with it. Raises StatusError, Stopping, and OutOfRange
-        where the feed does not have it any more."""
+        wait for their turn (``is_crowded``), or have gone on with it. Raises StatusError, Stopping, OutOfRange where
+        the feed does not have it any more, and DataLoss where what comes next is damaged."""
         ...
 
 
@@ -174,6 +175,21 @@ class Following:
         except OutOfRange:
             self._give_up(key, era)
             return False
+        except DataLoss:
+            if not self._pass_damaged(key, era):
+                raise
+            return False
+
+    def _pass_damaged(self, key: Key, era: str) -> bool:
+        """Go on behind changes that cannot be read; False where there are none."""
+        delivery = self._seams.index.deliveries.find(*key)
+        if delivery is None:
+            return False
+        position = self._seams.index.feed.pass_damaged(delivery.store_id, delivery.position)
+        if position is None or not self._seams.index.deliveries.move(delivery, position, era):
+            return False
+        self._say_given_up(delivery, _DAMAGED)
+        return True
 
     def _give_up(self, key: Key, era: str) -> None:
         delivery = self._seams.index.deliveries.find(*key)
@@ -187,13 +203,12 @@ class Following:
     def _begin_anew(self, delivery: Delivery, era: str, why: str) -> None:
         """With the oldest change that is kept. Said aloud where something is lost."""
         start = self._seams.index.feed.read(delivery.store_id, None, 1).start
-        if not self._seams.index.deliveries.move(delivery, start, era) or not why:
-            return
+        if self._seams.index.deliveries.move(delivery, start, era) and why:
+            self._say_given_up(delivery, f"{why}; it goes on with the oldest change that is kept")
+
+    def _say_given_up(self, delivery: Delivery, why: str) -> None:
         self._work.followed.count("given_up", 1)
-        logger.error(
-            "%s of %s for %s are given up: %s; it goes on with the oldest change that is kept",
-            *(self._work.what, delivery.store, delivery.receiver, why),
-        )
+        logger.error("%s of %s for %s are given up: %s", self._work.what, delivery.store, delivery.receiver, why)
 
     def _succeed(self, key: Key) -> None:
         self._backoff.succeed(str(key))

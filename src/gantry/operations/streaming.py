@@ -18,7 +18,7 @@ from datetime import datetime
 from functools import partial, reduce
 from typing import NamedTuple
 
-from gantry.errors import Aborted, Internal, InvalidArgument, NotFound, OutOfRange
+from gantry.errors import Aborted, DataLoss, Internal, InvalidArgument, NotFound, OutOfRange
 from gantry.events import Event, Kind, Position
 from gantry.followed import TABLE, list_tables
 from gantry.index_protocols.deliveries import Delivery
@@ -98,8 +98,8 @@ class Streaming:
         config = list_tables(store).get(delivery.receiver)
         try:
             lot = self._measure(delivery)
-        except OutOfRange:
-            return self._pass_planned(delivery)
+        except (OutOfRange, DataLoss) as error:
+            return self._pass_planned(delivery, error)
         if config is None or lot.size == 0:
             return lot.end == delivery.position or self._move(delivery, lot.end)
         self.followed.wait((delivery.store_id, delivery.receiver), lot.first)
@@ -121,15 +121,21 @@ class Streaming:
         owner = name_stream(delivery.store_id, delivery.receiver)
         return self._seams.warehouse.open_stream(TableAddress.parse(delivery.receiver), key, owner)
 
-    def _pass_planned(self, delivery: Delivery) -> bool:
+    def _pass_planned(self, delivery: Delivery, error: OutOfRange | DataLoss) -> bool:
         """The feed does not have all changes after the position any more. Those that were planned are rows already,
-        perhaps: then the others of them are not to be added again. Raises OutOfRange where they are not."""
+        perhaps: then the others of them are not to be added again. Raises the error where none was planned, or
+        OutOfRange where they are not there."""
         table = self._open(delivery, delivery.key) if delivery.key else None
         if table is not None and delivery.added:
             table.require_place()
-        if table is None or not table.is_added():
-            raise OutOfRange("the changes after this position are not kept any more")
-        self._move(delivery, delivery.end, True)
+        if table is None:
+            raise error
+        if table.is_added():
+            self._move(delivery, delivery.end, True)
+        elif isinstance(error, DataLoss):
+            self._move(delivery, delivery.position)  # fewer are added next, which are whole
+        else:
+            raise error
         return False
 
     def _rest(self, receiver: str, table: StreamTable, seconds: float) -> None:
@@ -157,16 +163,22 @@ class Streaming:
     # --- the changes
 
     def _measure(self, delivery: Delivery) -> Lot:
-        """Raises OutOfRange."""
+        """Raises OutOfRange, DataLoss."""
         digest = hashlib.sha256(repr(delivery.position).encode())
         count, end, first, wanted = 0, delivery.position, None, delivery.planned or _MOST
-        for events, position in self._read(delivery, wanted):
-            for moment, event in events:
-                digest.update(f"{moment.isoformat()} {event}\n".encode())
-            first = first or (events[0][0] if events else None)
-            count, end = count + len(events), position
+        is_cut = False
+        try:
+            for events, position in self._read(delivery, wanted):
+                for moment, event in events:
+                    digest.update(f"{moment.isoformat()} {event}\n".encode())
+                first = first or (events[0][0] if events else None)
+                count, end = count + len(events), position
+        except DataLoss:
+            if not count or delivery.planned:
+                raise
+            is_cut = True  # what is whole is added first
         stream = hashlib.sha256(f"{delivery.era} {delivery.store_id} {delivery.receiver}".encode()).hexdigest()[:12]
-        return Lot(count, end, first, f"s{stream}-{digest.hexdigest()[:16]}", count < wanted)
+        return Lot(count, end, first, f"s{stream}-{digest.hexdigest()[:16]}", count < wanted and not is_cut)
 
     def _read(self, delivery: Delivery, most: int) -> Iterator[tuple[list[tuple[datetime, Event]], Position]]:
         """So many changes after a position, page by page."""

@@ -17,6 +17,7 @@ import pytest
 
 from gantry.errors import Cancelled, DeadlineExceeded, NotFound, ResourceExhausted, StatusError, Unavailable
 from gantry.query_seams import Query
+from gantry.querying import job_files
 from gantry.querying.job_files import JobFiles, key_of
 from gantry.querying.jobs import Job
 from gantry.querying.runner import QueryJobs
@@ -269,7 +270,10 @@ def test_only_so_many_run_at_a_time(engine: LocalQueries) -> None:
     jobs.close()
 
 
-def test_a_job_of_a_server_that_was_killed_is_lost_and_its_rows_are_never_shown(engine: LocalQueries) -> None:
+def test_a_job_of_a_server_that_was_killed_is_lost_and_its_rows_are_never_shown(
+    engine: LocalQueries, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(job_files, "SURE_SECONDS", 0.0)
     jobs = make_jobs(engine)
     begun = jobs.begin_query(job(), Query(NEVER, "p"))
     while jobs.find("somebody", "p", "j").state != "RUNNING":
@@ -287,6 +291,24 @@ def test_a_job_of_a_server_that_was_killed_is_lost_and_its_rows_are_never_shown(
     assert isinstance(error, StatusError)
     with pytest.raises(NotFound):
         other.find_result("somebody", "p", key_of("p", "j"))
+    jobs.close()
+    other.close()
+
+
+@pytest.mark.parametrize("jump", [3600, -3600])
+def test_a_clock_that_jumps_takes_no_job_from_a_server_that_runs_it(
+    engine: LocalQueries, monkeypatch: pytest.MonkeyPatch, jump: float
+) -> None:
+    jobs, other = make_jobs(engine), make_jobs(engine)
+    begun = jobs.begin_query(job(), Query(NEVER, "p"))
+    real = time.time
+    monkeypatch.setattr(job_files.time, "time", lambda: real() + jump)
+    for _ in range(3):
+        assert not other.find("somebody", "p", "j").ended
+        time.sleep(0.05)
+    monkeypatch.undo()
+    jobs.cancel(begun)
+    assert isinstance(wait(jobs, begun).find_error(), Cancelled)
     jobs.close()
     other.close()
 

@@ -22,7 +22,7 @@ import time
 from bisect import bisect_right
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -36,6 +36,9 @@ KEPT_SECONDS, MAX_KEPT = 86_400, 1000
 
 SILENT_SECONDS = 60.0
 """After the last sign of a server until what it ran is taken for lost."""
+
+SURE_SECONDS = 15.0
+"""For as long a sign must stay the same as well: clocks jump, and that of a shared disk may be another one."""
 
 _ENTRY = struct.Struct("<QQ")
 _FULL = (errno.ENOSPC, errno.EDQUOT)
@@ -52,6 +55,8 @@ class JobFiles:
 
     root: Path
     most_bytes: int
+    _suspected: dict[str, tuple[float, float]] = field(default_factory=dict, repr=False, compare=False)
+    """Servers whose last sign seems old: its time, and since when it is known."""
 
     def create(self, job: Job) -> None:
         """Raises AlreadyExists."""
@@ -162,9 +167,16 @@ class JobFiles:
     def is_silent(self, server: str) -> bool:
         """Whether a server has given no sign for a while."""
         try:
-            return time.time() - (self.root / f".server-{server}").stat().st_mtime > SILENT_SECONDS
+            sign = (self.root / f".server-{server}").stat().st_mtime
         except OSError:
             return True
+        if abs(time.time() - sign) <= SILENT_SECONDS:
+            self._suspected.pop(server, None)
+            return False
+        known, since = self._suspected.get(server, (0.0, 0.0))
+        if known != sign:
+            known, since = self._suspected[server] = sign, time.monotonic()
+        return time.monotonic() - since >= SURE_SECONDS
 
     def list_kept(self) -> list[Job]:
         """All that are kept, the oldest first."""

@@ -14,6 +14,7 @@ from gantry.console.finding import list_found, read_search
 from gantry.console.frame import find_place
 from gantry.console.page_call import Crumb, PageCall, address_of
 from gantry.console.rows import Row
+from gantry.console.visible import list_visible
 from gantry.errors import InvalidArgument, NotFound, PermissionDenied, StatusError
 from gantry.languages import _
 from gantry.names import DatasetName, DicomStoreName, OperationName, url_path
@@ -70,7 +71,8 @@ def _find_address(call: PageCall, text: str, place: DicomStoreName | DatasetName
 
 
 def _list_stores(call: PageCall, place: DicomStoreName | DatasetName | None) -> Iterator[DicomStoreName]:
-    """Those in which the caller may search: the one of the page, else all of its dataset, else of every dataset."""
+    """Those in which the caller may search: the one of the page, else all of its dataset, else of every dataset, and
+    then those whose dataset the caller may not see."""
     if isinstance(place, DicomStoreName):
         yield place
         return
@@ -83,6 +85,8 @@ def _list_stores(call: PageCall, place: DicomStoreName | DatasetName | None) -> 
                 )
                 if call.api.caller.has(_SEARCH, name):
                     yield name
+    if place is None:
+        yield from (name for name in list_visible(call).stores if call.api.caller.has(_SEARCH, name))
 
 
 def _within(call: PageCall, store: DicomStoreName) -> PageCall:

@@ -48,6 +48,7 @@ FormHandler = Callable[[Context, Request, bytes], ASGIApp]
 MAX_QUERY_BYTES = 1 << 20
 """Of a query that is sent in the body: above what servers usually take in an address (8 to 64 KiB)."""
 
+_QUERY = "query"  # of the console: below it are queries and their results
 _HEALTH = ("healthz", "readyz")
 """Who looks after a server in a container comes by any name, and learns nothing of what is stored."""
 
@@ -119,7 +120,7 @@ class App:
         if request.method == "POST" and segments[0] in self._forms:
             await self._turns.take()
             body = await self._form(request, self._client(request), MAX_FORM_BYTES)
-            form, lane = self._forms[segments[0]], Lane.SIGN_IN if segments[0] in _SIGN_IN else Lane.WRITE
+            form, lane = self._forms[segments[0]], _lane_of_page(segments, Lane.WRITE)
             return await self._lanes.run(lane, form, self._context, request, body)
         is_read = request.method in ("GET", "HEAD")
         if is_read and segments[0] in self._instant:
@@ -127,7 +128,7 @@ class App:
         page = self._pages.get(segments[0])
         if page is None or not is_read:
             raise NotFound(f"no such page: {_verb(request)} {request.url.path[:200]}; the API begins at /v1/projects")
-        lane = Lane.SIGN_IN if segments[0] in _SIGN_IN else Lane.READ
+        lane = _lane_of_page(segments, Lane.READ)
         async with watch_client(request):
             return await self._lanes.run(lane, _show, page, self._context, request)
 
@@ -187,8 +188,9 @@ class App:
         async with AsyncExitStack() as stack:
             data = await self._intake.read(request, MAX_BODY_BYTES, caller, stack)
             call = replace(call, content=Body.of_bytes(data, request.headers))
-            answer = await self._lanes.run(Lane.WRITE, visit.run, _answer_json, handler, call)
-            return await self._finish(visit, Lane.WRITE, answer)
+            lane = _lane_of(visit.method)
+            answer = await self._lanes.run(lane, visit.run, _answer_json, handler, call)
+            return await self._finish(visit, lane, answer)
 
     async def _before_body(self, visit: Visit, work: Callable[[], Made]) -> Made:
         """In a thread where it reads the index or writes the audit log; the event loop waits for no disk."""
@@ -232,7 +234,15 @@ def _lane_of(method: ApiMethod) -> Lane:
     """The threads that its handler runs in, where it takes no body."""
     if isinstance(method.handler, WebHandler):
         return method.handler.lane
+    if method.id.startswith(bigquery.NAMES):
+        return Lane.TABLE
     return Lane.READ if method.verb == "GET" else Lane.WRITE
+
+
+def _lane_of_page(segments: list[str], otherwise: Lane) -> Lane:
+    if segments[0] in _SIGN_IN:
+        return Lane.SIGN_IN
+    return Lane.TABLE if _QUERY in segments else otherwise
 
 
 def _show(page: PageHandler, context: Context, request: Request) -> ASGIApp:

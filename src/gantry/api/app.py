@@ -51,6 +51,9 @@ MAX_QUERY_BYTES = 1 << 20
 _HEALTH = ("healthz", "readyz")
 """Who looks after a server in a container comes by any name, and learns nothing of what is stored."""
 
+_DISCOVERY = ("$discovery", "discovery")
+"""Documents of the API, which Google's client for browsers reads from any page."""
+
 _SIGN_IN = ("sign-in", "token")
 """Pages that may wait for an issuer of tokens."""
 
@@ -116,6 +119,9 @@ class App:
         return self._page(request, segments)
 
     async def _page(self, request: Request, segments: list[str]) -> ASGIApp:
+        preflight = self._cross_origin.answer_preflight(request.method, request.headers)
+        if preflight and segments[0] in _DISCOVERY:
+            return preflight
         if request.method == "POST" and segments[0] in self._forms:
             await self._turns.take()
             body = await self._form(request, self._client(request), MAX_FORM_BYTES)

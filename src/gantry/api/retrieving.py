@@ -177,7 +177,7 @@ def retrieve_metadata(call: Call) -> Answer:
         return Answer(b"", status=304, headers={"etag": etag})
     headers = {"etag": etag} if etag else {}
     if offer.multipart:
-        body, content_type = xml_parts(offer, found.objects)
+        body, content_type = xml_parts(offer, found.objects, call.web_url)
         return Answer(remembered.pass_pieces(etag, body, found.unread) if etag else body, content_type, headers=headers)
     kept = remembered.get(etag) if etag else None
     if kept is not None:

@@ -117,6 +117,27 @@ def test_other_methods_of_what_google_adds(web: Web, path: str, right: str) -> N
     assert len(web.search("instances")) == 2
 
 
+@pytest.mark.parametrize(
+    ("path", "right"),
+    [
+        ("healthz", "GET, HEAD, OPTIONS"),
+        ("readyz", "GET, HEAD, OPTIONS"),
+        ("metrics", "GET, HEAD, OPTIONS"),
+        ("viewer/", "GET, HEAD, OPTIONS"),
+        ("sign-in", "GET, HEAD, POST, OPTIONS"),
+        ("console/", "GET, HEAD, POST, OPTIONS"),
+        ("token", "POST, OPTIONS"),
+        ("$discovery/rest", "GET, HEAD, OPTIONS"),
+    ],
+)
+def test_other_methods_of_pages(gantry: Gantry, path: str, right: str) -> None:
+    """RFC 9110 §15.5.6"""
+    for verb in {"GET", "POST", "PUT", "DELETE", "PATCH", "OPTIONS"} - set(right.split(", ")[:-1]):
+        response = gantry.request(verb, path)
+        assert (response.status_code, response.headers["allow"]) == (204 if verb == "OPTIONS" else 405, right), verb
+    refused(gantry.request("PUT", "nothing"), "NOT_FOUND")
+
+
 @pytest.mark.parametrize("number", ["2", "99999", "99999999999", "999999999999999999"])
 @pytest.mark.parametrize("what", ["", "/rendered", "/thumbnail"])
 def test_frames_beyond_the_end(web: Web, number: str, what: str) -> None:

@@ -73,6 +73,13 @@ def call_hearing(act: Callable[[], Out], check: Check | None = None) -> Out:
     return call.result()
 
 
+def call_within(seconds: float, what: str, act: Callable[[], Out]) -> Out:
+    """The outcome of ``act``, which is left behind where it takes longer. Raises DeadlineExceeded then: ``what`` gives
+    no answer."""
+    with giving_up(seconds, what):
+        return call_hearing(act)
+
+
 def _run(call: Future[Out], act: Callable[[], Out]) -> None:
     try:
         call.set_result(act())

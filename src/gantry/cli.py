@@ -8,7 +8,8 @@ import sys
 from io import TextIOWrapper
 
 from gantry.client.arguments import parser
-from gantry.languages import ENGLISH, _, choose_by_environment, language, use_language
+from gantry.client.parsers import JSON
+from gantry.languages import ENGLISH, _, choose_by_environment, use_language
 
 _LETTERS = "àâãáçéêíóõôúû"
 """Of the languages that are not English."""
@@ -25,10 +26,8 @@ def run(arguments: list[str]) -> int:
     """Run a command; its exit code. An error is printed as one line on stderr. With ``--json`` programs read what is
     printed, and all of it is English."""
     _escape_unencodable()
-    with use_language(_choose_language()):
-        args = parser().parse_args(arguments)
-        with use_language(ENGLISH if getattr(args, "json", False) else language()):
-            return _run(args)
+    with use_language(ENGLISH if JSON in arguments else _choose_language()):
+        return _run(parser().parse_args(arguments))
 
 
 def _escape_unencodable() -> None:

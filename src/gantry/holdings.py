@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from gantry.names import DicomStoreName
@@ -23,3 +24,15 @@ class Unswept(NamedTuple):
     blobs: int
     series: int
     blob_bytes: int
+
+
+class RecentStore(NamedTuple):
+    """What a store holds, the last day (since 1970) on which that changed, None where it never did, and how many
+    instances it gained, or lost, on each of the last days; the policies of it and of all above it."""
+
+    store: DicomStoreName
+    instances: int
+    blob_bytes: int
+    last_day: int | None
+    days: Mapping[int, int]
+    policies: Sequence[str] = ()

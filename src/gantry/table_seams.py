@@ -138,6 +138,11 @@ class Warehouse(Protocol):
         """Whether the settings give a table a place. Asks nobody."""
         ...
 
+    def find_directory(self, address: TableAddress) -> str:
+        """The directory of the settings that a table lies in, "" where it lies in none. Its disk may give no answer for
+        any time. Asks nobody."""
+        ...
+
     def open_stream(self, address: TableAddress, key: str, owner: str) -> StreamTable:
         """The table for rows of the stream ``owner`` that are added as ``key``. Raises FailedPrecondition, DiskAway."""
         ...
@@ -161,6 +166,9 @@ class NoWarehouse:
 
     def covers(self, address: TableAddress) -> bool:
         return False
+
+    def find_directory(self, address: TableAddress) -> str:
+        return ""
 
     def open_stream(self, address: TableAddress, key: str, owner: str) -> StreamTable:
         """Raises FailedPrecondition."""

@@ -92,6 +92,9 @@ class _Warehouses:
     def covers(self, address: TableAddress) -> bool:
         return self._find(address).covers(address)
 
+    def find_directory(self, address: TableAddress) -> str:
+        return self._find(address).find_directory(address)
+
     def open_stream(self, address: TableAddress, key: str, owner: str) -> StreamTable:
         return self._find(address).open_stream(address, key, owner)
 

@@ -112,3 +112,32 @@ def test_a_log_that_was_moved_away_has_no_lines(tmp_path: Path) -> None:
     assert read_audit(str(tmp_path / "none"), Wanted(), 10) == ([], 0)
     (tmp_path / "empty").touch()
     assert read_audit(str(tmp_path / "empty"), Wanted(), 10) == ([], 0)
+
+
+@pytest.mark.parametrize("behind", [1, 5])
+def test_lines_of_a_clock_that_was_behind_end_no_search(log: Path, behind: int) -> None:
+    """As after a start without a battery, until the time is asked for."""
+    early = [line(-500_000 + number) for number in range(behind)]
+    every = [*(line(number) for number in range(50)), *early, *(line(number) for number in range(50, 100))]
+    log.write_text("".join(f"{each}\n" for each in every))
+    assert numbers(read_audit(str(log), Wanted((), "2030-02-01"), 100).lines) == list(range(99, 23, -1))
+
+
+def test_a_search_ends_where_all_is_older(log: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(audit_reading, "_DISORDER", 2000)
+    monkeypatch.setattr(audit_reading, "MAX_READ", 20_000)
+    page = read_audit(str(log), Wanted((), "2030-02-03"), 100)
+    assert numbers(page.lines) == list(range(99, 71, -1)) and page.before == 0
+
+
+def test_a_long_gap_that_a_power_cut_has_left_ends_no_page(log: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Bytes that were not written before it are zeros, without the end of a line."""
+    monkeypatch.setattr(audit_reading, "MAX_READ", 5000)
+    monkeypatch.setattr(audit_reading, "_BLOCK", 1000)
+    log.write_bytes(f"{line(1)}\n".encode() + bytes(20_000) + f"\n{line(2)}\n".encode())
+    found, before = [], None
+    while before != 0:
+        page = read_audit(str(log), Wanted(), 50, before)
+        assert before is None or page.before < before
+        found, before = found + numbers(page.lines), page.before
+    assert found == [2, 1]

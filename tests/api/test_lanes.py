@@ -15,10 +15,12 @@ import httpx
 import pytest
 
 from gantry import server
-from gantry.api import app, intake
+from gantry.api import app, intake, stream_configs
 from gantry.api.lanes import SLOTS, Lane, Lanes
 from gantry.errors import NotFound
+from gantry.querying.job_files import JobFiles
 from gantry.storage.local_writer import LocalWriter
+from gantry.storage.warehouse.directories import LocalWarehouse
 from tests.support.databases import make_settings
 from tests.support.dicom import make_instance
 
@@ -104,6 +106,11 @@ def test_no_lane_waits_for_another(gantry: server.Gantry, full: tuple[Lane, ...]
         *((Lane.LONG, "GET", path) for path in (*FILES, f"{INSTANCE}/frames/1", f"{INSTANCE}/bulkdata/7FE00010")),
         (Lane.WRITE, "DELETE", f"{STUDIES}/9.9"),
         (Lane.WRITE, "PATCH", f"{STORE}?updateMask=labels"),
+        (Lane.TABLE, "GET", "/bigquery/v2/projects/p/jobs"),
+        (Lane.TABLE, "GET", "/bigquery/v2/projects/p/datasets/d/tables/t"),
+        (Lane.TABLE, "POST", "/bigquery/v2/projects/p/queries"),
+        (Lane.TABLE, "GET", f"/console{STORE.removeprefix('/v1')}/query"),
+        (Lane.TABLE, "POST", f"/console{STORE.removeprefix('/v1')}/query/j/cancel"),
         (Lane.SIGN_IN, "GET", "/sign-in"),
         (Lane.SIGN_IN, "POST", "/token"),
     ],
@@ -262,3 +269,58 @@ def test_an_upload_has_no_slot_among_those_that_work_while_the_disk_is_waited_fo
     run(gantry, work)
     assert slots[0] == 1 and slots[-1] == 0
     assert gantry.app._intake._working.borrowed_tokens == 0
+
+
+def test_a_disk_of_tables_that_gives_no_answer_keeps_no_other_request_waiting(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Jobs are kept on it: queries, and looks at them, wait for it."""
+    root, answers = tmp_path / "tables", threading.Event()
+    root.mkdir()
+    settings = make_settings(tmp_path / "data", auth="none", workers=1, bigquery={"p.d": str(root)})
+
+    def hang(*_: Any) -> Any:
+        answers.wait(2 * SECONDS)
+        raise NotFound("nothing")
+
+    monkeypatch.setattr(JobFiles, "create", hang)
+    monkeypatch.setattr(JobFiles, "read", hang)
+
+    async def work(client: httpx.AsyncClient) -> list[int]:
+        await client.post(f"{DATASET.rpartition('/')[0]}?datasetId=d")
+        await client.post(f"{STORE.rpartition('/')[0]}?dicomStoreId=s")
+        jobs = "/bigquery/v2/projects/p"
+        query = {"query": "SELECT 1", "useLegacySql": False}
+        waiting = [asyncio.create_task(client.post(f"{jobs}/queries", json=query)) for _ in range(20)]
+        waiting += [asyncio.create_task(client.get(f"{jobs}/jobs/j")) for _ in range(20)]
+        await asyncio.sleep(0.5)
+        data = make_instance("1.2", "1.2.3", "1.2.3.4")
+        found = [(await client.post(STUDIES, content=data, headers=DICOM)).status_code]
+        found.append((await client.patch(f"{STORE}?updateMask=labels", json={"labels": {}})).status_code)
+        found += [(await client.get(path)).status_code for path in READS]
+        answers.set()
+        await asyncio.gather(*waiting)
+        return found
+
+    with server.open_server(settings, server.Edge(settings)) as made:
+        assert run(made, work) == [200] * (2 + len(READS))
+
+
+def test_a_table_whose_disk_gives_no_answer_is_not_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    root, answers = tmp_path / "tables", threading.Event()
+    root.mkdir()
+    settings = make_settings(tmp_path / "data", auth="none", workers=1, bigquery={"p.d": str(root)})
+    monkeypatch.setattr(stream_configs, "ANSWER_SECONDS", 0.1)
+    monkeypatch.setattr(LocalWarehouse, "_find_place", lambda *_: answers.wait(2 * SECONDS))
+
+    async def work(client: httpx.AsyncClient) -> httpx.Response:
+        await client.post(f"{DATASET.rpartition('/')[0]}?datasetId=d")
+        await client.post(f"{STORE.rpartition('/')[0]}?dicomStoreId=s")
+        streams = [{"bigqueryDestination": {"tableUri": "bq://p.d.t"}}]
+        answer = await client.patch(f"{STORE}?updateMask=streamConfigs", json={"streamConfigs": streams})
+        answers.set()
+        return answer
+
+    with server.open_server(settings, server.Edge(settings)) as made:
+        answer = run(made, work)
+    assert answer.status_code == 504 and "bq://p.d.t has given no answer" in answer.text

@@ -8,6 +8,7 @@ import sys
 
 import pytest
 
+from gantry.cli import run as main
 from gantry.client.arguments import parser
 from tests.cli.harness import ENVIRON, run
 
@@ -34,6 +35,37 @@ def test_help_imports_nothing_heavy() -> None:
         *("gantry", "gantry.cli", "gantry.client", "gantry.languages"),
         *(f"gantry.client.{name}" for name in ("arguments", "api_arguments", "parsers", "help_texts")),
     }
+
+
+@pytest.mark.parametrize(
+    "arguments", [(), ("foo",), ("stores", "list", "d"), ("operations",), ("serve", "--nope"), ("import", "--store")]
+)
+def test_usage_errors_are_json_where_it_was_asked_for(
+    arguments: tuple[str, ...], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LANGUAGE", "fr")
+    with pytest.raises(SystemExit, match="2"):
+        main([*arguments, "--json"])
+    printed = capsys.readouterr()
+    error = json.loads(printed.out)["error"]
+    assert (error["code"], error["status"]) == (400, "INVALID_ARGUMENT")
+    assert error["message"] in printed.err and "usage: " in printed.err
+    with pytest.raises(SystemExit, match="2"):
+        main(list(arguments))
+    assert capsys.readouterr().out == ""
+
+
+def test_what_a_command_does_not_know_is_told_by_that_command(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        main(["stores", "list", "d", "--nothing"])
+    told = capsys.readouterr().err
+    assert "usage: gantry stores list" in told and "gantry stores list: error: unrecognized arguments: d --noth" in told
+
+
+def test_a_check_that_cannot_begin_says_so_in_json(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["check", "--data", "none", "--json"]) == 2
+    (line,) = capsys.readouterr().out.splitlines()
+    assert json.loads(line)["error"]["status"] == "NOT_FOUND"
 
 
 @pytest.mark.slow

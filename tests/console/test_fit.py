@@ -53,6 +53,29 @@ def test_a_telephone_needs_no_scrolling_sideways(browser: Any, scene: Scene) -> 
     assert wide == []
 
 
+BROKEN = """() => {
+  const found = [], walk = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+  for (let node; (node = walk.nextNode());) {
+    if (node.parentElement.closest("code, textarea, select, .hidden, [translate=no], time")) continue;
+    for (const word of node.data.matchAll(/\\p{L}{2,20}/gu)) {
+      const range = document.createRange();
+      range.setStart(node, word.index);
+      range.setEnd(node, word.index + word[0].length);
+      if (new Set([...range.getClientRects()].map((each) => each.top)).size > 1) found.push(word[0]);
+    }
+  }
+  return found;
+}"""
+"""Words of letters that stand on two lines, but for names and addresses, which may be as long as anybody likes."""
+
+
+@pytest.mark.parametrize("locale", ["en-US", "pt-BR", "fr-FR"])
+@pytest.mark.parametrize("width", [1280, 390])
+def test_no_word_is_broken(browser: Any, scene: Scene, locale: str, width: int) -> None:
+    pages = shown(browser, scene, locale=locale, viewport={"width": width, "height": 860})
+    assert {name: words for name, page in pages if (words := set(page.evaluate(BROKEN)))} == {}
+
+
 def test_nothing_moves_while_a_page_loads(browser: Any, scene: Scene) -> None:
     moved = []
     for name, page in shown(browser, scene, viewport={"width": 1280, "height": 860}):

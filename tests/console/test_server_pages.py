@@ -12,6 +12,10 @@ from pathlib import Path
 import httpx
 import pytest
 
+from gantry.api import methods
+from gantry.api.bigquery import methods as tables
+from gantry.api.method import ApiMethod
+from gantry.console.audit_words import ACTIONS
 from tests.dicomweb.instances import instance
 from tests.support.access import ADMIN, Guarded
 from tests.support.web import multipart
@@ -305,6 +309,33 @@ def test_another_site_checks_nothing(guarded: Guarded) -> None:
     client = httpx.Client(base_url=guarded.server.url, timeout=30)
     client.post("/sign-in", data={"token": guarded.tokens[ADMIN]}, headers=OWN)
     assert client.post("/console/buckets", headers={"sec-fetch-site": "cross-site"}).status_code == 403
+
+
+def test_every_method_has_words_in_the_audit_log() -> None:
+    own = [value for value in vars(methods).values() if isinstance(value, ApiMethod)]
+    ids = {each.id for each in (*methods.METHODS, *methods.OWN, *own)}
+    ids |= {f"google.cloud.bigquery.v2.{each.id}" for each in tables.METHODS} - {""}
+    assert ids - ACTIONS.keys() == set()
+
+
+# The first page -------------------------------------------------------------------------------------------------------
+
+
+def test_nobody_sees_the_card_of_a_store_without_a_right(guarded: Guarded) -> None:
+    assert f'{STORE}"><strong>s' in read(guarded, ADMIN, "") and STORE not in read(guarded, "nobody", "")
+
+
+def test_what_is_running_is_on_the_first_page(guarded: Guarded) -> None:
+    name = guarded.call("POST", f"v1/{STORE}:import", json={"gcsSource": {"uri": "s3://away/**"}})["name"]
+    try:
+        page = read(guarded, ADMIN, "")
+        assert 'hx-get="/console/now"' in page and f'<a href="/console/{name}">Import · s</a>' in page
+        assert f'<a href="/console/{name}">Import · s</a>' in read(guarded, ADMIN, "now")
+        assert name not in read(guarded, "nobody", "") + read(guarded, "nobody", "now")
+    finally:
+        guarded.call("POST", f"v1/{name}:cancel")
+    guarded.server.wait_until(lambda: "done" in guarded.call("GET", f"v1/{name}"))
+    assert name not in read(guarded, ADMIN, "now")
 
 
 # What needs attention -----------------------------------------------------------------------------------------------

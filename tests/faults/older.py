@@ -57,7 +57,7 @@ INSERT INTO garbage VALUES ('main/1/7/9.dcm');
 """
 """In columns that every schema has."""
 
-REVISIONS = [f"{number:04d}" for number in range(1, 24)]
+REVISIONS = [f"{number:04d}" for number in range(1, 25)]
 """Every schema before the present one."""
 
 

@@ -12,8 +12,8 @@ from gantry.index import clock
 from gantry.index.retention import Retention
 from gantry.index.sql import SqlIndex
 from gantry.names import OperationName
-from gantry.resources import Dataset, Method, Operation
-from tests.index.values import DATASET
+from gantry.resources import Dataset, DicomStore, Method, Operation
+from tests.index.values import DATASET, STORE, item
 
 DAY = 86_400
 NOW = int(datetime(2026, 6, 1, tzinfo=UTC).timestamp())
@@ -167,3 +167,65 @@ def test_an_index_put_back_does_not_repeat_numbers_though_the_clock_stands(sqlit
         given.add(done(index).name.id)
         index.close()
     assert len(given) == 20
+
+
+class Feed:
+    """Changes of a store, which are kept for seven days."""
+
+    def __init__(self, index: SqlIndex) -> None:
+        index.resources.create_dicom_store(DicomStore(STORE))
+        index.feed.begin(True)
+        self.index, self.store_id = index, index.resources.get_dicom_store(STORE).id
+        self.count = 0
+
+    def store(self, count: int = 1) -> None:
+        for _ in range(count):
+            self.count += 1
+            self.index.uploads.store_instances(self.store_id, [item(self.count)])
+
+    def expire(self) -> list[int]:
+        """The changes that are left."""
+        while not self.index.feed.expire(self.index.retention.follow_clock() - timedelta(days=7), 2):
+            pass
+        events = self.index.feed.read(self.store_id, None, 1000).events
+        return [int(event.sop_instance_uid.removeprefix("9.")) for _, event in events]
+
+
+def test_changes_that_came_while_the_clock_was_behind_are_kept_as_long_as_others(
+    index: SqlIndex, clocks: Clocks
+) -> None:
+    """As after a start without a battery, until the time is asked for."""
+    feed = Feed(index)
+    assert feed.expire() == []
+    for number, behind in enumerate((NOW, 40 * DAY), 1):
+        clocks.wall -= behind
+        feed.store()
+        feed.expire()
+        clocks.wall += behind
+        assert feed.expire() == list(range(1, number + 1))
+    for _ in range(8):
+        clocks.pass_(DAY)
+        feed.expire()
+    assert feed.expire() == []
+
+
+@pytest.mark.parametrize("count", [1, 7])
+def test_changes_that_came_while_the_clock_was_ahead_go_with_those_behind_them(
+    index: SqlIndex, clocks: Clocks, count: int
+) -> None:
+    """Else the feed would grow until that time has come."""
+    feed = Feed(index)
+    feed.expire()
+    clocks.wall += 3650 * DAY
+    feed.store(count)
+    clocks.pass_(8)
+    assert len(feed.expire()) == count
+    clocks.wall -= 3650 * DAY
+    assert len(feed.expire()) == count
+    clocks.pass_(DAY)
+    feed.store()
+    for _ in range(6):
+        clocks.pass_(DAY)
+        assert len(feed.expire()) == count + 1
+    clocks.pass_(2 * DAY)
+    assert feed.expire() == []

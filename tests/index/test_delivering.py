@@ -12,10 +12,12 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from sqlalchemy import update
 
-from gantry.errors import Unavailable
+from gantry.errors import DataLoss, Unavailable
 from gantry.followed import Followed
 from gantry.index.sql import SqlIndex
+from gantry.index.tables import change_pack
 from gantry.membership import Membership
 from gantry.notices import Message
 from gantry.operations import notifying
@@ -269,3 +271,49 @@ def test_a_topic_that_was_set_while_the_feed_was_off_begins_with_it(
     delivering = deliver(Publisher())
     delivering.run_until(lambda: delivering.publisher.arrived[GOOD] == 1)
     assert delivering.notified.read().counts["given_up"] == 0
+
+
+def damage(index: SqlIndex, number: int) -> None:
+    with index.database.write() as connection:
+        connection.execute(update(change_pack).where(change_pack.c.number == number).values(data=b"damaged"))
+
+
+@pytest.mark.parametrize("damaged", [1, 3, 5])
+def test_a_damaged_row_of_the_feed_is_passed_over_and_that_is_said(
+    index: SqlIndex,
+    store: DicomStore,
+    deliver: Callable[[Publisher], Delivering],
+    caplog: pytest.LogCaptureFixture,
+    damaged: int,
+) -> None:
+    """Else nobody would be told of anything behind it for as long as it is kept, and what goes meanwhile never."""
+    set_topics(index, GOOD)
+    for number in range(1, 6):
+        index.uploads.store_instances(store.id, [item(number)])
+    damage(index, damaged)
+    delivering = deliver(Publisher())
+    delivering.run_until(lambda: delivering.publisher.arrived[GOOD] == 4)
+    delivering.run_until(lambda: delivering.notified.read().counts["given_up"] == 1)
+    assert delivering.publisher.data == [f"9.{number}" for number in range(1, 6) if number != damaged]
+    assert caplog.text.count("are damaged in the index") == 1
+    index.uploads.store_instances(store.id, [item(6)])
+    delivering.run_until(lambda: delivering.publisher.arrived[GOOD] == 5)
+    assert delivering.notified.read().counts["given_up"] == 1
+
+
+def test_another_loss_than_that_of_the_feed_passes_nothing_over(
+    index: SqlIndex, store: DicomStore, deliver: Callable[[Publisher], Delivering]
+) -> None:
+    set_topics(index, GOOD)
+    index.uploads.store_instances(store.id, [item(1)])
+    publisher = Publisher()
+
+    def lose(topic: str) -> None:
+        publisher.then = lambda _: None
+        raise DataLoss("something else")
+
+    publisher.then = lose
+    delivering = deliver(publisher)
+    delivering.run_until(lambda: len(publisher.data) == 2)
+    assert delivering.notified.read().counts["given_up"] == 0
+    assert {*publisher.data} == {"9.1"}

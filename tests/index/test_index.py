@@ -15,7 +15,7 @@ from sqlalchemy import Connection, update
 from gantry.counters import ProgressCounter, Transfer
 from gantry.errors import Aborted, AlreadyExists, Code, NotFound, ResourceExhausted, Status
 from gantry.header_packs import unpack
-from gantry.holdings import Holding
+from gantry.holdings import Holding, RecentStore
 from gantry.iam.policies import principal
 from gantry.iam.sessions import Session
 from gantry.index import logs, saved_searches
@@ -461,6 +461,7 @@ class TestIndex:
         assert (len(listed), begin_with in listed) == (4, True)
         assert index.operations.list_operations(DATASET, 2) == listed[:2]
         assert index.operations.list_operations(DATASET, 10, before=ids[1]) == listed[2:]
+        assert index.operations.list_open(10) == listed[:3] and index.operations.list_open(2) == listed[:2]
 
     def test_operations_are_filtered(self, index: SqlIndex, operation: Operation) -> None:
         done = [found.method for found in index.operations.list_operations(DATASET, 10, done=True)]
@@ -629,7 +630,14 @@ class TestIndex:
         assert sum(found.instances for found in index.metrics.list_growth(STORE)) == 1
         size = items[2].size
         assert index.metrics.list_holdings() == [Holding(STORE, "NEARLINE", 1, size)]
+        index.resources.create_dicom_store(DicomStore(replace(STORE, store="empty")))
         day = index.metrics.find_first_day()
+        recent = [
+            RecentStore(STORE, 1, size, day, {day: 1}),
+            RecentStore(replace(STORE, store="empty"), 0, 0, None, {}),
+        ]
+        assert index.metrics.list_recent(10, day) == recent and index.metrics.list_recent(1, day) == recent[:1]
+        assert index.metrics.list_recent(1, day + 1) == [recent[0]._replace(days={})]
         assert day == grown.day and index.metrics.sum_growth(day - 7, day - 1) == {}
         assert index.metrics.sum_growth(day, day) == {"NEARLINE": size}
         unswept = index.garbage.measure_unswept(10)

@@ -17,7 +17,8 @@ import pytest
 
 from gantry.errors import Cancelled, DeadlineExceeded, NotFound, ResourceExhausted, StatusError, Unavailable
 from gantry.query_seams import Query
-from gantry.querying.job_files import key_of
+from gantry.querying import job_files
+from gantry.querying.job_files import JobFiles, key_of
 from gantry.querying.jobs import Job
 from gantry.querying.runner import QueryJobs
 from gantry.seams import Seams
@@ -269,7 +270,10 @@ def test_only_so_many_run_at_a_time(engine: LocalQueries) -> None:
     jobs.close()
 
 
-def test_a_job_of_a_server_that_was_killed_is_lost_and_its_rows_are_never_shown(engine: LocalQueries) -> None:
+def test_a_job_of_a_server_that_was_killed_is_lost_and_its_rows_are_never_shown(
+    engine: LocalQueries, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(job_files, "SURE_SECONDS", 0.0)
     jobs = make_jobs(engine)
     begun = jobs.begin_query(job(), Query(NEVER, "p"))
     while jobs.find("somebody", "p", "j").state != "RUNNING":
@@ -287,6 +291,24 @@ def test_a_job_of_a_server_that_was_killed_is_lost_and_its_rows_are_never_shown(
     assert isinstance(error, StatusError)
     with pytest.raises(NotFound):
         other.find_result("somebody", "p", key_of("p", "j"))
+    jobs.close()
+    other.close()
+
+
+@pytest.mark.parametrize("jump", [3600, -3600])
+def test_a_clock_that_jumps_takes_no_job_from_a_server_that_runs_it(
+    engine: LocalQueries, monkeypatch: pytest.MonkeyPatch, jump: float
+) -> None:
+    jobs, other = make_jobs(engine), make_jobs(engine)
+    begun = jobs.begin_query(job(), Query(NEVER, "p"))
+    real = time.time
+    monkeypatch.setattr(job_files.time, "time", lambda: real() + jump)
+    for _ in range(3):
+        assert not other.find("somebody", "p", "j").ended
+        time.sleep(0.05)
+    monkeypatch.undo()
+    jobs.cancel(begun)
+    assert isinstance(wait(jobs, begun).find_error(), Cancelled)
     jobs.close()
     other.close()
 
@@ -314,3 +336,62 @@ def test_pages_go_on_with_another_server(engine: LocalQueries) -> None:
     rest = other.files.read_rows(found, len(page), 10_000, 1 << 30)
     assert [row[0] for row in page + rest] == list(range(1, 5001))
     other.close()
+
+
+@pytest.fixture
+def disk(monkeypatch: pytest.MonkeyPatch) -> Iterator[threading.Event]:
+    """The disk with the jobs gives no answer to who asks whether one is cancelled, before this is set."""
+    answers = threading.Event()
+
+    def hang(_files: Any, _job: Job) -> bool:
+        answers.wait(60)
+        return False
+
+    monkeypatch.setattr(JobFiles, "is_cancelled", hang)
+    yield answers
+    answers.set()
+
+
+def test_a_query_ends_at_its_deadline_where_the_disk_of_its_job_gives_no_answer(
+    tmp_path: Path, disk: threading.Event
+) -> None:
+    engine = make_engine(tmp_path, seconds=1)
+    jobs = make_jobs(engine)
+    assert isinstance(wait(jobs, jobs.begin_query(job(), Query(NEVER, "p"))).find_error(), DeadlineExceeded)
+    assert not disk.is_set()
+    jobs.close()
+    engine.close()
+
+
+def test_a_disk_that_hangs_while_a_job_begins_keeps_no_server_from_stopping(
+    engine: LocalQueries, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answers, asked, create = threading.Event(), threading.Event(), JobFiles.create
+
+    def hang(files: JobFiles, job: Job) -> None:
+        asked.set()
+        assert answers.wait(60)
+        create(files, job)
+
+    monkeypatch.setattr(JobFiles, "create", hang)
+    jobs = make_jobs(engine)
+    refused = list[StatusError]()
+
+    def begin() -> None:
+        try:
+            jobs.begin_query(job(), Query("SELECT 1", "p"))
+        except StatusError as error:
+            refused.append(error)
+
+    thread = threading.Thread(target=begin)
+    thread.start()
+    assert asked.wait(30)
+    closing = threading.Thread(target=jobs.close)
+    closing.start()
+    closing.join(30)
+    is_closed = not closing.is_alive()
+    answers.set()
+    thread.join(30)
+    closing.join(30)
+    assert is_closed and isinstance(refused[0], Unavailable)
+    assert not jobs.files.list_kept()

@@ -168,3 +168,56 @@ def test_a_result_is_whole_json(jobs: QueryJobs) -> None:
     done = run(jobs, "SELECT 'a\\nb' AS t, [1, NULL] AS n FROM UNNEST([1, 2])")
     batches: list[Batch] = list(jobs.files.list_batches(done))
     assert [row for batch in batches for row in json.loads(batch.text)] == [["a\nb", [1, None]]] * 2
+
+
+def cut(path: Path) -> None:
+    os.truncate(path, path.stat().st_size // 2)
+
+
+def empty(path: Path) -> None:
+    os.truncate(path, 0)
+
+
+def zero(path: Path) -> None:
+    """As file systems leave bytes that were not written yet."""
+    path.write_bytes(bytes(path.stat().st_size))
+
+
+@pytest.mark.parametrize("damage", [cut, empty, zero], ids=lambda damage: damage.__name__)
+def test_a_result_that_a_power_cut_has_taken_is_none(jobs: QueryJobs, damage: Any) -> None:
+    """Nothing of it is synced: its state may be there without its rows. A part of them is no result."""
+    done = run(jobs, "SELECT n, REPEAT('x', 60) AS t FROM UNNEST(GENERATE_ARRAY(0, 9000)) AS n ORDER BY n")
+    damage(jobs.files.root / key_of("p", "j") / "rows")
+    for read in (lambda: jobs.files.read_rows(done, 0, 10, 1 << 20), lambda: list(jobs.files.list_batches(done))):
+        with pytest.raises(NotFound, match=r"is not kept any more\. Run it again"):
+            read()
+
+
+@pytest.mark.parametrize("damage", [cut, empty, zero], ids=lambda damage: damage.__name__)
+def test_pages_of_a_result_without_its_index_are_right(engine: LocalQueries, damage: Any) -> None:
+    made = QueryJobs(cast(Seams, SimpleNamespace(queries=replace(engine, limits=QueryLimits()))))
+    done = run(made, "SELECT n, REPEAT('x', 500) AS t FROM UNNEST(GENERATE_ARRAY(0, 9000)) AS n ORDER BY n")
+    path = made.files.root / key_of("p", "j") / "index"
+    assert path.stat().st_size > 3 * 16
+    damage(path)
+    os.truncate(path, max(0, path.stat().st_size - 3))
+    for first in (0, 4000, 8999):
+        assert [row[0] for row in made.files.read_rows(done, first, 2, 1 << 20)] == [first, first + 1]
+    made.close()
+
+
+def test_what_cannot_be_removed_stands_in_no_query_s_way(jobs: QueryJobs, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Such as what another user has put there, or a disk that may not be written for a moment."""
+    assert run(jobs, "SELECT 1").error is None
+    left = jobs.files.root / ".server-of-yesterday"
+    left.touch()
+    os.utime(left, (0, 0))
+
+    def refuse(path: Path, missing_ok: bool = False) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "unlink", refuse)
+    jobs._swept = -1e9
+    begun = jobs.begin_query(job("k"), Query("SELECT 1", "p"))
+    monkeypatch.undo()
+    assert wait(jobs, begun).error is None

@@ -5,20 +5,29 @@ from __future__ import annotations
 import os
 import shutil
 import sqlite3
+import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import duckdb
 import pytest
+from sqlalchemy import update
 
 from gantry.errors import AlreadyExists, DiskAway, StatusError
 from gantry.index.sql import SqlIndex
+from gantry.index.tables import change_pack
 from gantry.index_wiring import INDEX
 from gantry.names import ResourcePath
+from gantry.operations import following
+from gantry.operations.streaming import Streaming
 from gantry.resources import Dataset, DicomStore, Method
+from gantry.storage.warehouse.directories import LocalWarehouse
+from gantry.table_address import TableAddress
 from tests.index.values import DATASET, STORE
 from tests.streams.stepping import STEPS, Killed, Stepping, find_delivery
 from tests.streams.test_local import TABLE, read
@@ -128,6 +137,32 @@ def test_what_is_kept_no_longer_is_a_row_once_or_never(stepping: Stepping, step:
     found = stepping.rows()
     assert found <= told
     assert all(found[uid, "INSERT"] for uid in ("1.2.1.1", "1.2.1.2", "1.2.1.6", "1.2.1.7"))
+
+
+def partly_expired(stepping: Stepping) -> None:
+    """The feed keeps no more than the last two changes of what is being added."""
+    stepping.index.feed.expire(LATER, 3)
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_what_is_kept_in_part_is_no_row_twice(stepping: Stepping, step: str) -> None:
+    """Rows were added, perhaps, and their position was not moved: those that the feed still has are not added again."""
+    told = stepping.told()
+    killed: list[str] = []
+
+    def expire_and_kill(_: Stepping) -> None:
+        killed.append(step)
+        partly_expired(stepping)
+        raise Killed
+
+    run_to(stepping, step, expire_and_kill)
+    assert killed
+    stepping.stow(2)
+    stepping.settle()
+    found = stepping.rows()
+    assert max(found.values()) == 1 and found <= told + stepping.told()
+    kept = ("1.2.1.1", "1.2.1.2", "1.2.1.4", "1.2.1.5", "1.2.1.6", "1.2.1.7")
+    assert all(found[uid, "INSERT"] == 1 for uid in kept)
 
 
 def link_removed(stepping: Stepping) -> None:
@@ -291,3 +326,59 @@ def test_a_directory_that_is_gone_for_good_is_another_one_once_it_is_configured_
     stepping.stow()
     stepping.settle()
     assert stepping.rows() == {("1.2.1.6", "INSERT"): 1}
+
+
+def test_tables_on_a_disk_that_gives_no_answer_keep_no_others_waiting(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(following, "_HANG_SECONDS", 0.2)
+    answers, hanging = threading.Event(), set[str]()
+    with opened(tmp_path) as stepping:
+        roots = {"p.d": str(stepping.root), "p.away": str(tmp_path / "away")}
+        stepping.seams = replace(stepping.seams, warehouse=LocalWarehouse(roots, "mark"))
+        stepping.follow(*(f"bq://p.away.t{number}" for number in range(20)), TABLE)
+        stepping.stow()
+        real = LocalWarehouse.open_stream
+
+        def hang(self: Any, address: TableAddress, key: str, owner: str) -> Any:
+            if address.dataset == "away":
+                hanging.add(address.table)
+                assert answers.wait(60)
+            return real(self, address, key, owner)
+
+        monkeypatch.setattr(LocalWarehouse, "open_stream", hang)
+        stopping = threading.Event()
+        server = following.Following(stepping.seams, Streaming(stepping.seams, stopping), stopping)
+        deadline = time.monotonic() + 60
+        while stepping.rows() != stepping.told() and time.monotonic() < deadline:
+            server.run()
+            time.sleep(0.05)
+        assert stepping.rows() == stepping.told()
+        assert len(hanging) <= 8, "no more threads wait for it"
+        assert "its disk has given no answer" in caplog.text
+        stopping.set()
+        answers.set()
+        while any(thread.name == "streams" for thread in threading.enumerate()):
+            time.sleep(0.01)
+
+
+def damaged(stepping: Stepping) -> None:
+    """The second of the three changes that are being added."""
+    with stepping.index.database.write() as connection:
+        connection.execute(update(change_pack).where(change_pack.c.number == 4).values(data=b"damaged"))
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_a_damaged_row_of_the_feed_is_passed_over(stepping: Stepping, step: str) -> None:
+    told = stepping.told()
+
+    def damage_and_kill(stepping: Stepping) -> None:
+        damaged(stepping)
+        raise Killed
+
+    run_to(stepping, step, damage_and_kill)
+    stepping.stow()
+    told["1.2.1.6", "INSERT"] = 1
+    stepping.settle()
+    missing = told - stepping.rows()
+    assert stepping.rows() <= told and missing in ({}, {("1.2.1.4", "INSERT"): 1})

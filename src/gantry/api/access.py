@@ -121,6 +121,10 @@ class Caller:
     def has(self, permission: str, resource: Resource) -> bool:
         return True
 
+    def has_by(self, policies: Sequence[str], permission: str, resource: Resource) -> bool:
+        """As ``has``, by policies that were read before: those of the resource, and of all above it."""
+        return True
+
     def require(self, permission: str, resource: Resource) -> None:
         """Raises PermissionDenied, with the same message for a resource that does not exist."""
         if not self.has(permission, resource):
@@ -157,11 +161,14 @@ class Known(Caller):
         self._seams, self._access, self._principal = seams, access, principal
 
     def has(self, permission: str, resource: Resource) -> bool:
-        facts = Facts(datetime.now(UTC), full_name(resource), _TYPES[type(resource)])
-        if self._is_given([self._access.above], permission, facts):
+        if self.has_by((), permission, resource):
             return True  # without a query of the index
-        policies = map(self._access.grants.read, self._seams.index.access.list_policies(resource))
-        return self._is_given(list(policies), permission, facts)
+        return self.has_by(self._seams.index.access.list_policies(resource), permission, resource)
+
+    def has_by(self, policies: Sequence[str], permission: str, resource: Resource) -> bool:
+        facts = Facts(datetime.now(UTC), full_name(resource), _TYPES[type(resource)])
+        grants = [self._access.above, *map(self._access.grants.read, policies)]
+        return self._is_given(grants, permission, facts)
 
     @property
     def administers(self) -> bool:

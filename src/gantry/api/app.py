@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, suppress
 from dataclasses import replace
 from functools import partial
@@ -48,8 +48,12 @@ FormHandler = Callable[[Context, Request, bytes], ASGIApp]
 MAX_QUERY_BYTES = 1 << 20
 """Of a query that is sent in the body: above what servers usually take in an address (8 to 64 KiB)."""
 
+_QUERY = "query"  # of the console: below it are queries and their results
 _HEALTH = ("healthz", "readyz")
 """Who looks after a server in a container comes by any name, and learns nothing of what is stored."""
+
+_DISCOVERY = ("$discovery", "discovery")
+"""Documents of the API, which Google's client for browsers reads from any page."""
 
 _SIGN_IN = ("sign-in", "token")
 """Pages that may wait for an issuer of tokens."""
@@ -116,20 +120,37 @@ class App:
         return self._page(request, segments)
 
     async def _page(self, request: Request, segments: list[str]) -> ASGIApp:
+        preflight = self._cross_origin.answer_preflight(request.method, request.headers)
+        if preflight and segments[0] in _DISCOVERY:
+            return preflight
         if request.method == "POST" and segments[0] in self._forms:
             await self._turns.take()
             body = await self._form(request, self._client(request), MAX_FORM_BYTES)
-            form, lane = self._forms[segments[0]], Lane.SIGN_IN if segments[0] in _SIGN_IN else Lane.WRITE
+            form, lane = self._forms[segments[0]], _lane_of_page(segments, Lane.WRITE)
             return await self._lanes.run(lane, form, self._context, request, body)
         is_read = request.method in ("GET", "HEAD")
         if is_read and segments[0] in self._instant:
             return self._instant[segments[0]](self._context, request)
         page = self._pages.get(segments[0])
         if page is None or not is_read:
-            raise NotFound(f"no such page: {_verb(request)} {request.url.path[:200]}; the API begins at /v1/projects")
-        lane = Lane.SIGN_IN if segments[0] in _SIGN_IN else Lane.READ
+            return self._refuse_page(request, segments[0])
+        lane = _lane_of_page(segments, Lane.READ)
         async with watch_client(request):
             return await self._lanes.run(lane, _show, page, self._context, request)
+
+    def _refuse_page(self, request: Request, name: str) -> ASGIApp:
+        """Raises NotFound, or MethodNotAllowed for a page that there is (RFC 9110 §15.5.6); answers OPTIONS for it."""
+        what = f"no such page: {_verb(request)} {request.url.path[:200]}; the API begins at /v1/projects"
+        verbs = [
+            verb for verb, held in (("GET", {*self._pages, *self._instant}), ("POST", self._forms)) if name in held
+        ]
+        if not verbs:
+            raise NotFound(what)
+        if request.method == "OPTIONS":
+            return _allow(list_allowed(verbs))
+        error = MethodNotAllowed(what)
+        error.allowed = list_allowed(verbs)
+        raise error
 
     async def _form(self, request: Request, caller: str, most: int) -> bytes:
         """The body of a form, without its gzip. Raises InvalidArgument past ``most`` bytes."""
@@ -147,7 +168,7 @@ class App:
         except MethodNotAllowed as error:
             if verb != "OPTIONS":
                 raise
-            return Response(status_code=204, headers={"allow": ", ".join(error.allowed)})
+            return _allow(error.allowed)
         if _lane_of(method) not in SHORT:
             await self._turns.take()
         visit = Visit(self._context, request, version, method, ids)
@@ -187,8 +208,9 @@ class App:
         async with AsyncExitStack() as stack:
             data = await self._intake.read(request, MAX_BODY_BYTES, caller, stack)
             call = replace(call, content=Body.of_bytes(data, request.headers))
-            answer = await self._lanes.run(Lane.WRITE, visit.run, _answer_json, handler, call)
-            return await self._finish(visit, Lane.WRITE, answer)
+            lane = _lane_of(visit.method)
+            answer = await self._lanes.run(lane, visit.run, _answer_json, handler, call)
+            return await self._finish(visit, lane, answer)
 
     async def _before_body(self, visit: Visit, work: Callable[[], Made]) -> Made:
         """In a thread where it reads the index or writes the audit log; the event loop waits for no disk."""
@@ -225,14 +247,26 @@ def _write_error(request: Request, error: StatusError) -> Response:
 
 async def _describe_server() -> ASGIApp:
     """RFC 9110 §9.3.7."""
-    return Response(status_code=204, headers={"allow": ", ".join(list_allowed(("GET", "DELETE", *_WITH_BODY)))})
+    return _allow(list_allowed(("GET", "DELETE", *_WITH_BODY)))
+
+
+def _allow(verbs: Sequence[str]) -> Response:
+    return Response(status_code=204, headers={"allow": ", ".join(verbs)})
 
 
 def _lane_of(method: ApiMethod) -> Lane:
     """The threads that its handler runs in, where it takes no body."""
     if isinstance(method.handler, WebHandler):
         return method.handler.lane
+    if method.id.startswith(bigquery.NAMES):
+        return Lane.TABLE
     return Lane.READ if method.verb == "GET" else Lane.WRITE
+
+
+def _lane_of_page(segments: list[str], otherwise: Lane) -> Lane:
+    if segments[0] in _SIGN_IN:
+        return Lane.SIGN_IN
+    return Lane.TABLE if _QUERY in segments else otherwise
 
 
 def _show(page: PageHandler, context: Context, request: Request) -> ASGIApp:

@@ -15,6 +15,7 @@ from gantry.system_errors import describe_os_error
 MAX_READ = 4 << 20
 """Bytes that one page reads, some 6,000 lines: a page that finds nothing there says so, and leads on."""
 _BLOCK, _AFTER = 64 << 10, 256 << 10  # bytes of one read, and of those in which the end of a call is looked for
+_DISORDER = 64 << 10  # bytes of lines that are too old, until all before them are: a clock may have been behind
 _TIME = re.compile(rb'"timestamp": "([^"]{10,40})"')
 _LAST = re.compile(rb'"operation": \{"id": "([^"]+)", "last": true')
 _METHODS = re.compile(r"google\.cloud\.healthcare\.[^.]+\.projects\.locations\.")
@@ -75,9 +76,10 @@ class _Reader:
         end = self._find_end() if before is None else min(before, self._size)
         self._ended = self._find_ends(end)
         found: list[AuditLine] = []
-        reached = 0
+        reached, old = max(0, end - MAX_READ), 0  # a gap that a power cut has left may have no line
         for reached, raw in self._walk(end):
-            if self._is_too_old(raw):
+            old = old + len(raw) if self._is_too_old(raw) else 0
+            if old > _DISORDER:
                 return AuditPage(found, 0)
             line = self._read_line(reached, raw)
             if line is not None:
@@ -122,6 +124,9 @@ class _Reader:
         if at == 0:
             yield 0, rest
 
+    def _is_in_time(self, time: str) -> bool:
+        return time >= self._wanted.since and not (self._wanted.until and time >= self._wanted.until)
+
     def _is_too_old(self, raw: bytes) -> bool:
         found = _TIME.search(raw) if self._wanted.since else None
         return found is not None and found[1].decode() < self._wanted.since
@@ -137,7 +142,7 @@ class _Reader:
             line = _parse(offset, json.loads(text), self._ended)
         except (ValueError, KeyError, TypeError, AttributeError):
             return None
-        if line is None or (self._wanted.until and line.time.isoformat() >= self._wanted.until):
+        if line is None or not self._is_in_time(line.time.isoformat()):
             return None
         return line if self._wanted.matches(line) else None
 

@@ -22,7 +22,8 @@ Result = TypeVar("Result")
 class Lane(Enum):
     """READ: small reads of the index, metadata, pages. SEARCH: searches. WRITE: what waits for its turn to write to the
     index. SIGN_IN: what waits for an issuer of tokens. PICTURE: what waits for a worker that makes pixels. LONG: files,
-    frames, and searches that look through all headers of a study."""
+    frames, and searches that look through all headers of a study. TABLE: tables of metadata, and jobs, which lie on
+    their disks: one that gives no answer keeps no other request waiting."""
 
     READ = "read"
     SEARCH = "search"
@@ -30,12 +31,13 @@ class Lane(Enum):
     SIGN_IN = "sign-in"
     PICTURE = "picture"
     LONG = "long"
+    TABLE = "table"
 
 
-SHORT = frozenset({Lane.READ, Lane.SEARCH})
+SHORT = frozenset({Lane.READ, Lane.SEARCH, Lane.TABLE})
 """Lanes of requests that begin at once; those of the others wait for a turn (``gantry.api.turns``)."""
 
-SLOTS = MappingProxyType({Lane.READ: 8, Lane.SEARCH: 4, Lane.WRITE: 4, Lane.SIGN_IN: 16})
+SLOTS = MappingProxyType({Lane.READ: 8, Lane.SEARCH: 4, Lane.WRITE: 4, Lane.SIGN_IN: 16, Lane.TABLE: 8})
 """Threads of each lane. More that read, search or write would only compete for the GIL: two keep it in use, and one
 thread writes at a time. Those that sign in wait for an issuer, without the GIL."""
 

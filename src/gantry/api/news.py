@@ -60,7 +60,7 @@ class Lookout:
     async def _wait_for_end(self, lanes: Lanes, wanted: Unfinished) -> None:
         pause = _FIRST_PAUSE
         while not self._is_stopping() and (left := wanted.until - time.monotonic()) > 0:
-            if await lanes.run(Lane.READ, wanted.is_over):
+            if await lanes.run(Lane.TABLE, wanted.is_over):
                 return
             await asyncio.sleep(min(pause, left))
             pause = min(pause * _LONGER, PAUSE_SECONDS)

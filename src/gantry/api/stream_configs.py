@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
+from functools import partial
 from typing import Any
 
 from gantry.api.call import Call
 from gantry.api.messages import enum_name
+from gantry.calls_that_hang import call_within
 from gantry.errors import FailedPrecondition, InvalidArgument, Unimplemented, invalid_field
 from gantry.followed import list_tables
 from gantry.operations.streaming import require_stream
@@ -20,6 +22,9 @@ _MAX_TOPICS = 100  # every change of an instance is a message to each
 # bq://PROJECT.DATASET.TABLE; old projects have a domain before a colon, tables any letters, blanks and $DECORATOR.
 _TABLE = re.compile(r"bq://(?:[\w.-]+:)?[\w-]+\.\w+\.[\w $-]+")
 _MAX_TABLE_URI, _MAX_STREAMS = 2000, 5  # as the API documents them
+ANSWER_SECONDS = 30.0
+"""That a request waits for what a table lies in: it keeps a thread, and others write the index meanwhile."""
+
 _DISPOSITIONS = ("WRITE_DISPOSITION_UNSPECIFIED", "WRITE_EMPTY", "WRITE_TRUNCATE", "WRITE_APPEND")
 
 Config = dict[str, Any]
@@ -70,7 +75,7 @@ def check_streams(streams: list[Config]) -> None:
 
 def require_streams(call: Call, old: DicomStore, new: DicomStore) -> None:
     """Where rows could not be added to a table now the store is not changed. Raises FailedPrecondition, NotFound,
-    PermissionDenied, Unavailable, and Unimplemented for what this server does not do."""
+    PermissionDenied, Unavailable, DeadlineExceeded, and Unimplemented for what this server does not do."""
     seams, before = call.context.seams, list_tables(old)
     for number, (table, config) in enumerate(list_tables(new).items()):
         if config == before.get(table) or not covers_table(seams, table):
@@ -81,7 +86,7 @@ def require_streams(call: Call, old: DicomStore, new: DicomStore) -> None:
             raise FailedPrecondition(
                 "rows are made from the change feed, which is off", advice="set changes_days to 1 or more"
             )
-        require_stream(seams, new, config)
+        call_within(ANSWER_SECONDS, f"table {table}", partial(require_stream, seams, new, config))
 
 
 def refuse_change_data_capture(place: str, destination: Config) -> None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from gantry.api.call import Call
-from gantry.api.stream_configs import Config, check_destination, refuse_change_data_capture
+from gantry.api.stream_configs import ANSWER_SECONDS, Config, check_destination, refuse_change_data_capture
+from gantry.calls_that_hang import call_within
 from gantry.errors import InvalidArgument, invalid_field
 from gantry.operations.export_tables import EMPTY, MISSING, TRUNCATE
 from gantry.table_address import TableAddress
@@ -32,7 +34,7 @@ def read_table(call: Call, destination: Config) -> dict[str, Any]:
 def _read_address(call: Call, text: str) -> TableAddress:
     try:
         address = TableAddress.parse(text)
-        call.context.seams.warehouse.require(address)
+        call_within(ANSWER_SECONDS, f"table {address}", partial(call.context.seams.warehouse.require, address))
     except InvalidArgument as error:
         raise invalid_field(f"{_FIELD}.tableUri", error.message) from None
     return address

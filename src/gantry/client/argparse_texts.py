@@ -1,6 +1,6 @@
 """The texts of argparse, which has no other place for their translations. ``parsers`` leads argparse to ours.
 
-``tests/languages/test_argparse_texts.py`` compares them with what the installed argparse says.
+``tests/languages/test_command_line_texts.py`` compares them with what the installed argparse says.
 """
 
 from __future__ import annotations

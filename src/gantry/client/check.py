@@ -12,7 +12,7 @@ from pathlib import Path
 from gantry.checking.directory import Checked
 from gantry.checking.run import check
 from gantry.client.messages import describe_error, translate_message
-from gantry.client.terminal import count_instances, note, print_error, printable, say
+from gantry.client.terminal import count_instances, error_json, note, print_error, printable, say, say_json
 from gantry.config import open_checked
 from gantry.errors import StatusError
 from gantry.findings import Finding, Kind
@@ -32,6 +32,8 @@ def check_directory(args: argparse.Namespace) -> int:
             return _report(checked, args.json)
     except StatusError as error:
         print_error(describe_error(error))
+        if args.json:
+            say_json(error_json(error), indent=None)
         return NOT_CHECKED
 
 

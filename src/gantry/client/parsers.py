@@ -5,7 +5,8 @@ from __future__ import annotations
 
 import argparse
 import os
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Sequence
 
 from gantry.client.help_texts import Epilog
 from gantry.languages import _, ngettext
@@ -14,10 +15,15 @@ from gantry.languages import _, ngettext
 argparse._, argparse.ngettext = _, ngettext  # type: ignore[attr-defined]
 
 
+JSON = "--json"
+"""Programs read what is printed: errors are JSON, too, and all of it is English."""
+
+
 class Parser(argparse.ArgumentParser):
     """``complete`` adds the arguments that are slow to import, once this command is chosen."""
 
     complete: Callable[[Parser], None] | None = None
+    _prints_json = False
 
     def _check_value(self, action: argparse.Action, value: object) -> None:
         """As argparse, with the command that is most like what was written."""
@@ -34,11 +40,26 @@ class Parser(argparse.ArgumentParser):
                 text = _("{value} is not there; choose from {known}").format(value=repr(str(value)), known=known)
             raise argparse.ArgumentError(action, text)
 
-    def parse_known_args(self, *args: object, **kw: object) -> object:  # type: ignore[override]
+    def parse_known_args(  # type: ignore[override]
+        self, args: Sequence[str] | None = None, namespace: argparse.Namespace | None = None
+    ) -> tuple[argparse.Namespace, list[str]]:
+        """What a command does not know is an error of that command: the whole program would say only how it is used
+        itself."""
+        self._prints_json = JSON in (sys.argv[1:] if args is None else args)
         if self.complete is not None:
             complete, self.complete = self.complete, None
             complete(self)
-        return super().parse_known_args(*args, **kw)
+        found, unknown = super().parse_known_args(args, namespace)
+        if unknown and self._subparsers is None:
+            self.error(_("unrecognized arguments: %s") % " ".join(unknown))
+        return found, unknown
+
+    def error(self, message: str) -> None:  # type: ignore[override]
+        if self._prints_json:
+            import json
+
+            print(json.dumps({"error": {"code": 400, "message": message, "status": "INVALID_ARGUMENT"}}, indent=2))
+        super().error(message)
 
 
 Commands = argparse._SubParsersAction

@@ -7,6 +7,8 @@ from gantry.languages import N_, _
 _STORES, _STUDIES = "datasets.dicomStores.", "datasets.dicomStores.studies."
 _SERIES, _INSTANCES = f"{_STUDIES}series.", f"{_STUDIES}series.instances."
 _WEB = f"{_STORES}dicomWeb.studies."
+_BIGQUERY = "google.cloud.bigquery.v2."
+_JOBS = f"{_BIGQUERY}JobService."
 ACTIONS = {
     "gantry.signIn": N_("Sign in"),
     "gantry.signOut": N_("Sign out"),
@@ -75,8 +77,30 @@ ACTIONS = {
     f"{_STUDIES}updateInstances": N_("Replace instances"),
     "projects.getIamPolicy": N_("Look at who has access"),
     "projects.setIamPolicy": N_("Change who has access"),
-    "google.cloud.bigquery.v2.JobService.InsertJob": N_("Start a query"),
-    "google.cloud.bigquery.v2.JobService.Query": N_("Start a query"),
+    "datasets.testIamPermissions": N_("Ask for own permissions"),
+    f"{_STORES}testIamPermissions": N_("Ask for own permissions"),
+    "projects.testIamPermissions": N_("Ask for own permissions"),
+    "datasets.deidentify": N_("De-identify"),
+    f"{_STORES}deidentify": N_("De-identify"),
+    f"{_INSTANCES}bulkdata.retrieveBulkdata": N_("Download bulk data"),
+    "retrieveBulkdata": N_("Download bulk data"),
+    "retrievePixeldata": N_("Download pixel data"),
+    "retrieveCapabilities": N_("Ask for the capabilities"),
+    "list": N_("List locations"),
+    "get": N_("Look at a location"),
+    f"{_JOBS}InsertJob": N_("Start a query"),
+    f"{_JOBS}Query": N_("Start a query"),
+    f"{_JOBS}GetQueryResults": N_("Read the result of a query"),
+    f"{_JOBS}GetJob": N_("Look at a query"),
+    f"{_JOBS}ListJobs": N_("List queries"),
+    f"{_JOBS}CancelJob": N_("Cancel a query"),
+    f"{_BIGQUERY}ProjectService.List": N_("List the projects of tables"),
+    f"{_BIGQUERY}DatasetService.ListDatasets": N_("List the datasets of tables"),
+    f"{_BIGQUERY}DatasetService.GetDataset": N_("Look at a dataset of tables"),
+    f"{_BIGQUERY}TableService.ListTables": N_("List tables"),
+    f"{_BIGQUERY}TableService.GetTable": N_("Look at a table"),
+    f"{_BIGQUERY}TableDataService.List": N_("Read rows of a table"),
+    f"{_BIGQUERY}TableService.Write": N_("Write to a table"),
 }
 
 

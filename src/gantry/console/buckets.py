@@ -14,7 +14,7 @@ from gantry.api.methods import CHECK_BUCKET, CHECK_BUCKET_FOR_STORE, SHOW_BUCKET
 from gantry.api.server_facts import BucketGrant, KnownBucket
 from gantry.console.page_call import BASE, Crumb, PageCall, address_of, crumbs_of
 from gantry.errors import PermissionDenied
-from gantry.languages import N_, _
+from gantry.languages import N_, _, pgettext
 from gantry.storage.uris import name_of_bucket
 
 PROVIDERS = {
@@ -67,7 +67,7 @@ class Row(NamedTuple):
     def findings(self) -> tuple[tuple[str, Finding], ...]:
         return (
             (_("List"), _judge(self.check, ("list",), self.reads)),
-            (_("Read"), _judge(self.check, ("read",), self.reads)),
+            (pgettext("permission", "Read"), _judge(self.check, ("read",), self.reads)),
             (_("Write"), _judge(self.check, _OF_WRITING, self.writes)),
         )
 

@@ -14,6 +14,7 @@ from gantry.languages import _
 WIDTH, HEIGHT = 1080, 200
 _LEFT, _BOTTOM, _TOP = 56, 24, 12
 _LEAST = 4  # units of the width
+_SHORT = 40  # the height of a chart in a card
 _MAX_POINTS = 500  # one for about two units of the width
 
 
@@ -62,6 +63,23 @@ def draw_stacked_bar(parts: Sequence[tuple[str, str, int]], write: Callable[[flo
         '<svg class="stack" viewBox="0 0 {w:.1f} 12" preserveAspectRatio="none" role="img" aria-label="{label}">'
         "{bars}</svg>"
     ).format(w=at, label=label, bars=bars)
+
+
+def draw_days(counts: Sequence[int]) -> Markup:
+    """A bar for each of the last days, of which one at least has instances. Any of them is a few units high."""
+    most = max(counts)
+    label = _("Stored in the last {days} days: {count}, at most {most} on a day").format(
+        days=len(counts), count=number(sum(counts)), most=number(most)
+    )
+    bars, step = Markup(""), WIDTH / len(counts)
+    for at, count in enumerate(counts):
+        height = max(_SHORT * count / most, _LEAST) if count else 1
+        shape = Markup('<rect x="{:.1f}" y="{:.1f}" width="{:.1f}" height="{:.1f}"/>')
+        bars += shape.format(at * step, _SHORT - height, step * 0.7, height)
+    return Markup(
+        '<svg class="days" viewBox="0 0 {w} {h}" preserveAspectRatio="none" role="img" aria-label="{label}">'
+        "<title>{label}</title>{bars}</svg>"
+    ).format(w=WIDTH, h=_SHORT, label=label, bars=bars)
 
 
 def _draw_grid(value: float, part: float, unit: str) -> Markup:

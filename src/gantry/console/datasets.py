@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import astuple
 from typing import Any
 
 from starlette.responses import Response
@@ -10,46 +11,36 @@ from gantry.api.methods import LIST_DATASETS
 from gantry.api.resources import list_time_zones
 from gantry.console.attention import list_matters
 from gantry.console.deleting import DATASET, describe_deleted, require_confirmation, show_question
+from gantry.console.first_page import list_cards, list_running
 from gantry.console.page_call import Crumb, PageCall, address_of, crumbs_of
+from gantry.console.visible import PAGE, list_visible
 from gantry.errors import StatusError
 from gantry.languages import _
 from gantry.names import DatasetName, DicomStoreName, check_segments
 
-PAGE = 100
-_MAX_CHECKED = 5000  # names per page whose permission is checked: some seconds at most
 _PROJECT, _LOCATION = "gantry", "us-central1"  # as in the command line
 
 
-def list_datasets(call: PageCall) -> Response:
-    """The page *Datasets*: those that the caller may see, of all projects and locations."""
+def list_datasets(call: PageCall, error: StatusError | None = None) -> Response:
+    """The page *Datasets*: those that the caller may see, of all projects and locations, and the DICOM stores that they
+    may see of the others."""
     after = call.query.get("after", "").split("/")
-    last = DatasetName(*after) if len(after) == 3 else None
+    last = DicomStoreName(*after) if len(after) == 4 else DatasetName(*after) if len(after) == 3 else None
     with call.api.use(LIST_DATASETS, ()):
-        names, end, hidden = _visible(call, last)
-    more = f"{end.project}/{end.location}/{end.dataset}" if end else ""
-    matters = list_matters(call) if last is None else []
-    return call.show("datasets.html", names=names, more=more, is_first=last is None, hidden=hidden, matters=matters)
-
-
-def _visible(call: PageCall, last: DatasetName | None) -> tuple[list[DatasetName], DatasetName | None, bool]:
-    """A page of the datasets that the caller may see, the last one checked if there may be more, and whether there are
-    others that the caller may not see.
-
-    One page checks a limited number, so that callers who may see few of very many get an answer soon.
-    """
-    names: list[DatasetName] = []
-    hidden = False
-    for _page in range(_MAX_CHECKED // PAGE):
-        checked = call.context.seams.index.resources.list_dataset_names(PAGE + 1, last)
-        for name in checked[:PAGE]:
-            if len(names) == PAGE:
-                return names, last, hidden
-            may_see = call.may("datasets.get", name)
-            names += [name] if may_see else []
-            last, hidden = name, hidden or not may_see
-        if len(checked) <= PAGE:
-            return names, None, hidden
-    return names, last, hidden
+        found = list_visible(call, last)
+    is_first = last is None
+    return call.show(
+        "datasets.html",
+        200 if error is None else error.http,
+        error=error,
+        given={"dataset": "", "store": ""} | call.form,
+        found=found,
+        more="/".join(astuple(found.end)) if found.end else "",
+        is_first=is_first,
+        matters=list_matters(call) if is_first else (),
+        running=list_running(call) if is_first else (),
+        cards=list_cards(call) if is_first else (),
+    )
 
 
 def list_stores(call: PageCall) -> Response:
@@ -95,6 +86,19 @@ def create(call: PageCall) -> Response:
     except StatusError as error:
         return show_create_form(call, error)
     return call.go(address_of(name))
+
+
+def begin(call: PageCall) -> Response:
+    """A dataset and a store in one step, and then what they are for: an import, or an upload."""
+    form = call.form
+    name = DatasetName(_PROJECT, _LOCATION, form.get("dataset", "").strip())
+    store = form.get("store", "").strip()
+    try:
+        call.api.send("POST", f"projects/{_PROJECT}/locations/{_LOCATION}/datasets", {}, {"datasetId": name.dataset})
+        call.api.send("POST", f"{name}/dicomStores", {}, {"dicomStoreId": store})
+    except StatusError as error:
+        return list_datasets(call, error)
+    return call.go(f"{address_of(f'{name}/dicomStores/{store}')}/{'upload' if 'upload' in form else 'import'}")
 
 
 def show_edit_form(call: PageCall, error: StatusError | None = None) -> Response:

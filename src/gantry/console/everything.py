@@ -14,9 +14,10 @@ from gantry.console.finding import list_found, read_search
 from gantry.console.frame import find_place
 from gantry.console.page_call import Crumb, PageCall, address_of
 from gantry.console.rows import Row
+from gantry.console.visible import list_visible
 from gantry.errors import InvalidArgument, NotFound, PermissionDenied, StatusError
 from gantry.languages import _
-from gantry.names import DatasetName, DicomStoreName, OperationName, url_path
+from gantry.names import DatasetName, DicomStoreName, OperationName, is_other_uid, url_path
 
 _STORES, _DATASETS, _SHOWN = 50, 20, 20  # searched, looked at, studies shown of one store and field
 _UID = re.compile(r"[0-9]+(?:\.[0-9]+)+")
@@ -44,6 +45,8 @@ def find(call: PageCall) -> Response:
     if _UID.fullmatch(text) and (address := _find_uid(call, text, stores)):
         return call.go(address)
     hits = [hit for hit in (_find_studies(call, text, store) for store in stores) if hit.rows]
+    if not hits and _may_be_other_uid(text) and (address := _find_uid(call, text, stores)):
+        return call.go(address)
     return call.show(
         "find.html",
         crumbs=(Crumb(_("Search"), ""),),
@@ -53,6 +56,11 @@ def find(call: PageCall) -> Response:
         stores=len(stores),
         dataset=place.parent if isinstance(place, DicomStoreName) else None,
     )
+
+
+def _may_be_other_uid(text: str) -> bool:
+    """Whether it may be a UID with letters (docs/conformance.md): looked for where no patient has it."""
+    return is_other_uid(text) and any(map(str.isdigit, text))
 
 
 def _find_address(call: PageCall, text: str, place: DicomStoreName | DatasetName | None) -> str:
@@ -70,7 +78,8 @@ def _find_address(call: PageCall, text: str, place: DicomStoreName | DatasetName
 
 
 def _list_stores(call: PageCall, place: DicomStoreName | DatasetName | None) -> Iterator[DicomStoreName]:
-    """Those in which the caller may search: the one of the page, else all of its dataset, else of every dataset."""
+    """Those in which the caller may search: the one of the page, else all of its dataset, else of every dataset, and
+    then those whose dataset the caller may not see."""
     if isinstance(place, DicomStoreName):
         yield place
         return
@@ -83,6 +92,8 @@ def _list_stores(call: PageCall, place: DicomStoreName | DatasetName | None) -> 
                 )
                 if call.api.caller.has(_SEARCH, name):
                     yield name
+    if place is None:
+        yield from (name for name in list_visible(call).stores if call.api.caller.has(_SEARCH, name))
 
 
 def _within(call: PageCall, store: DicomStoreName) -> PageCall:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, delete, insert, select, union_all, update
+from sqlalchemy import Connection, Select, bindparam, delete, insert, literal, or_, select, tuple_, union_all, update
 
 from gantry.iam.policies import Principal
 from gantry.iam.sessions import Session
@@ -28,6 +28,29 @@ _ALL = union_all(
     select(project.c.policy).where(project.c.project == bindparam("project")),
 )
 
+_NAME = dataset.c.project, dataset.c.location, dataset.c.dataset
+_ABOVE = project.c.policy.label("of_project"), dataset.c.policy.label("of_dataset")
+_HAS_CONDITION = '%"condition": {%'  # of a policy as ``Policy.to_text`` writes it
+
+
+def _list_named(after: DatasetName | DicomStoreName | None) -> Select[Any]:
+    """Datasets and stores behind ``after``, in order: four parts of a name, and the three policies of each."""
+    of_project = project.c.project == dataset.c.project
+    conditions = [each.c.policy.like(_HAS_CONDITION) for each in (dataset, project)]
+    own = dicom_store.c.policy
+    datasets = select(*_NAME, literal("").label("store"), *_ABOVE, literal("").label("own"))
+    datasets = datasets.join(project, of_project, isouter=True)
+    stores = select(*_NAME, dicom_store.c.store, *_ABOVE, own.label("own"))
+    stores = stores.join(dicom_store, dicom_store.c.dataset_id == dataset.c.id).join(project, of_project, isouter=True)
+    stores = stores.where(IS_ALIVE, or_(own != "", *conditions))
+    if after is not None:
+        last = after.project, after.location, after.dataset
+        store = after.store if isinstance(after, DicomStoreName) else ""
+        datasets = datasets.where(tuple_(*_NAME) > last)
+        stores = stores.where(tuple_(*_NAME, dicom_store.c.store) > (*last, store))
+    both = union_all(datasets, stores).subquery()
+    return select(both).order_by(both.c.project, both.c.location, both.c.dataset, both.c.store)
+
 
 class Access(Part):
     """Promises: ``index_protocols.AccessIndex``."""
@@ -37,6 +60,16 @@ class Access(Part):
         names |= {"project": name} if isinstance(name, str) else asdict(name)
         with self.database.read() as connection:
             return tuple(text for text in connection.execute(_ALL, names).scalars() if text)
+
+    def list_with_policies(
+        self, limit: int, after: DatasetName | DicomStoreName | None = None
+    ) -> list[tuple[DatasetName | DicomStoreName, tuple[str, ...]]]:
+        query = _list_named(after).limit(limit)
+        with self.database.read() as connection:
+            return [
+                (DicomStoreName(*row[:4]) if row[3] else DatasetName(*row[:3]), tuple(text or "" for text in row[4:]))
+                for row in connection.execute(query)
+            ]
 
     def get_policy(self, name: str | DatasetName | DicomStoreName) -> str:
         with self.database.read() as connection:

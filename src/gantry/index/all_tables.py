@@ -2,5 +2,5 @@
 
 from __future__ import annotations
 
-from gantry.index import access_tables, tables  # noqa: F401 - they enter themselves
+from gantry.index import access_tables, delivery_table, tables  # noqa: F401 - they enter themselves
 from gantry.index.columns import metadata as metadata

@@ -9,11 +9,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, Row, bindparam, func, insert, literal_column, select, update
+from sqlalchemy import BigInteger, Connection, Row, bindparam, func, insert, literal_column, select, update
 
 from gantry.events import Action, Event, Kind, Told, pack_events
+from gantry.index.dialect import greatest
 from gantry.index.statements import Statement
-from gantry.index.tables import change_pack, change_start, dicom_store, series, study
+from gantry.index.tables import change_pack, change_start, dicom_store, series, study, trail
 from gantry.resources import Uids
 
 _LEFT_OUT = "gantry_without_changes"
@@ -115,12 +116,18 @@ _NEXT = func.coalesce(
     _last(change_start, change_start.c.number, "of_start"),
     literal_column("0"),
 ) + literal_column("1")
+_NOT_BEFORE_TRAIL = greatest(
+    bindparam("at", type_=BigInteger),
+    func.coalesce(select(func.max(trail.c.time)).scalar_subquery(), literal_column("0")),
+)
+"""What comes while the clock is behind is kept as long as anything else."""
+
 _RECORD = Statement(
     insert(change_pack).values(
         store_id=bindparam("store"),
         number=_NEXT,
         part=literal_column("0"),
-        time=bindparam("at"),
+        time=_NOT_BEFORE_TRAIL,
         pending=bindparam("below"),
         data=bindparam("pack"),
     ),

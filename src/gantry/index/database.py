@@ -50,7 +50,7 @@ READER_CACHE, WRITER_CACHE = 4096, 16384
 """KiB of pages that a connection keeps. The rest a reader finds in the system's cache: searches among 500,000 instances
 take as long with 4 MiB as with 16, and ten readers would keep 160 MiB."""
 WAIT = 30  # seconds that a call waits for its turn to write, or to read, or for a lock of another process
-SCHEMA_VERSION = "0024"
+SCHEMA_VERSION = "0025"
 _COUNT = "UPDATE generation SET commits = commits + 1 WHERE id = 1"
 _READ_COUNT = "SELECT commits FROM generation WHERE id = 1"
 _MIGRATIONS = Path(__file__).parent / "migrations"

@@ -9,20 +9,22 @@ from sqlalchemy import Connection, Select, bindparam, delete, insert, select, up
 
 from gantry.events import Position
 from gantry.index.database import Part
+from gantry.index.delivery_table import delivery
 from gantry.index.feed import find_end
 from gantry.index.resource_rows import IS_ALIVE
 from gantry.index.statements import CompiledQuery
-from gantry.index.tables import change_feed, dataset, delivery, dicom_store
+from gantry.index.tables import change_feed, dataset, dicom_store
 from gantry.index_protocols.deliveries import Delivery
 from gantry.names import DicomStoreName
 
 _PLACE = [delivery.c[name] for name in (*Position._fields, "era", "planned", "added")]
+_PLANNED = ("planned_key", *(f"end_{name}" for name in Position._fields))
 _REVISION = CompiledQuery(select(change_feed.c.era, change_feed.c.receivers))
 
 
 def _select() -> Select[Any]:
     names = dataset.c.project, dataset.c.location, dataset.c.dataset, dicom_store.c.store
-    query = select(*names, delivery.c.store_id, delivery.c.receiver, *_PLACE)
+    query = select(*names, delivery.c.store_id, delivery.c.receiver, *_PLACE, *(delivery.c[name] for name in _PLANNED))
     query = query.join(dicom_store, dicom_store.c.id == delivery.c.store_id)
     return query.join(dataset, dataset.c.id == dicom_store.c.dataset_id).where(IS_ALIVE)
 
@@ -49,11 +51,12 @@ class Deliveries(Part):
             rows = _FIND.fetch(connection, {"store_id": store_id, "receiver": receiver})
         return _read(rows[0]) if rows else None
 
-    def plan(self, delivery: Delivery, count: int) -> bool:
-        return self._change(delivery, {"planned": count})
+    def plan(self, delivery: Delivery, count: int, key: str, end: Position) -> bool:
+        return self._change(delivery, {"planned": count} | _write_plan(key, end))
 
     def move(self, delivery: Delivery, position: Position, era: str, added: bool = False) -> bool:
         values = {**position._asdict(), "era": era, "planned": 0, "added": int(delivery.added or added)}
+        values |= _write_plan("", Position())
         return self._change(delivery, values)
 
     def _change(self, known: Delivery, values: dict[str, Any]) -> bool:
@@ -65,7 +68,12 @@ class Deliveries(Part):
 
 
 def _read(row: Any) -> Delivery:
-    return Delivery(DicomStoreName(*row[:4]), row[4], row[5], Position(*row[6:10]), row[10], row[11], bool(row[12]))
+    place = Position(*row[6:10]), row[10], row[11], bool(row[12])
+    return Delivery(DicomStoreName(*row[:4]), row[4], row[5], *place, row[13], Position(*row[14:18]))
+
+
+def _write_plan(key: str, end: Position) -> dict[str, Any]:
+    return dict(zip(_PLANNED, (key, *end), strict=True))
 
 
 def set_receivers(connection: Connection, store_id: int, receivers: Collection[str]) -> None:

@@ -75,7 +75,12 @@ class Feed(Part):
             begin = last = position if position is not None else _to_position(_find_start(connection, store_id))
             events: list[tuple[datetime, Event]] = []
             for pack in _walk(connection, store_id, last, news[1]):
-                found, moment = _unpack(pack), from_micros(pack.time)
+                try:
+                    found, moment = _unpack(pack), from_micros(pack.time)
+                except DataLoss:
+                    if last == begin:
+                        raise
+                    break  # who goes on behind what is whole comes to it
                 skipped = last.offset if (pack.number, pack.part) == last[:2] else 0
                 taken = found[skipped : skipped + limit - len(events)]
                 events += [(moment, each) for each in taken]
@@ -86,6 +91,18 @@ class Feed(Part):
             if position is not None:
                 _require_kept(connection, store_id, position)
         return Page(events, last, news, begin)
+
+    def pass_damaged(self, store_id: int, position: Position) -> Position | None:
+        with self.database.read() as connection:
+            _require_kept(connection, store_id, position)
+            pack = next(_walk(connection, store_id, position, _find_news(connection, store_id)[1]), None)
+        if pack is None:
+            return None
+        try:
+            _unpack(pack)
+        except DataLoss:
+            return Position(pack.number, pack.part, 0, pack.checksum)
+        return None
 
     def find_end(self, store_id: int) -> Position:
         with self.database.read() as connection:
@@ -104,10 +121,11 @@ class Feed(Part):
         moment = None if before is None else to_micros(before)
         with self.database.read() as connection:
             stores = connection.execute(select(dicom_store.c.id).where(dicom_store.c.deleted.is_(False))).scalars()
-            expired = next((store_id for store_id in stores if _list_expired(connection, store_id, moment, 1)), None)
+            now = self.database.now()
+            expired = next((each for each in stores if _list_expired(connection, each, moment, now, 1)), None)
         if expired is not None:
             with self.database.write() as connection:
-                _remove(connection, expired, _list_expired(connection, expired, moment, limit))
+                _remove(connection, expired, _list_expired(connection, expired, moment, now, limit))
         return expired is None
 
     def count(self) -> FeedTotals:
@@ -199,15 +217,27 @@ def _lose_all(connection: Connection) -> None:
             _set_start(connection, store_id, _Start(last.number, _LAST_PART, secrets.randbits(32)))
 
 
-def _list_expired(connection: Connection, store_id: int, moment: int | None, limit: int) -> list[_Pack]:
+def _list_expired(connection: Connection, store_id: int, moment: int | None, now: int, limit: int) -> list[_Pack]:
     """The first packs of a store that are of a time before, or lost already; without gaps."""
-    start, found = _find_start(connection, store_id), []
+    start, found, later = _find_start(connection, store_id), [], None
     for pack in _list_packs(connection, store_id, 0, -1, limit):
-        is_old = moment is not None and pack.time < moment and pack.pending is None
+        time = pack.time
+        if time <= now:
+            later = None
+        elif moment is not None:  # the clock was ahead: it is older than what came when it was right
+            time = later = _find_time_after(connection, pack, now) if later is None else later
+        is_old = moment is not None and time < moment and pack.pending is None
         if not is_old and (pack.number, pack.part) > start[:2]:
             break
         found.append(pack)
     return found
+
+
+def _find_time_after(connection: Connection, pack: _Pack, now: int) -> int:
+    """That of the first pack behind one that is not of a time to come; ``now`` where there is none."""
+    mine = change_pack.c.store_id == pack.store_id, tuple_(*_ORDER) > tuple_(literal(pack.number), literal(pack.part))
+    query = select(change_pack.c.time).where(*mine, change_pack.c.time <= now).order_by(*_ORDER).limit(1)
+    return int(connection.execute(query).scalar() or now)
 
 
 def _remove(connection: Connection, store_id: int, packs: list[_Pack]) -> None:

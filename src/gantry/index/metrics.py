@@ -5,15 +5,18 @@ Counts are sums over rows of series, which carry counters: no call reads instanc
 
 from __future__ import annotations
 
-from sqlalchemy import func, select, text
+from collections.abc import Sequence
+from typing import Any
 
-from gantry.holdings import Holding
+from sqlalchemy import Connection, Select, func, select, text, union_all
+
+from gantry.holdings import Holding, RecentStore
 from gantry.index.database import Part
 from gantry.index.paths import find_path, is_below
 from gantry.index.resource_rows import IS_ALIVE, get_dataset_row, get_store_row
-from gantry.index.tables import dataset, dicom_store, series, series_tally, study, tally
+from gantry.index.tables import dataset, dicom_store, project, series, series_tally, study, tally
 from gantry.names import DatasetName, DicomStoreName, ResourcePath
-from gantry.resources import Growth, Metrics
+from gantry.resources import BlobStorageClass, Growth, Metrics
 
 _SIZES = {
     "sqlite": "SELECT page_count * page_size FROM pragma_page_count(), pragma_page_size()",
@@ -86,6 +89,16 @@ class StoreMetrics(Part):
         with self.database.read() as connection:
             return {DicomStoreName(*row[:4]): (int(row[4]), int(row[5])) for row in connection.execute(query)}
 
+    def list_recent(self, most: int, first: int) -> list[RecentStore]:
+        with self.database.read() as connection:
+            latest: dict[int, int | None] = {row.id: row.last for row in connection.execute(_latest_stores(most))}
+            named, held = _list_named(connection, [*latest]), _sum_stores(connection, [*latest])
+            days = _list_days(connection, [*latest], first)
+        return [
+            RecentStore(named[row][0], *held.get(row, (0, 0)), last, days.get(row, {}), named[row][1])
+            for row, last in latest.items()
+        ]
+
     def measure_bytes(self) -> int:
         with self.database.read() as connection:
             return int(connection.execute(text(_SIZES[connection.dialect.name])).scalar_one())
@@ -107,3 +120,45 @@ class StoreMetrics(Part):
             query = select(*columns).where(series.c.store_id == get_store_row(connection, store).id)
             query = query.group_by(series.c.modality).order_by(instances.desc(), series.c.modality)
             return [(row[0], row[1], row[2], row[3]) for row in connection.execute(query)]
+
+
+def _latest_stores(most: int) -> Select[Any]:
+    """Those that changed last. Each class of each store is one look into the key of the tallies: to group them all took
+    half a second where 1,000 stores had a year."""
+    by_class = union_all(*(_last_days(each.value) for each in BlobStorageClass)).subquery()
+    last = func.max(by_class.c.day).label("last")
+    query = select(by_class.c.id, last).group_by(by_class.c.id)
+    return query.order_by(last.desc().nulls_last(), by_class.c.id).limit(most)
+
+
+def _last_days(storage_class: str) -> Select[Any]:
+    of_store = tally.c.store_id == dicom_store.c.id, tally.c.storage_class == storage_class
+    day = select(func.max(tally.c.day)).where(*of_store).correlate(dicom_store).scalar_subquery()
+    return select(dicom_store.c.id, day.label("day")).where(IS_ALIVE)
+
+
+def _list_named(connection: Connection, stores: Sequence[int]) -> dict[int, tuple[DicomStoreName, tuple[str, ...]]]:
+    """Row of a store → its name, and the policies of it and of all above it."""
+    names = (dataset.c.project, dataset.c.location, dataset.c.dataset, dicom_store.c.store)
+    query = select(dicom_store.c.id, *names, dicom_store.c.policy, dataset.c.policy, project.c.policy)
+    query = query.join_from(dicom_store, dataset, dataset.c.id == dicom_store.c.dataset_id)
+    query = query.outerjoin(project, project.c.project == dataset.c.project).where(dicom_store.c.id.in_(stores))
+    rows = connection.execute(query)
+    return {row[0]: (DicomStoreName(*row[1:5]), tuple(filter(None, row[5:]))) for row in rows}
+
+
+def _sum_stores(connection: Connection, stores: Sequence[int]) -> dict[int, tuple[int, int]]:
+    """Row of a store → (instances, bytes)."""
+    query = select(tally.c.store_id, func.sum(tally.c.instances), func.sum(tally.c.blob_bytes))
+    rows = connection.execute(query.where(tally.c.store_id.in_(stores)).group_by(tally.c.store_id))
+    return {row[0]: (int(row[1]), int(row[2])) for row in rows}
+
+
+def _list_days(connection: Connection, stores: Sequence[int], first: int) -> dict[int, dict[int, int]]:
+    """Row of a store → day → instances gained, from day ``first`` on."""
+    query = select(tally.c.store_id, tally.c.day, func.sum(tally.c.instances))
+    query = query.where(tally.c.store_id.in_(stores), tally.c.day >= first)
+    days: dict[int, dict[int, int]] = {}
+    for store, day, count in connection.execute(query.group_by(tally.c.store_id, tally.c.day)):
+        days.setdefault(store, {})[day] = int(count)
+    return days

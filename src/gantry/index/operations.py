@@ -221,6 +221,11 @@ class Operations(Part):
                 connection, connection.execute(query.order_by(operation.c.id.desc()).limit(limit)).all()
             )
 
+    def list_open(self, limit: int) -> list[Operation]:
+        query = select_operations().where(operation.c.end_time.is_(None)).order_by(operation.c.id.desc()).limit(limit)
+        with self.database.read() as connection:
+            return to_operations(connection, connection.execute(query).all())
+
     def list_failed(self, since: datetime, limit: int) -> list[Operation]:
         ended = operation.c.end_time > to_micros(since), operation.c.error_code != Code.CANCELLED
         query = select_operations().where(*ended).order_by(operation.c.end_time.desc()).limit(limit)

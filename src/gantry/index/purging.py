@@ -9,11 +9,11 @@ from sqlalchemy import Connection, bindparam, delete, select, tuple_
 from gantry.index.blob_keys import BLOB_KEY, join_segments
 from gantry.index.change_packs import find_deletion, record_removed
 from gantry.index.counting import discard_blobs, free_segments, seal_segments
+from gantry.index.delivery_table import delivery
 from gantry.index.removal import blank_shared_headers, remove_study
 from gantry.index.statements import Statement
 from gantry.index.tables import (
     change_pack,
-    delivery,
     header_pack,
     instance,
     segment,

@@ -403,24 +403,6 @@ change_feed = Table(
     _count("receivers"),
 )
 
-# Who is told of the changes of a store, and how far: a place in the change feed for each topic and each table. ``era``
-# is that of the place; without one it is where the feed begins. ``planned``: how many changes after it are being added
-# to a table, perhaps. ``added``: 1 where it has rows of this store already.
-delivery = Table(
-    "delivery",
-    metadata,
-    Column("store_id", Id, primary_key=True, autoincrement=False),
-    Column("receiver", TEXT, primary_key=True),
-    Column("number", BigInteger, nullable=False),
-    Column("part", Integer, nullable=False),
-    Column("offset", Integer, nullable=False),
-    Column("check", BigInteger, nullable=False),
-    Column("era", TEXT, nullable=False, server_default=""),
-    _count("planned"),
-    _count("added"),
-    sqlite_with_rowid=False,
-)
-
 # Searches that people have given names.
 saved_search = Table(
     "saved_search",

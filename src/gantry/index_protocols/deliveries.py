@@ -14,7 +14,8 @@ class Delivery(NamedTuple):
 
     ``era`` is that of the feed in which the position is (``FeedIndex.get_era``). Empty: it is where the feed begins.
     ``planned`` is how many changes after the position are being told, perhaps, all at once: after a crash they are told
-    again, so many and no more. ``added``: the table has rows of the store already.
+    again, so many and no more. To a table they are added as the rows ``key``; ``end`` is after them. ``added``: the
+    table has rows of the store already.
     """
 
     store: DicomStoreName
@@ -24,6 +25,8 @@ class Delivery(NamedTuple):
     era: str
     planned: int
     added: bool = False
+    key: str = ""
+    end: Position = Position()
 
 
 class DeliveryIndex(Protocol):
@@ -41,8 +44,8 @@ class DeliveryIndex(Protocol):
         """None where the store does not tell it any more."""
         ...
 
-    def plan(self, delivery: Delivery, count: int) -> bool:
-        """So many changes after its position are told next; False where it is not as it was any more."""
+    def plan(self, delivery: Delivery, count: int, key: str, end: Position) -> bool:
+        """So many changes after its position are told next, to ``end``; False where it is not as it was any more."""
         ...
 
     def move(self, delivery: Delivery, position: Position, era: str, added: bool = False) -> bool:

@@ -26,7 +26,13 @@ class FeedIndex(Protocol):
 
     def read(self, store_id: int, position: Position | None, limit: int) -> Page:
         """Up to ``limit`` events after a position; None is before all that are kept. Raises OutOfRange where some that
-        came after it are not kept any more or the position is not one of this index, DataLoss for a damaged pack."""
+        came after it are not kept any more or the position is not one of this index, DataLoss where a damaged pack
+        comes next."""
+        ...
+
+    def pass_damaged(self, store_id: int, position: Position) -> Position | None:
+        """The position behind the first pack after one, where that pack is damaged; None where it is not. Raises
+        OutOfRange."""
         ...
 
     def find_end(self, store_id: int) -> Position:

@@ -68,6 +68,10 @@ class OperationIndex(Protocol):
         """Newest first, those with an id below ``before``. Raises NotFound for the dataset."""
         ...
 
+    def list_open(self, limit: int) -> list[Operation]:
+        """Of all datasets, those that have not ended, the newest first."""
+        ...
+
     def list_failed(self, since: datetime, limit: int) -> list[Operation]:
         """Of all datasets, those that ended with an error after ``since``, but for cancelled ones; the latest first."""
         ...

@@ -70,6 +70,14 @@ class AccessIndex(Protocol):
         """The policies of a resource and of its parents; fewer where one of them does not exist."""
         ...
 
+    def list_with_policies(
+        self, limit: int, after: DatasetName | DicomStoreName | None = None
+    ) -> list[tuple[DatasetName | DicomStoreName, tuple[str, ...]]]:
+        """Up to ``limit`` datasets, and those DICOM stores on which somebody may have more than on their dataset: with
+        a policy of their own, or below one with a condition. Sorted by name, a dataset before its stores; each with
+        the policies of its project, of its dataset and of its own as a store, "" where there is none."""
+        ...
+
     def get_policy(self, name: str | DatasetName | DicomStoreName) -> str:
         """The policy of the resource alone, "" without one. Raises NotFound, but not for projects, which always
         exist."""

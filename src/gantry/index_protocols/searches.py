@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from gantry.holdings import Holding
+from gantry.holdings import Holding, RecentStore
 from gantry.names import DatasetName, DicomStoreName, ResourcePath
 from gantry.queries import FoundSeries, FoundStudy, Query, StudyTotals
 from gantry.resources import (
@@ -80,6 +80,11 @@ class MetricsIndex(Protocol):
 
     def list_largest(self, most: int) -> dict[DicomStoreName, tuple[int, int]]:
         """(instances, bytes) of the stores of all datasets that hold the most instances."""
+        ...
+
+    def list_recent(self, most: int, first: int) -> list[RecentStore]:
+        """Of all datasets, the stores that changed last, then those that never held anything, each with its days from
+        day ``first`` (since 1970) on."""
         ...
 
     def measure_bytes(self) -> int:

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Callable
 from itertools import count
 from typing import Any, Protocol
 
 from gantry.backoff import Backoff
-from gantry.errors import OutOfRange, StatusError
+from gantry.errors import DataLoss, OutOfRange, StatusError
 from gantry.followed import Followed, Key, find_most
 from gantry.index_protocols.deliveries import Delivery
 from gantry.operations.interruption import Stopping
@@ -24,10 +25,12 @@ logger = logging.getLogger(__name__)
 
 _AT_A_TIME = 8  # topics, or tables
 _FAILED_AT_A_TIME = 4  # of those that have failed before: however many do not answer, they keep no other waiting
+_HANG_SECONDS = 120.0  # of one turn: a disk that takes so long may never answer
 _FIRST_SECONDS, _MOST_SECONDS = 1.0, 60.0
 """Between two attempts: a receiver is restarted within seconds, and one that is away for a night asks for no more."""
 
 _ENDED = "the change feed was off since, and nobody knows what happened meanwhile"
+_DAMAGED = "changes of one transaction are damaged in the index; it goes on behind them (`gantry check` finds them)"
 _EXPIRED = "they could not be sent for as long as changes are kept (the setting changes_days)"
 _News = tuple[int, int]
 
@@ -47,10 +50,15 @@ class Work(Protocol):
         """Whether the receiver may be told now."""
         ...
 
+    def find_disk(self, receiver: str) -> str:
+        """What tells the disk of a receiver from others: it may hang for any time. "" where all that is done for it has
+        a deadline."""
+        ...
+
     def tell(self, delivery: Delivery, is_crowded: Callable[[], bool]) -> bool:
         """Tell what comes after a position, and move it. False where there may be more: the server stops, or others
-        wait for their turn (``is_crowded``), or have gone on with it. Raises StatusError, Stopping, and OutOfRange
-        where the feed does not have it any more."""
+        wait for their turn (``is_crowded``), or have gone on with it. Raises StatusError, Stopping, OutOfRange where
+        the feed does not have it any more, and DataLoss where what comes next is damaged."""
         ...
 
 
@@ -61,7 +69,8 @@ class Following:
         self._seams, self._work, self._stopping = seams, work, stopping
         self._backoff = Backoff(_FIRST_SECONDS, _MOST_SECONDS)
         self._lock = threading.Lock()
-        self._running: set[Key] = set()
+        self._running: dict[Key, float] = {}
+        self._hanging: set[Key] = set()
         self._news: dict[Key, _News] = {}
         self._said: dict[Key, str] = {}
         self._turns: dict[Key, int] = {}
@@ -75,6 +84,7 @@ class Following:
             self._revision, self._keys = None, []
             return
         self._look()
+        self._find_hanging()
         news = self._seams.index.feed.find_news({key[0] for key in self._keys}) if self._keys else {}
         self._work.followed.see(find_most(self._keys, news))
         for key in sorted(self._keys, key=lambda key: self._turns.get(key, 0)):
@@ -95,7 +105,7 @@ class Following:
         self._work.followed.see(dict.fromkeys(keys, 0))
         with self._lock:
             known: tuple[dict[Key, Any], ...] = self._news, self._said, self._turns
-            for gone in {*self._news, *self._said, *self._turns} - keys - self._running:
+            for gone in {*self._news, *self._said, *self._turns} - keys - self._running.keys():
                 self._backoff.succeed(str(gone))
                 for each in known:
                     each.pop(gone, None)
@@ -105,17 +115,31 @@ class Following:
             is_known = self._news.get(key) == news or not self._backoff.is_due(str(key))
             if not self._is_free(key) or is_known or not self._work.is_due(key[1]):
                 return
-            self._running.add(key)
+            self._running[key] = time.monotonic()
             self._turns[key] = next(self._numbers)
         threading.Thread(target=self._deliver, args=(key, news), name=self._work.name, daemon=True).start()
 
     def _is_free(self, key: Key) -> bool:
-        if key in self._running or self._is_crowded():
+        if key in self._running or self._is_crowded() or self._hangs(key):
             return False
-        return key not in self._said or len(self._running & self._said.keys()) < _FAILED_AT_A_TIME
+        failed = self._running.keys() & self._said.keys() - self._hanging
+        return key not in self._said or len(failed) < _FAILED_AT_A_TIME
 
     def _is_crowded(self) -> bool:
-        return len(self._running) >= _AT_A_TIME
+        return len(self._running) - len(self._hanging) >= _AT_A_TIME
+
+    def _find_hanging(self) -> None:
+        """Those that a disk holds back do so to no others, but to those of the same disk."""
+        with self._lock:
+            begun = time.monotonic() - _HANG_SECONDS
+            late = {key for key, since in self._running.items() if since < begun and self._work.find_disk(key[1])}
+            new, self._hanging = late - self._hanging, late
+        for key in sorted(new):
+            self._fail(key, "DEADLINE_EXCEEDED", f"its disk has given no answer for {_HANG_SECONDS:.0f} s")
+
+    def _hangs(self, key: Key) -> bool:
+        disk = self._work.find_disk(key[1]) if self._hanging else ""
+        return bool(disk) and any(self._work.find_disk(other[1]) == disk for other in self._hanging)
 
     def _deliver(self, key: Key, news: _News) -> None:
         try:
@@ -134,7 +158,8 @@ class Following:
                 self._fail(key, "UNKNOWN", f"an unexpected {type(error).__name__}")
         finally:
             with self._lock:
-                self._running.discard(key)
+                self._running.pop(key, None)
+                self._hanging.discard(key)
 
     def _tell(self, key: Key) -> bool:
         """False where there may be more."""
@@ -150,6 +175,21 @@ class Following:
         except OutOfRange:
             self._give_up(key, era)
             return False
+        except DataLoss:
+            if not self._pass_damaged(key, era):
+                raise
+            return False
+
+    def _pass_damaged(self, key: Key, era: str) -> bool:
+        """Go on behind changes that cannot be read; False where there are none."""
+        delivery = self._seams.index.deliveries.find(*key)
+        if delivery is None:
+            return False
+        position = self._seams.index.feed.pass_damaged(delivery.store_id, delivery.position)
+        if position is None or not self._seams.index.deliveries.move(delivery, position, era):
+            return False
+        self._say_given_up(delivery, _DAMAGED)
+        return True
 
     def _give_up(self, key: Key, era: str) -> None:
         delivery = self._seams.index.deliveries.find(*key)
@@ -163,13 +203,12 @@ class Following:
     def _begin_anew(self, delivery: Delivery, era: str, why: str) -> None:
         """With the oldest change that is kept. Said aloud where something is lost."""
         start = self._seams.index.feed.read(delivery.store_id, None, 1).start
-        if not self._seams.index.deliveries.move(delivery, start, era) or not why:
-            return
+        if self._seams.index.deliveries.move(delivery, start, era) and why:
+            self._say_given_up(delivery, f"{why}; it goes on with the oldest change that is kept")
+
+    def _say_given_up(self, delivery: Delivery, why: str) -> None:
         self._work.followed.count("given_up", 1)
-        logger.error(
-            "%s of %s for %s are given up: %s; it goes on with the oldest change that is kept",
-            *(self._work.what, delivery.store, delivery.receiver, why),
-        )
+        logger.error("%s of %s for %s are given up: %s", self._work.what, delivery.store, delivery.receiver, why)
 
     def _succeed(self, key: Key) -> None:
         self._backoff.succeed(str(key))

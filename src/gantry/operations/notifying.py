@@ -41,6 +41,9 @@ class Notifying:
     def is_due(self, receiver: str) -> bool:
         return True
 
+    def find_disk(self, receiver: str) -> str:
+        return ""
+
     def tell(self, delivery: Delivery, is_crowded: Callable[[], bool]) -> bool:
         try:
             store = self._seams.index.resources.get_dicom_store(delivery.store)

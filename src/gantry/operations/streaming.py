@@ -18,7 +18,7 @@ from datetime import datetime
 from functools import partial, reduce
 from typing import NamedTuple
 
-from gantry.errors import Aborted, Internal, InvalidArgument, NotFound
+from gantry.errors import Aborted, DataLoss, Internal, InvalidArgument, NotFound, OutOfRange
 from gantry.events import Event, Kind, Position
 from gantry.followed import TABLE, list_tables
 from gantry.index_protocols.deliveries import Delivery
@@ -87,30 +87,56 @@ class Streaming:
     def is_due(self, receiver: str) -> bool:
         return self._due.get(receiver, 0.0) <= time.monotonic()
 
+    def find_disk(self, receiver: str) -> str:
+        return self._seams.warehouse.find_directory(TableAddress.parse(receiver))
+
     def tell(self, delivery: Delivery, is_crowded: Callable[[], bool]) -> bool:
         try:
             store = self._seams.index.resources.get_dicom_store(delivery.store)
         except NotFound:
             return True
         config = list_tables(store).get(delivery.receiver)
-        lot = self._measure(delivery)
+        try:
+            lot = self._measure(delivery)
+        except (OutOfRange, DataLoss) as error:
+            return self._pass_planned(delivery, error)
         if config is None or lot.size == 0:
             return lot.end == delivery.position or self._move(delivery, lot.end)
         self.followed.wait((delivery.store_id, delivery.receiver), lot.first)
-        owner = name_stream(delivery.store_id, delivery.receiver)
-        table = self._seams.warehouse.open_stream(TableAddress.parse(delivery.receiver), lot.key, owner)
+        table = self._open(delivery, lot.key)
         begun = time.monotonic()
         if delivery.added:
             table.require_place()
         if not table.is_added():
             if self._is_exported(delivery.receiver):  # asked after the changes were read: the export has them, too
                 return False
-            if not self._seams.index.deliveries.plan(delivery, lot.size):  # asked after the table was: see is_added
-                return False
-            delivery = delivery._replace(planned=lot.size)
+            if not self._seams.index.deliveries.plan(delivery, lot.size, lot.key, lot.end):
+                return False  # asked after the table was: see is_added
+            delivery = delivery._replace(planned=lot.size, key=lot.key, end=lot.end)
             self._add(delivery, read_stream_form(store, config), table)
             self._rest(delivery.receiver, table, time.monotonic() - begun)
         return self._move(delivery, lot.end, True) and lot.is_all
+
+    def _open(self, delivery: Delivery, key: str) -> StreamTable:
+        owner = name_stream(delivery.store_id, delivery.receiver)
+        return self._seams.warehouse.open_stream(TableAddress.parse(delivery.receiver), key, owner)
+
+    def _pass_planned(self, delivery: Delivery, error: OutOfRange | DataLoss) -> bool:
+        """The feed does not have all changes after the position any more. Those that were planned are rows already,
+        perhaps: then the others of them are not to be added again. Raises the error where none was planned, or
+        OutOfRange where they are not there."""
+        table = self._open(delivery, delivery.key) if delivery.key else None
+        if table is not None and delivery.added:
+            table.require_place()
+        if table is None:
+            raise error
+        if table.is_added():
+            self._move(delivery, delivery.end, True)
+        elif isinstance(error, DataLoss):
+            self._move(delivery, delivery.position)  # fewer are added next, which are whole
+        else:
+            raise error
+        return False
 
     def _rest(self, receiver: str, table: StreamTable, seconds: float) -> None:
         rest = _SERVICE_SECONDS if table.is_limited else min(_MOST_REST, max(_LEAST_REST, seconds))
@@ -137,16 +163,22 @@ class Streaming:
     # --- the changes
 
     def _measure(self, delivery: Delivery) -> Lot:
-        """Raises OutOfRange."""
+        """Raises OutOfRange, DataLoss."""
         digest = hashlib.sha256(repr(delivery.position).encode())
         count, end, first, wanted = 0, delivery.position, None, delivery.planned or _MOST
-        for events, position in self._read(delivery, wanted):
-            for moment, event in events:
-                digest.update(f"{moment.isoformat()} {event}\n".encode())
-            first = first or (events[0][0] if events else None)
-            count, end = count + len(events), position
+        is_cut = False
+        try:
+            for events, position in self._read(delivery, wanted):
+                for moment, event in events:
+                    digest.update(f"{moment.isoformat()} {event}\n".encode())
+                first = first or (events[0][0] if events else None)
+                count, end = count + len(events), position
+        except DataLoss:
+            if not count or delivery.planned:
+                raise
+            is_cut = True  # what is whole is added first
         stream = hashlib.sha256(f"{delivery.era} {delivery.store_id} {delivery.receiver}".encode()).hexdigest()[:12]
-        return Lot(count, end, first, f"s{stream}-{digest.hexdigest()[:16]}", count < wanted)
+        return Lot(count, end, first, f"s{stream}-{digest.hexdigest()[:16]}", count < wanted and not is_cut)
 
     def _read(self, delivery: Delivery, most: int) -> Iterator[tuple[list[tuple[datetime, Event]], Position]]:
         """So many changes after a position, page by page."""

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from gantry.errors import InvalidArgument
 from gantry.query_seams import Batch, Field
 from gantry.querying.text_rows import write_csv, write_json
+from gantry.querying.writing import write_rows
 from gantry.seams import BucketUse, Seams
 from gantry.storage.uris import StorageUri
+from gantry.worker_calls import Check
 
 CSV, JSON_LINES = "CSV", "NEWLINE_DELIMITED_JSON"
 _GZIP = 31  # window bits of zlib for the form of gzip
@@ -39,31 +42,19 @@ def parse_uri(text: str) -> StorageUri:
 
 
 def write_extract(
-    seams: Seams, extract: Extract, fields: Sequence[Field], batches: Iterable[Batch], check: Callable[[], None]
+    seams: Seams, extract: Extract, fields: Sequence[Field], batches: Iterable[Batch], check: Check
 ) -> int:
-    """The number of rows. The object is there whole, or not at all. Raises what a bucket raises."""
+    """The number of rows. Raises as ``write_rows``."""
     use = BucketUse(extract.uri.bucket, "write", extract.uri.key, f"projects/{extract.project}", extract.writer)
-    bucket = seams.bucket(use)
-    counted = _Counted(batches, check)
+    return write_rows(seams, use, partial(_make_chunks, extract, fields), batches, check)
+
+
+def _make_chunks(extract: Extract, fields: Sequence[Field], batches: Iterable[Batch]) -> Iterator[bytes]:
     if extract.format == JSON_LINES:
-        chunks = write_json(fields, counted)
+        chunks = write_json(fields, batches)
     else:
-        chunks = write_csv(fields, counted, extract.header, extract.delimiter)
-    bucket.put(extract.uri.key, _compress(chunks) if extract.is_gzip else chunks)
-    bucket.flush()
-    return counted.count
-
-
-class _Counted:
-    def __init__(self, batches: Iterable[Batch], check: Callable[[], None]) -> None:
-        self.count = 0
-        self._batches, self._check = batches, check
-
-    def __iter__(self) -> Iterator[Batch]:
-        for batch in self._batches:
-            self._check()
-            self.count += batch.count
-            yield batch
+        chunks = write_csv(fields, batches, extract.header, extract.delimiter)
+    return _compress(chunks) if extract.is_gzip else chunks
 
 
 def _compress(chunks: Iterable[bytes]) -> Iterator[bytes]:

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, NamedTuple
 
 from gantry.errors import InvalidArgument
 from gantry.names import OTHER_UID
 from gantry.query_seams import Batch, Field
+from gantry.querying.writing import write_rows
 from gantry.seams import BucketUse, Seams
 from gantry.storage.uris import StorageUri
+from gantry.worker_calls import Check
 
 _COLUMNS = (("study", "StudyInstanceUID"), ("series", "SeriesInstanceUID"), ("instance", "SOPInstanceUID"))
 _PARTS = ("/studies/", "/series/", "/instances/")
@@ -79,16 +82,7 @@ def _write_line(lines: Lines, row: Sequence[Any], number: int) -> str:
     return "".join(f"{part}{value}" for part, value in zip(_PARTS, values, strict=False)) + "\n"
 
 
-def write_filter(
-    seams: Seams, file: FilterFile, lines: Lines, batches: Iterable[Batch], check: Callable[[], None]
-) -> None:
-    """The object is there whole, or not at all. Raises InvalidArgument, and what a bucket raises."""
-
-    def checked() -> Iterator[bytes]:
-        for piece in list_lines(lines, batches):
-            check()
-            yield piece
-
-    bucket = seams.bucket(BucketUse(file.uri.bucket, "write", file.uri.key, file.resource, file.writer))
-    bucket.put(file.uri.key, checked())
-    bucket.flush()
+def write_filter(seams: Seams, file: FilterFile, lines: Lines, batches: Iterable[Batch], check: Check) -> int:
+    """The number of lines. Raises InvalidArgument, and as ``write_rows``."""
+    use = BucketUse(file.uri.bucket, "write", file.uri.key, file.resource, file.writer)
+    return write_rows(seams, use, partial(list_lines, lines), batches, check)

@@ -6,7 +6,8 @@
     JOB/cancel    whether somebody wants it to end
     .server-ID    a server that runs jobs: touched while it does
 
-``JOB`` is made of project and id. Nothing here needs to outlive a crash of the machine, so nothing is synced.
+``JOB`` is made of project and id. Nothing here needs to outlive a crash of the machine, so nothing is synced: of what a
+power cut has left, rows that are not all that there were are none.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ import time
 from bisect import bisect_right
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -35,6 +36,9 @@ KEPT_SECONDS, MAX_KEPT = 86_400, 1000
 
 SILENT_SECONDS = 60.0
 """After the last sign of a server until what it ran is taken for lost."""
+
+SURE_SECONDS = 15.0
+"""For as long a sign must stay the same as well: clocks jump, and that of a shared disk may be another one."""
 
 _ENTRY = struct.Struct("<QQ")
 _FULL = (errno.ENOSPC, errno.EDQUOT)
@@ -51,6 +55,8 @@ class JobFiles:
 
     root: Path
     most_bytes: int
+    _suspected: dict[str, tuple[float, float]] = field(default_factory=dict, repr=False, compare=False)
+    """Servers whose last sign seems old: its time, and since when it is known."""
 
     def create(self, job: Job) -> None:
         """Raises AlreadyExists."""
@@ -91,7 +97,10 @@ class JobFiles:
             (self._directory(job) / "cancel").touch()
 
     def is_cancelled(self, job: Job) -> bool:
-        return (self._directory(job) / "cancel").exists()
+        """False where the disk cannot say so now."""
+        with suppress(OSError):
+            return (self._directory(job) / "cancel").exists()
+        return False
 
     @contextmanager
     def write_rows(self, job: Job) -> Iterator[RowsWriter]:
@@ -101,7 +110,7 @@ class JobFiles:
 
     def list_batches(self, job: Job) -> Iterator[Batch]:
         """All rows. Raises NotFound where they are not kept any more."""
-        for count, text in self._open_at(job, 0):
+        for count, text in self._read_lines(job, 0):
             yield Batch(count, text)
 
     def read_rows(self, job: Job, first: int, most: int, most_bytes: int) -> list[list[Any]]:
@@ -109,34 +118,41 @@ class JobFiles:
         Raises NotFound where they are not kept any more."""
         found: list[list[Any]] = []
         size, skipped = 0, first - self._find_start(job, first)[0]
-        for _, text in self._open_at(job, first) if most and first < job.rows else ():
+        for _, text in self._read_lines(job, first) if most and first < job.rows else ():
             rows: list[list[Any]] = json.loads(text)
             for row in rows[skipped:]:
                 found.append(row)
                 size += len(text) // len(rows)
                 if len(found) == most or size >= most_bytes:
                     return found
-            skipped = 0
+            skipped = max(0, skipped - len(rows))
         return found
 
-    def _open_at(self, job: Job, first: int) -> Iterator[tuple[int, bytes]]:
+    def _read_lines(self, job: Job, first: int) -> Iterator[tuple[int, bytes]]:
+        """The batches from that of a row on: how many rows each has, and their text."""
         offset = self._find_start(job, first)[1]
         try:
             with _told(), (self._directory(job) / "rows").open("rb") as file:
+                if os.fstat(file.fileno()).st_size != job.size:
+                    raise _not_kept(job)
                 file.seek(offset)
-                for line in file:
-                    count, _, text = line.partition(b" ")
+                while head := file.peek(1):
+                    if not head[:1].isdigit():  # zeros have no end of a line, either
+                        raise _not_kept(job)
+                    count, _, text = file.readline().partition(b" ")
                     yield int(count), text
         except FileNotFoundError:
-            raise NotFound(f"the result of job {job.id[:200]} is not kept any more", advice="run it again") from None
+            raise _not_kept(job) from None
 
     def _find_start(self, job: Job, first: int) -> tuple[int, int]:
-        """The first row of the batch with this one, and where it begins."""
+        """The first row of a batch, and where it begins: of the one with this row, or of an earlier one where the index
+        is not whole."""
         try:
             with _told():
-                entries = list(_ENTRY.iter_unpack((self._directory(job) / "index").read_bytes()))
+                data = (self._directory(job) / "index").read_bytes()
         except FileNotFoundError:
-            raise NotFound(f"the result of job {job.id[:200]} is not kept any more", advice="run it again") from None
+            raise _not_kept(job) from None
+        entries = list(_ENTRY.iter_unpack(data[: len(data) // _ENTRY.size * _ENTRY.size]))
         at = bisect_right(entries, first, key=lambda entry: entry[0]) - 1
         return entries[at] if at >= 0 else (0, 0)
 
@@ -151,9 +167,16 @@ class JobFiles:
     def is_silent(self, server: str) -> bool:
         """Whether a server has given no sign for a while."""
         try:
-            return time.time() - (self.root / f".server-{server}").stat().st_mtime > SILENT_SECONDS
+            sign = (self.root / f".server-{server}").stat().st_mtime
         except OSError:
             return True
+        if abs(time.time() - sign) <= SILENT_SECONDS:
+            self._suspected.pop(server, None)
+            return False
+        known, since = self._suspected.get(server, (0.0, 0.0))
+        if known != sign:
+            known, since = self._suspected[server] = sign, time.monotonic()
+        return time.monotonic() - since >= SURE_SECONDS
 
     def list_kept(self) -> list[Job]:
         """All that are kept, the oldest first."""
@@ -177,7 +200,8 @@ class JobFiles:
             size, count = size - job.size, count - 1
             self.remove(job)
         for path in self._list_left(now):
-            shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink(missing_ok=True)
+            with suppress(OSError):  # it is tried again
+                shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink(missing_ok=True)
 
     def _list_left(self, now: float) -> list[Path]:
         """What has no job that can be read, and signs of servers, after a day."""
@@ -212,6 +236,10 @@ class RowsWriter:
         self._index.write(_ENTRY.pack(self.count, self.size))
         self.size += self._rows.write(b"%d " % batch.count + batch.text + b"\n")
         self.count += batch.count
+
+
+def _not_kept(job: Job) -> NotFound:
+    return NotFound(f"the result of job {job.id[:200]} is not kept any more", advice="run it again")
 
 
 @contextmanager

@@ -7,13 +7,15 @@ import re
 import secrets
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
+from gantry.asked_aside import AskedAside
 from gantry.containment import contain
 from gantry.errors import (
     Aborted,
@@ -65,6 +67,7 @@ class QueryJobs:
         self._is_closing = threading.Event()
         self._signs: threading.Thread | None = None
         self._swept = 0.0
+        self._begun = 0  # jobs that are being written down
 
     def begin_query(self, job: Job, query: Query) -> Job:
         """Raises InvalidArgument, AlreadyExists, ResourceExhausted, FailedPrecondition where there are no tables."""
@@ -89,8 +92,7 @@ class QueryJobs:
         """Write the rows of a job that is done as a filter file. Raises as ``begin_query``."""
 
         def run(job: Job, check: Callable[[], None]) -> Job:
-            write_filter(self._seams, file, lines, self.files.list_batches(source), check)
-            return replace(job, rows=source.rows)
+            return replace(job, rows=write_filter(self._seams, file, lines, self.files.list_batches(source), check))
 
         return self._begin(replace(job, kind=EXTRACT), run)
 
@@ -160,15 +162,35 @@ class QueryJobs:
         job = replace(job, created=time.time(), server=self._server)
         event = threading.Event()
         key = key_of(job.project, job.id)
-        with self._lock:
-            if self._is_closing.is_set():
-                raise Unavailable("the server is being stopped", advice=_STOPPED.advice)
-            if len(self._running) >= MAX_WAITING:
-                raise ResourceExhausted("too many jobs wait on this server", advice="try again later")
-            self.files.create(job)
-            self._running[key] = _Running(event, self._pool.submit(self._run, job, work, key, event))
+        with self._beginning(job):
+            with self._lock:
+                self._require_open()
+                self._running[key] = _Running(event, self._pool.submit(self._run, job, work, key, event))
             self._give_signs()
         return job
+
+    @contextmanager
+    def _beginning(self, job: Job) -> Iterator[None]:
+        """While a job is written down: without the lock, as its disk may give no answer."""
+        with self._lock:
+            self._require_open()
+            if len(self._running) + self._begun >= MAX_WAITING:
+                raise ResourceExhausted("too many jobs wait on this server", advice="try again later")
+            self._begun += 1
+        try:
+            self.files.create(job)
+            try:
+                yield
+            except Unavailable:
+                self.files.remove(job)
+                raise
+        finally:
+            with self._lock:
+                self._begun -= 1
+
+    def _require_open(self) -> None:
+        if self._is_closing.is_set():
+            raise Unavailable("the server is being stopped", advice=_STOPPED.advice)
 
     def _run(self, job: Job, work: Work, key: str, event: threading.Event) -> None:
         try:
@@ -182,10 +204,12 @@ class QueryJobs:
             del self._running[key]
 
     def _run_told(self, job: Job, work: Work) -> None:
+        cancelled = AskedAside(partial(self.files.is_cancelled, job))
+
         def check() -> None:
             if self._is_closing.is_set():
                 raise Unavailable(_STOPPED.what, advice=_STOPPED.advice)
-            if self.files.is_cancelled(job):
+            if cancelled.get(False):
                 raise Cancelled(_CANCELLED.what)
 
         job = replace(job, started=time.time())

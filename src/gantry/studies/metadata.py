@@ -12,7 +12,7 @@ from collections import OrderedDict
 from collections.abc import Collection, Iterator
 from hashlib import blake2b
 from itertools import chain, islice
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from gantry.containment import contain
 from gantry.dicom.file_meta import IMPLEMENTATION_VERSION_NAME
@@ -126,13 +126,26 @@ def read_metadata(
 
 def write_xml(text: str, private: PrivateKeywords | None = None) -> bytes:
     """A DICOM JSON object as a document of the Native DICOM Model (PS3.19 §A.1); only its UIDs if that fails."""
-    attributes = parse_with_digits(text)
-    uid = str(attributes.get("00080018", {}).get("Value", [""])[0])
+    return write_document(parse_with_digits(text), private)
+
+
+def write_document(attributes: dict[str, Any], private: PrivateKeywords | None = None) -> bytes:
+    """As ``write_xml``, of an object that was parsed before."""
+    uid = _read_uid(attributes, "00080018")
     try:
         with contain(f"instance {uid}", "while its attributes were written as XML"):
             return native_xml(attributes, private)
     except StatusError:
         return native_xml({tag: attributes[tag] for tag in _IDENTITY if tag in attributes})
+
+
+def find_path(attributes: dict[str, Any]) -> ResourcePath:
+    """The path of the instance that an object is about."""
+    return ResourcePath(*(_read_uid(attributes, tag) for tag in ("0020000D", "0020000E", "00080018")))
+
+
+def _read_uid(attributes: dict[str, Any], tag: str) -> str:
+    return str(attributes.get(tag, {}).get("Value", [""])[0])
 
 
 def make_etag(row: StoredInstance, *about: object) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
-from itertools import chain, islice
+from itertools import islice
 from operator import attrgetter
 from typing import Any, NamedTuple, TypeVar
 
@@ -44,6 +44,7 @@ from gantry.studies.answer_members import (
     write_study,
     write_uid,
 )
+from gantry.studies.departure import require_client
 from gantry.studies.headers import FoundHeader, log_unread, read_headers
 from gantry.studies.metadata import write_json
 from gantry.studies.search import Search
@@ -73,8 +74,7 @@ _OWN = OF_THE_SERVER | {CHARACTER_SET, SOP_INSTANCE, SOP_CLASS, STUDY, SERIES, *
 
 
 class Found(NamedTuple):
-    """The JSON objects of results in order, and whether there are more behind the limit; False where finding that out
-    would read the headers of more instances."""
+    """The JSON objects of results in order, and whether there are more behind the limit."""
 
     objects: Iterator[str]
     has_more: bool = False
@@ -107,7 +107,7 @@ def _find_series(seams: Seams, store: DicomStoreName, search: Search) -> tuple[I
     if not search.inside:
         return _search_page(lambda query: seams.index.search.search_series(store, query), search.query)
     rows = _read_pages(search.query, lambda page: seams.index.search.search_series(store, page), lambda row: row[1:2])
-    return _cut_page(match_series(rows, search.inside), search.query), False
+    return _cut_page(match_series(rows, search.inside), search.query)
 
 
 def _find_instances(seams: Seams, store: DicomStoreName, search: Search) -> tuple[Iterable[StoredInstance], bool]:
@@ -116,7 +116,7 @@ def _find_instances(seams: Seams, store: DicomStoreName, search: Search) -> tupl
     rows = _read_pages(
         search.query, lambda page: seams.index.search.search_instances(store, page), lambda row: row[1:3]
     )
-    return _cut_page(match_instances(seams, store, rows, search.inside), search.query), False
+    return _cut_page(match_instances(seams, store, rows, search.inside), search.query)
 
 
 def _read_pages(
@@ -125,6 +125,7 @@ def _read_pages(
     """All results in one study, read page by page; each page begins after the last key of the one before."""
     after: tuple[str, ...] = ()
     while True:
+        require_client()
         page = search(replace(query, limit=_PAGE, offset=0, after=after))
         yield from page
         if len(page) < _PAGE:
@@ -132,11 +133,11 @@ def _read_pages(
         after = key_of(page[-1])
 
 
-def _cut_page(rows: Iterator[Row], query: Query) -> Iterator[Row]:
-    """The part between offset and limit, read while the answer is sent; the first row at once, to raise its errors."""
-    part = islice(rows, query.offset, query.offset + query.limit)
-    first = next(part, None)
-    return iter(()) if first is None else chain((first,), part)
+def _cut_page(rows: Iterator[Row], query: Query) -> tuple[list[Row], bool]:
+    """The part between offset and limit, and whether there is one more. What matches is known once the headers up to
+    there are read, and the head of the answer must say whether there is more."""
+    part = list(islice(rows, query.offset, query.offset + query.limit + 1))
+    return part[: query.limit], len(part) > query.limit
 
 
 def _write_instances(

@@ -10,7 +10,9 @@ VERSION = "bigquery"
 """The first segment of the paths; ``v2`` is the second."""
 
 M = ApiMethod
-_NAMES = "google.cloud.bigquery.v2."
+NAMES = "google.cloud.bigquery.v2."
+"""The ids of the methods begin so."""
+
 _CREATE = "bigquery.jobs.create"
 _DATASETS = "projects/*/datasets"
 _TABLES = f"{_DATASETS}/*/tables"
@@ -40,9 +42,9 @@ def route(verb: str, _version: str, segments: list[str]) -> tuple[ApiMethod, tup
     if segments[0] == "v2":
         for method in METHODS:
             if verb == method.verb and (ids := _match(method.path.split("/"), segments[1:])) is not None:
-                return method._replace(id=_NAMES + method.id), ids
+                return method._replace(id=NAMES + method.id), ids
         if verb != "GET" and segments[1:2] == ["projects"] and len(segments) > 3:
-            return _REFUSED._replace(id=_NAMES + _REFUSED.id, verb=verb), (segments[2],)
+            return _REFUSED._replace(id=NAMES + _REFUSED.id, verb=verb), (segments[2],)
     raise NotFound(f"no such method: {verb} /{VERSION}/{'/'.join(segments)[:500]}")
 
 

@@ -33,6 +33,9 @@ class BigQueryWarehouse:
     def covers(self, address: TableAddress) -> bool:
         return find_place(self.places, address.project) is not None
 
+    def find_directory(self, address: TableAddress) -> str:
+        return ""
+
     def require(self, address: TableAddress) -> None:
         """Asks BigQuery: what cannot be written is refused at once. Raises NotFound, PermissionDenied, BucketAway."""
         self._open(address, "", "", 0).require()

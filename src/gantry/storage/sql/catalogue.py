@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -55,18 +56,20 @@ class Catalogue:
             raise NotFound(f"Not found: Dataset {project}:{dataset}")
         with _told(f"{project}.{dataset}"):
             links = [entry.name for entry in os.scandir(base) if entry.is_symlink()]
-        return sorted(name for name in links if self._is_table(base, dataset, name))
+            return sorted(name for name in links if self._is_table(base, dataset, name))
 
     def find(self, address: TableAddress, version: str = "") -> FoundTable:
-        """As it is now, or was as this ``version``. Raises NotFound, DiskAway."""
+        """As it is now, or was as this ``version``. Raises NotFound, DiskAway, DataLoss."""
         base = self._find_base(address.project, address.dataset)
-        for _ in range(_TRIES if base is not None else 0):
+        for left in reversed(range(_TRIES if base is not None else 0)):
             try:
                 place = TablePlace(Path(os.path.realpath(str(base))), address.dataset, address.table)
                 if found := _read(place, address, version):
                     return found
                 break
             except FileNotFoundError:
+                if not left and not version:
+                    raise place.damaged("its files are gone") from None
                 continue  # it was replaced meanwhile, and a while ago, too
             except FailedPrecondition:
                 break
@@ -84,9 +87,10 @@ class Catalogue:
         return own if own is not None or above is None else os.path.join(above, dataset)
 
     def _is_table(self, base: str, dataset: str, name: str) -> bool:
+        """Raises OSError."""
         try:
             return bool(TablePlace(Path(base), dataset, name).read_link())
-        except (FailedPrecondition, OSError):
+        except FailedPrecondition:
             return False
 
 
@@ -97,7 +101,13 @@ def _project_of(name: str) -> str:
 
 
 def _is_dataset(entry: os.DirEntry[str]) -> bool:
-    return not entry.name.startswith(".") and entry.is_dir() and os.path.isdir(os.path.join(entry.path, HIDDEN))
+    """Raises OSError."""
+    if entry.name.startswith(".") or not entry.is_dir():
+        return False
+    try:
+        return stat.S_ISDIR(os.stat(os.path.join(entry.path, HIDDEN)).st_mode)
+    except (FileNotFoundError, NotADirectoryError, PermissionError):  # it is not ours
+        return False
 
 
 def _read(place: TablePlace, address: TableAddress, wanted: str) -> FoundTable | None:

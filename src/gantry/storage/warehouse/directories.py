@@ -60,6 +60,9 @@ class LocalWarehouse:
     def covers(self, address: TableAddress) -> bool:
         return self._find_root(address) is not None
 
+    def find_directory(self, address: TableAddress) -> str:
+        return (self._find_root(address) or ("", ""))[0]
+
     def open_stream(self, address: TableAddress, key: str, owner: str) -> StreamTable:
         place, disk = self._find_place(address)
         # Who has been given up, and goes on all the same, has another attempt, and writes nothing.

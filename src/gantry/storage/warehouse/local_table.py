@@ -170,7 +170,7 @@ class LocalTable:
         found = {path.name: path.resolve() for path in self.place.base.iterdir() if path.is_symlink()}
         versions = {name: path for name, path in found.items() if self._all_hidden in path.parents}
         made = self._all_hidden / f"{self.place.dataset}.duckdb.new"
-        write_views(made, {**versions, **changed})
+        write_views(made, changed, {name: path for name, path in versions.items() if name not in changed})
         return made
 
     @property

@@ -11,13 +11,14 @@ Names with a dot in front are passed over by readers of directories.
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from gantry.errors import FailedPrecondition
+from gantry.errors import DataLoss, FailedPrecondition
 from gantry.table_schema import dump_columns, load_columns
 from gantry.table_seams import TableVersion
 
@@ -58,7 +59,9 @@ class TablePlace:
             target = os.readlink(self.link)
         except FileNotFoundError:
             return ""
-        except OSError:
+        except OSError as error:
+            if error.errno != errno.EINVAL:  # it is no link
+                raise
             target = ""
         found = _VERSION.fullmatch(target)
         if found is None or found[1] != self.table:
@@ -74,12 +77,24 @@ class TablePlace:
         return self.look_at(name) if name else None
 
     def look_at(self, name: str) -> TableVersion:
-        """A version, which readers see or have seen. Raises FileNotFoundError where there is none any more."""
+        """A version, which readers see or have seen. Raises FileNotFoundError where there is none any more, DataLoss
+        where what is known of it is damaged."""
         if not _NAME.fullmatch(name):
             raise FileNotFoundError(name)
-        about = json.loads((self.hidden / f"{name}.json").read_text(encoding="utf-8"))
-        columns = load_columns(json.dumps(about["columns"]))
-        return TableVersion(name, about["rows"], columns, tuple(about["exports"]))
+        text = (self.hidden / f"{name}.json").read_bytes()
+        try:
+            about = json.loads(text)
+            columns = load_columns(json.dumps(about["columns"]))
+            return TableVersion(name, int(about["rows"]), columns, tuple(map(str, about["exports"])))
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+            raise self.damaged("what is known of its columns cannot be read") from None
+
+    def damaged(self, why: str) -> DataLoss:
+        """The error of a table that is not whole."""
+        return DataLoss(
+            f"table {self.dataset}.{self.table} is damaged: {why}",
+            advice="put it back from a backup, or ask the administrator to remove it, and export it again",
+        )
 
 
 def name_file(number: int, key: str, rows: int) -> str:

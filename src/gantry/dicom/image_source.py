@@ -146,6 +146,15 @@ def read_frame_bits(source: Source) -> ImagePixel:
     return found
 
 
+def has_plain_cells(source: Source) -> bool:
+    """Whether native frames are colour by pixel with all samples, so that to decode them would change nothing."""
+    if source.encapsulated:
+        return False
+    found = read_frame_bits(source)
+    is_by_pixel = found.samples_per_pixel == 1 or not found.planar_configuration
+    return is_by_pixel and not found.photometric_interpretation.endswith("_422")
+
+
 def read_number_of_frames(source: Source) -> int:
     """All that is needed of the attributes where each frame is a bitstream. Raises InvalidArgument."""
     frames = _read_number(source.ds, "NumberOfFrames", 1) or 1

@@ -97,9 +97,12 @@ def _write_stored(source: Source, form: Form, beat: Callable[[], None]) -> Itera
 def _write_octets(source: Source, form: Form, beat: Callable[[], None]) -> Iterator[bytes]:
     """Raw frames: explicit little endian cells."""
     from gantry.dicom.cells import pack_cells
-    from gantry.dicom.frames import decode_frames
-    from gantry.dicom.image_source import read_image_pixel
+    from gantry.dicom.frames import decode_frames, read_stored_frames
+    from gantry.dicom.image_source import has_plain_cells, read_image_pixel
 
+    if has_plain_cells(source):
+        yield from read_stored_frames(source, beat, None)
+        return
     for frame in decode_frames(source, read_image_pixel(source), beat):
         yield bytes(pack_cells(frame.pixels, frame.image))
 

@@ -254,7 +254,7 @@ def check(guarded: Guarded, who: str, path: str, bucket: str = "") -> str:
 
 def judged(page: str, bucket: str) -> list[str]:
     """What is said of listing, reading and writing."""
-    (found,) = [each for each in rows(page) if f"<strong>{bucket}</strong>" in each]
+    (found,) = [each for each in rows(page) if f'<strong translate="no">{bucket}</strong>' in each]
     cells = re.findall(r'<td data-label="[^"]*">(.*?)</td>', found, re.DOTALL)
     return [re.sub(r"<[^>]+>", " ", cell).strip() for cell in cells]
 

@@ -90,7 +90,8 @@ def test_a_reset_ends_operations_that_run(emulator: Emulator) -> None:
 def test_only_a_reset_stands_below_emulator(emulator: Emulator) -> None:
     assert emulator.request("POST", "emulator").status_code == 404
     assert emulator.request("POST", "emulator/reset/all").status_code == 404
-    assert emulator.request("GET", "emulator/reset").status_code == 404
+    wrong = emulator.request("GET", "emulator/reset")
+    assert (wrong.status_code, wrong.headers["allow"]) == (405, "POST, OPTIONS")
 
 
 def test_anybody_gets_a_token(emulator: Emulator) -> None:

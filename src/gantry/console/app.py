@@ -58,6 +58,7 @@ _QUERY = f"{_STORE}/query"
 
 PAGES: dict[str, PageHandler] = {
     "": datasets.list_datasets,
+    "begin": datasets.list_datasets,
     "create": datasets.show_create_form,
     "find": everything.find,
     "running": operations.show_running,

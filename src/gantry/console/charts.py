@@ -71,15 +71,19 @@ def draw_days(counts: Sequence[int]) -> Markup:
     label = _("Stored in the last {days} days: {count}, at most {most} on a day").format(
         days=len(counts), count=number(sum(counts)), most=number(most)
     )
-    bars, step = Markup(""), WIDTH / len(counts)
-    for at, count in enumerate(counts):
-        height = max(_SHORT * count / most, _LEAST) if count else 1
-        shape = Markup('<rect x="{:.1f}" y="{:.1f}" width="{:.1f}" height="{:.1f}"/>')
-        bars += shape.format(at * step, _SHORT - height, step * 0.7, height)
+    step = WIDTH // len(counts)
+    bars = "".join(
+        f"M{at * step} {_SHORT}v-{_height(count, most)}h{step * 2 // 3}v{_height(count, most)}z"
+        for at, count in enumerate(counts)
+    )
     return Markup(
         '<svg class="days" viewBox="0 0 {w} {h}" preserveAspectRatio="none" role="img" aria-label="{label}">'
-        "<title>{label}</title>{bars}</svg>"
+        '<title>{label}</title><path d="{bars}"/></svg>'
     ).format(w=WIDTH, h=_SHORT, label=label, bars=bars)
+
+
+def _height(count: int, most: int) -> int:
+    return max(_SHORT * count // most, _LEAST) if count else 1
 
 
 def _draw_grid(value: float, part: float, unit: str) -> Markup:

@@ -128,7 +128,7 @@ def _latest_stores(most: int) -> Select[Any]:
     by_class = union_all(*(_last_days(each.value) for each in BlobStorageClass)).subquery()
     last = func.max(by_class.c.day).label("last")
     query = select(by_class.c.id, last).group_by(by_class.c.id)
-    return query.order_by(last.desc().nulls_last(), by_class.c.id).limit(most)
+    return query.order_by(last.desc().nulls_last(), by_class.c.id.desc()).limit(most)
 
 
 def _last_days(storage_class: str) -> Select[Any]:

@@ -83,8 +83,8 @@ class MetricsIndex(Protocol):
         ...
 
     def list_recent(self, most: int, first: int) -> list[RecentStore]:
-        """Of all datasets, the stores that changed last, then those that never held anything, each with its days from
-        day ``first`` (since 1970) on."""
+        """Of all datasets, the stores that changed last, then those that never held anything, of each day the newest
+        first, with their days from day ``first`` (since 1970) on."""
         ...
 
     def measure_bytes(self) -> int:

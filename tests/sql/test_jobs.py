@@ -13,7 +13,7 @@ from typing import Any, cast
 
 import pytest
 
-from gantry.errors import AlreadyExists, DiskAway, NotFound, ResourceExhausted, StatusError
+from gantry.errors import AlreadyExists, DiskAway, InvalidArgument, NotFound, ResourceExhausted, StatusError
 from gantry.query_seams import Batch, Query
 from gantry.querying import job_files, runner
 from gantry.querying.job_files import JobFiles, key_of
@@ -221,3 +221,21 @@ def test_what_cannot_be_removed_stands_in_no_query_s_way(jobs: QueryJobs, monkey
     begun = jobs.begin_query(job("k"), Query("SELECT 1", "p"))
     monkeypatch.undo()
     assert wait(jobs, begun).error is None
+
+
+def test_what_was_asked_for_is_bounded(jobs: QueryJobs, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A caller who asks for much, again and again, fills neither memory nor disk."""
+    monkeypatch.setattr(runner, "MAX_CONFIG", 20_000)
+    with pytest.raises(InvalidArgument, match="at most 20,000 characters"):
+        jobs.begin_query(job(config={"labels": {"a": "x" * 20_000}}), Query("SELECT 1", "p"))
+    assert jobs.files.list_kept() == []
+    monkeypatch.setattr(job_files, "MAX_ABOUTS", 50_000)
+    for number in range(9):
+        begun = jobs.begin_query(job(f"j{number}", config={"labels": {"a": "x" * 10_000}}), Query("SELECT 1", "p"))
+        assert wait(jobs, begun).error is None
+    assert all(each.config == {} for each in jobs.files.list_kept()), "one pass over all of them keeps little"
+    listed = jobs.list_jobs("somebody", "p")
+    assert [each.id for each in listed] == ["j8", "j7", "j6", "j5"]
+    assert all(each.config for each in listed)
+    jobs.files.sweep()
+    assert [each.id for each in jobs.files.list_kept()] == ["j5", "j6", "j7", "j8"]

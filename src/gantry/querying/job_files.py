@@ -20,9 +20,9 @@ import shutil
 import struct
 import time
 from bisect import bisect_right
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -36,6 +36,9 @@ KEPT_SECONDS, MAX_KEPT = 86_400, 1000
 
 SILENT_SECONDS = 60.0
 """After the last sign of a server until what it ran is taken for lost."""
+
+MAX_ABOUTS = 64 << 20
+"""Bytes of all that was asked for: a query may have a million characters."""
 
 SURE_SECONDS = 15.0
 """For as long a sign must stay the same as well: clocks jump, and that of a shared disk may be another one."""
@@ -179,25 +182,42 @@ class JobFiles:
         return time.monotonic() - since >= SURE_SECONDS
 
     def list_kept(self) -> list[Job]:
-        """All that are kept, the oldest first."""
+        """All that are kept, the oldest first, without what was asked for and the columns."""
+        return [job for job, _ in self._survey()]
+
+    def _survey(self) -> list[tuple[Job, int]]:
+        """The same with the bytes of each."""
         found = []
         with suppress(OSError):
             for name in os.listdir(self.root):
                 if not name.startswith("."):
-                    with suppress(NotFound, DiskAway):
-                        found.append(self.read_key(name, name))
-        return sorted(found, key=lambda job: job.created)
+                    with suppress(NotFound, DiskAway, OSError):
+                        job = replace(self.read_key(name, name), config={}, fields=())
+                        found.append((job, (self.root / name / "about").stat().st_size))
+        return sorted(found, key=lambda pair: pair[0].created)
+
+    def list_newest(self, wanted: Callable[[Job], bool]) -> Iterator[Job]:
+        """Those that are wanted, the newest first, as many as have ``MAX_ABOUTS`` bytes: older ones are not kept."""
+        size = 0
+        for job, about in reversed(self._survey()):
+            if wanted(job):
+                size += about
+                if size > MAX_ABOUTS:
+                    return
+                with suppress(NotFound, DiskAway):
+                    yield self.read(job.project, job.id)
 
     def sweep(self) -> None:
         """Remove results that are old, and the oldest where there are too many, or too large ones; also what is left of
         servers that were killed."""
         now = time.time()
-        jobs = [job for job in self.list_kept() if job.ended or self.is_silent(job.server)]
-        size, count = sum(job.size for job in jobs), len(jobs)
-        for job in jobs:
-            if now - job.created < KEPT_SECONDS and size <= self.most_bytes and count <= MAX_KEPT:
+        jobs = [pair for pair in self._survey() if pair[0].ended or self.is_silent(pair[0].server)]
+        size, count, abouts = sum(job.size for job, _ in jobs), len(jobs), sum(about for _, about in jobs)
+        for job, about in jobs:
+            is_room = size <= self.most_bytes and count <= MAX_KEPT and abouts <= MAX_ABOUTS
+            if is_room and now - job.created < KEPT_SECONDS:
                 break
-            size, count = size - job.size, count - 1
+            size, count, abouts = size - job.size, count - 1, abouts - about
             self.remove(job)
         for path in self._list_left(now):
             with suppress(OSError):  # it is tried again

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import re
 import secrets
@@ -38,6 +39,9 @@ logger = logging.getLogger(__name__)
 
 MAX_WAITING = 100
 """Jobs of one server that have not ended."""
+
+MAX_CONFIG = 2_000_000
+"""Characters of all that is asked for: a query has at most a million (``storage.sql.parsing``)."""
 
 _ID = re.compile(r"[A-Za-z0-9_-]{1,1024}")
 _SIGN_SECONDS, _SWEEP_SECONDS = 5.0, 60.0
@@ -110,8 +114,8 @@ class QueryJobs:
 
     def list_jobs(self, caller: str, project: str) -> list[Job]:
         """Those of a caller, the newest first."""
-        mine = [job for job in self.files.list_kept() if job.project == project and job.caller == caller]
-        return [self._show(caller, job) for job in reversed(mine)]
+        mine = self.files.list_newest(lambda job: job.project == project and job.caller == caller)
+        return [self._show(caller, job) for job in mine]
 
     def _show(self, caller: str, job: Job) -> Job:
         if job.caller != caller:
@@ -158,6 +162,8 @@ class QueryJobs:
             )
         if not _ID.fullmatch(job.id):
             raise InvalidArgument("the id of a job has letters, digits, _ and -, at most 1,024 of them")
+        if len(json.dumps(job.config, ensure_ascii=False)) > MAX_CONFIG:
+            raise InvalidArgument(f"a job has at most {MAX_CONFIG:,} characters, its parameters and labels included")
         self._sweep()
         job = replace(job, created=time.time(), server=self._server)
         event = threading.Event()

@@ -107,7 +107,7 @@ def test_frames_in_other_syntaxes(gantry: Gantry, media_type: str, syntax: str, 
         assert (pixels == ds.pixel_array.astype(np.uint16)).all()
 
 
-@pytest.mark.parametrize("asked", ["0", "x", "1,", "-1", "1-2", "01", "99999999999"])
+@pytest.mark.parametrize("asked", ["0", "x", "1,", "-1", "1-2", "01", "99999999999999999999"])
 def test_what_is_no_list_of_frames(gantry: Gantry, asked: str) -> None:
     web, path, _ = kept(gantry, "CT_small.dcm")
     refused(web.get(f"{path}/{asked}"), "INVALID_ARGUMENT", "frame")

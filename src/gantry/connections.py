@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 import resource
 from itertools import islice
 from typing import Any
@@ -47,7 +48,7 @@ class LimitedProtocol(HttpToolsProtocol):
     _departure: asyncio.TimerHandle | None = None
     _in_body = False  # from the end of a head to the end of its body, which may come after the response
     _around = 0  # bytes of chunk extensions or trailers since the last bytes of the body
-    _left = 0  # bytes of the body that are declared and have not come
+    _left: float = 0  # bytes of the body that are declared and have not come; of one in chunks nobody knows
     _rest = 0  # bytes that came of the body after the response
     url = b""  # the target of the request whose head comes
     _is_deaf = False  # nothing more is read: what came is not HTTP, or was refused
@@ -192,7 +193,7 @@ class LimitedProtocol(HttpToolsProtocol):
         if self._is_upgrade:
             return
         self._in_body, self._around, self._rest = True, 0, 0
-        self._left = next((_length(value) for name, value in self.headers if name == b"content-length"), 0)
+        self._left = next((_length(value) for name, value in self.headers if name == b"content-length"), math.inf)
         if self.parser.get_http_version() == "1.0":
             self.expect_100_continue = False  # RFC 9110 §10.1.1
         self.scope[IS_UNREAD] = self._is_unread  # type: ignore[literal-required]

@@ -135,6 +135,16 @@ def is_other_uid(text: str) -> bool:
     return len(text) <= MAX_UID and _OTHER_UID.fullmatch(text) is not None
 
 
+def strip_uid(text: str) -> str:
+    """Without blanks around it, and without the NUL that pads UIDs of an odd length in files (PS3.5 §9.1)."""
+    return text.strip(" \t\r\n\0")
+
+
+def split_uids(text: str) -> list[str]:
+    """The UIDs of a list, separated by commas or backslashes; what is empty is none."""
+    return [uid for part in re.split(r"[,\\]", text) if (uid := strip_uid(part))]
+
+
 def check_uids(path: ResourcePath, other: bool = False) -> None:
     """Raises InvalidArgument for a text that is not a UID: 1 to 64 digits and periods (PS3.5 §9.1).
 

@@ -16,6 +16,8 @@ from typing import NamedTuple
 from gantry.resources import SeriesAttributes, StudyAttributes
 
 _KEPT = 2000  # rows: searches give the latest studies again and again; 3 MB
+_LONG, _KEPT_LONG = 4096, 4
+"""From how many characters on a text is long, and how many long ones are remembered: one study may have 600,000."""
 _SHORT, _WHOLE = "\x01", "\x1e"  # begins a short text; begins a member that is there in full
 _CODES = [chr(code) for code in range(2, 30)]
 # What is in an index is read by these tables: new tags go to their ends, and none changes its place.
@@ -76,18 +78,30 @@ def shorten(said: StudyAttributes | SeriesAttributes) -> tuple[str, str]:
     return _shorten(said.members, said, table), _shorten(said.more_members, said, more)
 
 
-@lru_cache(maxsize=_KEPT)
 def lengthen_study(columns: tuple[str, ...]) -> tuple[str, str]:
     """What ``shorten`` was given, by the columns of ``StudyAttributes``; also of a text that was never shortened."""
+    is_long = len(columns[8]) + len(columns[9]) > _LONG
+    return (_recall_long_study if is_long else _recall_study)(columns)
+
+
+def lengthen_series(columns: tuple[str, ...]) -> tuple[str, str]:
+    """The same of a series, by the columns of ``SeriesAttributes``."""
+    is_long = len(columns[4]) + len(columns[5]) > _LONG
+    return (_recall_long_series if is_long else _recall_series)(columns)
+
+
+def _restore_study(columns: tuple[str, ...]) -> tuple[str, str]:
     table, more = _STUDY_TABLES
     return _restore(columns[8], columns, table), _restore(columns[9], columns, more)
 
 
-@lru_cache(maxsize=_KEPT)
-def lengthen_series(columns: tuple[str, ...]) -> tuple[str, str]:
-    """The same of a series, by the columns of ``SeriesAttributes``."""
+def _restore_series(columns: tuple[str, ...]) -> tuple[str, str]:
     table, more = _SERIES_TABLES
     return _restore(columns[4], columns, table), _restore(columns[5], columns, more)
+
+
+_recall_study, _recall_long_study = lru_cache(_KEPT)(_restore_study), lru_cache(_KEPT_LONG)(_restore_study)
+_recall_series, _recall_long_series = lru_cache(_KEPT)(_restore_series), lru_cache(_KEPT_LONG)(_restore_series)
 
 
 def _shorten(text: str, columns: Sequence[str], table: _Table) -> str:

@@ -154,6 +154,12 @@ def test_addresses_in_answers_are_those_by_which_the_caller_came(tmp_path: Path)
             assert found["7FE00010"]["BulkDataURI"].startswith(f"{base}/{web.root}/")
             (study,) = web.gantry.request("GET", f"{web.root}/studies", headers=headers).json()
             assert value(study, "00081190") == f"{base}/{web.root}/studies/1.2"
+            for path in ("$discovery/rest?version=v1", "discovery/v1/apis/bigquery/v2/rest"):
+                assert web.gantry.request("GET", path, headers={"host": host}).json()["rootUrl"] == f"{base}/"
+            (made,) = web.gantry.call("GET", f"v1/{web.gantry.dataset}/operations", headers={"host": host})[
+                "operations"
+            ]
+            assert made["metadata"]["logsUrl"].startswith(f"{base}/logs/")
     finally:
         web.gantry.server.stop()
 

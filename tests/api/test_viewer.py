@@ -175,7 +175,7 @@ def test_a_link_out_of_the_directory_is_no_file(home: Gantry) -> None:
 def test_a_page_can_be_asked_for_by_head_and_not_by_post(home: Gantry) -> None:
     head = home.request("HEAD", "viewer/app.js")
     assert (head.status_code, head.content) == (200, b"")
-    assert home.request("POST", "viewer/app.js").status_code == 404
+    assert home.request("POST", "viewer/app.js").status_code == 405
 
 
 def test_a_store_that_is_not_there(home: Gantry) -> None:

@@ -115,7 +115,7 @@ def test_the_token_endpoint_says_what_is_wrong(guarded: Guarded) -> None:
         response = guarded.request("", "POST", "token", data=form)
         assert (response.status_code, response.json()["error"]) == (400, error), response.text
         assert response.headers["cache-control"] == "no-store"
-    assert guarded.request("", "GET", "token").status_code == 404
+    assert guarded.request("", "GET", "token").status_code == 405
 
 
 def test_keys_are_listed_and_deleted(guarded: Guarded, tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from gantry.dicom.elements import MAX_DEPTH
 from gantry.dicom.json_elements import BulkValue, ElementEncoder, by_tag, character_set_of, name_of, to_json
 from gantry.errors import InvalidArgument
 
@@ -161,8 +162,14 @@ class TestWhereElementsStand:
                 attributes = {"00081140": {"vr": "SQ", "Value": [attributes]}}
             return attributes
 
-        assert len(encode(nested(100))) == 20 * 100
-        refuse(nested(101), "deeper than 100 levels")
+        assert len(encode(nested(MAX_DEPTH))) == 20 * MAX_DEPTH
+        refuse(nested(MAX_DEPTH + 1), f"deeper than {MAX_DEPTH} levels")
+
+    def test_a_message_from_the_depth_is_short(self) -> None:
+        attributes: Json = {"00080100": {"vr": "SH", "Value": [1]}}
+        for _ in range(MAX_DEPTH):
+            attributes = {"00081140": {"vr": "SQ", "Value": [attributes]}}
+        assert len(refuse(attributes, "/0/CodeValue (00080100) cannot be written")) < 600
 
     def test_the_message_names_the_place(self) -> None:
         wrong = {"00081155": {"vr": "UI", "Value": ["x"]}}

@@ -66,6 +66,18 @@ def test_each_part_says_where_it_comes_from(web: Web) -> None:
     assert part.location == f"{web.url}/{frames}/1/rendered"
 
 
+@pytest.mark.parametrize("path", [uid_path(STUDY), uid_path(STUDY, SERIES), uid_path(STUDY, SERIES, f"{SERIES}.0")])
+def test_each_part_of_metadata_says_where_it_comes_from(web: Web, path: str) -> None:
+    xml = 'multipart/related; type="application/dicom+xml"'
+    found = parts_of(web.get(f"{path}/metadata", xml))
+    assert len(found) == (1 if "instances" in path else COUNT)
+    for part in found:
+        assert part.location.startswith(f"{web.url}/{uid_path(STUDY, SERIES, SERIES)}.")
+        (alone,) = parts_of(web.get(part.location.removeprefix(f"{web.url}/"), xml))
+        assert alone == part
+    assert [part.location for part in parts_of(web.get("studies", xml))] == [""], "a result has an address inside"
+
+
 @pytest.mark.parametrize("parameter", ["annotation", "charset", "iccprofile", "x", "requestType"])
 @pytest.mark.parametrize("path", ["rendered", "frames/1/rendered", "thumbnail"])
 def test_parameters_that_nobody_knows_are_ignored(web: Web, path: str, parameter: str) -> None:

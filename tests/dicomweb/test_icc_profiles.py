@@ -248,7 +248,7 @@ def test_no_profile_by_default_and_with_no(gantry: Gantry) -> None:
         assert "icc_profile" not in picture.info and np.array_equal(np.asarray(picture), COLOURS)
 
 
-@pytest.mark.parametrize("text", ["", "maybe", "SRGB", "srgb,no", "cmyk"])
+@pytest.mark.parametrize("text", ["", "maybe", "srgb,no", "cmyk"])
 def test_other_values_are_refused(gantry: Gantry, text: str) -> None:
     web = stored(gantry, colour())
     refused(web.get(RENDERED, params={"iccprofile": text}), "INVALID_ARGUMENT", "iccprofile")

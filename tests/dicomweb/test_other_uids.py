@@ -192,6 +192,14 @@ def test_deleted(web: Web, levels: int) -> None:
     check_clean(web.gantry.server.data)
 
 
+@pytest.mark.parametrize("levels", [1, 2, 3])
+def test_the_search_of_the_console_leads_to_them(web: Web, levels: int) -> None:
+    gantry = web.gantry
+    response = gantry.request("GET", "console/find", params={"q": UIDS[levels - 1], "at": gantry.store})
+    path = uid_path(*(*UIDS[:levels], "", "")[:3])
+    assert unquote(response.headers.get("location", response.text)) == f"/console/{gantry.store}/{path}"
+
+
 def test_pages_lead_to_them(web: Web) -> None:
     """Every page of a store, from link to link."""
     gantry = web.gantry

@@ -16,6 +16,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from gantry.dicom.elements import MAX_DEPTH
 from gantry.dicom.from_json import encode_instance, file_chunks
 from gantry.dicom.part10 import read_header
 from gantry.errors import InvalidArgument
@@ -86,6 +87,17 @@ def test_one_object_and_no_bulk_data(gantry: Gantry) -> None:
     web = Web(gantry)
     assert store(web, attributes(_7FE00010=None)).status_code == 200
     assert "PixelData" not in stored(web)
+
+
+@pytest.mark.parametrize("levels", [99, 101, MAX_DEPTH])
+def test_sequences_as_deep_as_metadata_has_them(gantry: Gantry, levels: int) -> None:
+    """What the server shows can be stored again."""
+    web, nested = Web(gantry), {"00080100": {"vr": "SH", "Value": ["C1"]}}
+    for _ in range(levels):
+        nested = {"00400275": {"vr": "SQ", "Value": [nested]}}
+    response = store(web, [attributes() | nested], bulk())
+    assert response.status_code == 200, response.text
+    assert web.metadata(uid_path(*A))[0]["00400275"] == nested["00400275"]
 
 
 def test_compressed_pixels_become_a_fragment(gantry: Gantry) -> None:

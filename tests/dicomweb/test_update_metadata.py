@@ -12,7 +12,7 @@ import pytest
 from gantry.dicom.elements import MAX_DEPTH
 from tests.dicomweb.instances import instance, packaged, uids_of
 from tests.support.answers import refused
-from tests.support.datasets import EXPLICIT_UID, IMPLICIT_UID, dataset, nested, part10
+from tests.support.datasets import EXPLICIT_UID, IMPLICIT_UID, REQUESTS, dataset, nested, part10
 from tests.support.gantry import Gantry
 from tests.support.plain_reader import EXPLICIT, IMPLICIT, Encoding, read_file
 from tests.support.web import ONE_AS_STORED, Web, uid_path, value
@@ -162,3 +162,20 @@ def test_sequences_as_deep_as_metadata_shows_them_stay(
     after = web.get(path, ONE_AS_STORED).content
     assert value(web.metadata(path)[0], "00081030") == "new"
     assert nested(levels, encoding)[1] in after
+
+
+@pytest.mark.parametrize("levels", [99, 101, MAX_DEPTH])
+@pytest.mark.parametrize("encoding, syntax", [(EXPLICIT, EXPLICIT_UID), (IMPLICIT, IMPLICIT_UID)])
+def test_what_metadata_show_can_be_patched_at_any_depth(
+    gantry: Gantry, encoding: Encoding, syntax: str, levels: int
+) -> None:
+    web, data = Web(gantry, "v1beta1"), part10(dataset([nested(levels, encoding)], encoding), syntax)
+    web.stored(data)
+    uids = read_file(data).uids
+    place = f"/{REQUESTS:08X}/Value/0" * levels
+    response = patch(web, {"op": "replace", "path": f"{place}/00080100/Value/0", "value": "new"}, uids=uids)
+    assert response.status_code == 200, response.text
+    found = web.metadata(uid_path(*uids))[0]
+    for _ in range(levels):
+        found = value(found, f"{REQUESTS:08X}")
+    assert value(found, "00080100") == "new"

@@ -5,13 +5,14 @@ from __future__ import annotations
 import io
 import zipfile
 
+import pydicom
 import pytest
 
-from tests.dicomweb.instances import instance
+from tests.dicomweb.instances import IMPLICIT_LE, instance
 from tests.support.answers import refused
 from tests.support.gantry import Gantry
 from tests.support.replicas import start_server
-from tests.support.web import Web
+from tests.support.web import Web, uid_path
 
 A, B, C = ("1.2.1", "1.2.1.1", "1.2.1.1.1"), ("1.2.1", "1.2.1.1", "1.2.1.1.2"), ("1.2.1", "1.2.1.2", "1.2.1.2.1")
 ZIP = "application/zip"
@@ -67,15 +68,42 @@ def test_what_is_not_there_is_not_found(web: Web) -> None:
     refused(web.get("studies/1.2.1/series/9", ZIP), "NOT_FOUND")
 
 
-@pytest.mark.parametrize("accept", [f"{ZIP}; transfer-syntax=1.2.840.10008.1.2.1", "application/x-zip"])
-def test_other_forms_are_not_to_be_had(web: Web, accept: str) -> None:
-    response = web.get("studies/1.2.1", accept)
+@pytest.mark.parametrize("accept", [f"{ZIP}; transfer-syntax=1.2.3", "application/x-zip"])
+@pytest.mark.parametrize("path", ["studies/1.2.1", uid_path(*A)])
+def test_other_forms_are_not_to_be_had(web: Web, path: str, accept: str) -> None:
+    response = web.get(path, accept)
     assert response.status_code == 406
     assert ZIP in response.json()["error"]["message"]
 
 
-def test_an_instance_alone_has_no_archive(web: Web) -> None:
-    assert web.get(f"studies/{A[0]}/series/{A[1]}/instances/{A[2]}", ZIP).status_code == 406
+@pytest.mark.parametrize("path", ["studies/1.2.1", "studies/1.2.1/series/1.2.1.1", uid_path(*A)])
+def test_the_transfer_syntax_that_is_asked_for(web: Web, path: str) -> None:
+    """PS3.18 §8.7.3.5"""
+    response = web.get(path, f"{ZIP}; transfer-syntax={IMPLICIT_LE}")
+    assert response.status_code == 200, response.text
+    found = entries(response.content)
+    assert "/".join(A) + ".dcm" in found
+    for name, data in found.items():
+        ds = pydicom.dcmread(io.BytesIO(data))
+        assert ds.file_meta.TransferSyntaxUID == IMPLICIT_LE and name.endswith(f"/{ds.SOPInstanceUID}.dcm")
+
+
+def test_an_instance_alone(web: Web) -> None:
+    for accept in (ZIP, f"{ZIP}; transfer-syntax=*"):
+        response = web.get(uid_path(*A), accept)
+        assert response.headers["content-disposition"] == f'attachment; filename="{A[2]}.zip"'
+        assert entries(response.content) == {"/".join(A) + ".dcm": instance(A)}
+    assert web.get(uid_path(*A), f"application/dicom;q=0.9, {ZIP};q=0.5").headers["content-type"] != ZIP
+
+
+def test_what_cannot_be_made_is_said(web: Web) -> None:
+    """A study whose other instances can be: with a Warning, as in parts."""
+    odd = ("1.2.1", "1.2.1.3", "1.2.1.3.1")
+    web.stored(instance(odd, "1.2.840.10008.1.2.4.100", PixelData=None))
+    response = web.get("studies/1.2.1", f"{ZIP}; transfer-syntax={IMPLICIT_LE}")
+    assert len(entries(response.content)) == 3 and odd[2] in response.headers["warning"]
+    assert web.get(uid_path(*odd), f"{ZIP}; transfer-syntax={IMPLICIT_LE}").status_code == 406
+    assert len(entries(web.get("studies/1.2.1", ZIP).content)) == 4
 
 
 @pytest.mark.slow

@@ -95,6 +95,14 @@ def test_a_study_is_parsed_once_for_all_that_is_below_it(
 ) -> None:
     parsed, parse = [], answer_members.parse_json
     monkeypatch.setattr(answer_members, "parse_json", lambda text: parsed.append(text) or parse(text))
-    answer_members._read_study.cache_clear()
+    answer_members._recall_study.cache_clear()
     assert len(texts(seams, level)) == (2 if level is Level.SERIES else 3)
     assert len(parsed) == 1
+
+
+def test_long_members_are_not_remembered_by_the_hundred() -> None:
+    """Those of one study may take a megabyte, and several once they are parsed."""
+    for number in range(300):
+        said = answer_members._read_study(f'"00081030":{{"vr":"LO","Value":["{number:09000}"]}}')
+        assert said.elements["00081030"]["Value"] == [f"{number:09000}"]
+    assert answer_members._recall_long_study.cache_info().currsize <= 2

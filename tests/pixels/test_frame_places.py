@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import struct
 from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
 
+from gantry.dicom import forms
 from gantry.studies import frames as module
-from gantry.studies.frames import FramePlaces
+from gantry.studies.frames import FramePlaces, read_frames
+from tests.pixels.instances import Opened, image
+from tests.support.files import header_bytes_of
 
 
 class Growing:
@@ -64,3 +68,20 @@ def test_one_that_is_larger_than_the_bound_is_not_kept(known: dict[str, Growing]
     known["a"].memory = 5000
     assert ask(places, "a") is known["a"]
     assert (held(places), len(places._known)) == (0, 0)
+
+
+def test_a_table_that_has_grown_counts_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An offset table that points beside the fragments is found out when a frame is asked for: then all of them are
+    looked at, and remembered."""
+    fragments = [bytes([number, 0]) for number in range(200)]
+    offsets = struct.pack("<200I", 0, *range(3, 202))
+    data = image(fragments, 1, 2, syntax=forms.J2K, frames=200, offsets=offsets)
+    monkeypatch.setattr(module, "read_one_header", lambda *_: header_bytes_of(data))
+    monkeypatch.setattr(module, "open_blob", lambda *_: Opened(data))
+    row = cast(Any, SimpleNamespace(transfer_syntax_uid=forms.J2K, uids=("1", "1.2", "1.2.3")))
+    places = FramePlaces(100_000)
+    frames = read_frames(cast(Any, None), places, cast(Any, None), row, [7], "")
+    assert [b"".join(frame) for frame in frames] == [fragments[7]]
+    ((table, counted),) = places._known.values()
+    assert counted == table.memory > 200 * 100
+    assert held(places) == counted

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import copy
 import struct
+import tracemalloc
+from dataclasses import replace
 from io import BytesIO
 from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
+from pydicom.dataset import Dataset
 from pydicom.filebase import DicomBytesIO
 from pydicom.filewriter import write_dataset
 
@@ -261,6 +264,63 @@ def test_jpeg_looks_like_the_png() -> None:
     assert (part.extension, picture.format, picture.mode, picture.size) == (".jpg", "JPEG", "L", (64, 64))
     difference = np.abs(np.asarray(picture).astype(int) - np.array(shown(image(ramp, 64, 64))))
     assert difference.max() <= 6
+
+
+def wide_greys(**changes: Any) -> Grey:
+    least, most = changes.pop("stored", (0, 2**32 - 1))
+    return replace(Grey(1.0, 0.0, None, None, None, 0.0, "LINEAR", False, None, (least, most)), **changes)
+
+
+def lut_item(first: int, *entries: int) -> Any:
+    item = Dataset()
+    item.LUTDescriptor = [len(entries), first, 16]
+    item.LUTData = struct.pack(f"<{len(entries)}H", *entries)
+    return item
+
+
+WIDE = {
+    "extremes": wide_greys(),
+    "inverted": wide_greys(inverted=True),
+    "padding": wide_greys(padding=(10, 500_000)),
+    "sigmoid": wide_greys(center=2e9, width=1e9, function="SIGMOID"),
+    "wide window": wide_greys(center=2e9, width=4e9),
+    "rescaled": wide_greys(slope=1e-3, intercept=-5.0, stored=(-(2**31), 2**31 - 1)),
+    "modality": wide_greys(modality_lut=lut_item(200, 1, 2, 3, 9)),
+    "VOI": wide_greys(voi_lut=lut_item(200, 1, 2, 3, 9)),
+}
+
+
+@pytest.mark.parametrize("name", WIDE)
+def test_blocks_make_no_difference(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    rng, grey = np.random.default_rng(8), WIDE[name]
+    values = rng.integers(grey.stored[0], grey.stored[1], (37, 41), dtype=np.int64)
+    values[:9] = rng.integers(0, 400, (9, 41))
+    values = values.astype("<i4" if grey.stored[0] < 0 else "<u4")
+    monkeypatch.setattr("gantry.dicom.rendering._LINE_BLOCK", 1 << 30)
+    whole = render_grey(values, grey)
+    monkeypatch.setattr("gantry.dicom.rendering._LINE_BLOCK", 64)
+    assert render_grey(values, grey).tolist() == whole.tolist()
+
+
+@pytest.mark.parametrize("name", WIDE)
+def test_the_memory_of_a_wide_frame(name: str) -> None:
+    """Numbers of 64 bits for all pixels would take eight times the room of the frame, which may have 150 MB."""
+    grey = WIDE[name]
+    values = np.arange(1 << 22, dtype="<u4" if not grey.stored[0] else "<i4").reshape(2048, 2048) * 1000
+    tracemalloc.start()
+    try:
+        render_grey(values, grey)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 2.5 * values.nbytes
+
+
+def test_a_modality_table_for_32_bits_begins_where_it_says() -> None:
+    """What is below its first value is that, and not what is above the last one."""
+    grey = wide_greys(modality_lut=lut_item(200, 1, 2, 3, 9))
+    values = np.array([[0, 199, 200, 203, 204, 2**31, 2**32 - 1]], "<u4")
+    assert render_grey(values, grey).tolist() == [[0, 0, 0, 255, 255, 255, 255]]
 
 
 def test_a_full_range_of_32_bits() -> None:

@@ -7,6 +7,7 @@ import random
 
 import pytest
 
+from gantry import short_members
 from gantry.resources import SeriesAttributes, StudyAttributes
 from gantry.short_members import lengthen_series, lengthen_study, shorten
 
@@ -113,3 +114,11 @@ def test_texts_of_chance_come_back() -> None:
         text = json.dumps(members, separators=(",", ":"), ensure_ascii=chance.random() < 0.5)[1:-1]
         new = STUDY._replace(members=text, more_members=text, patient_id=chance.choice(("", "ab")))
         assert restored(new, shorten(new)) == (text, text)
+
+
+def test_long_members_are_not_remembered_by_the_thousand() -> None:
+    for number in range(3000):
+        long = f'"00081032":{{"vr":"SQ","Value":[{{"00080100":{{"vr":"SH","Value":["{number:05000}"]}}}}]}}'
+        assert restored(STUDY, (long, "")) == (long, "") == restored(SERIES, (long, ""))
+    for recalled in (short_members._recall_long_study, short_members._recall_long_series):
+        assert recalled.cache_info().currsize <= 4

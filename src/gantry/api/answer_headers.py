@@ -13,6 +13,7 @@ from gantry.api.cross_origin import CrossOrigin
 from gantry.api.intake import must_close
 
 _RUN_NOTHING = "sandbox; default-src 'none'; img-src 'self'; media-src 'self'; style-src 'unsafe-inline'"
+_OF_THE_API = ("/v1", "/v2", "/bigquery/", "/$discovery/", "/discovery/")
 _SHOWN = {
     *("application/json", "application/dicom+json", "application/x-ndjson", "text/plain", "text/csv"),
     *("application/dicom", "application/octet-stream", "application/zip", "multipart/related"),
@@ -34,7 +35,7 @@ def with_headers(send: Send, is_guarded: bool, scope: Scope, cross_origin: Cross
             headers = MutableHeaders(raw=list(message.get("headers", ())))
             _limit_content(headers)
             _limit_caches(headers, message["status"], depends_on)
-            if scope["path"].startswith(("/v1", "/v2")):  # pages are for their own origin alone
+            if scope["path"].startswith(_OF_THE_API):  # pages are for their own origin alone
                 cross_origin.complete(headers, Headers(scope=scope).get("origin", ""))
             if must_close(scope):
                 headers["connection"] = "close"

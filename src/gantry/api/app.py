@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, suppress
 from dataclasses import replace
 from functools import partial
@@ -51,6 +51,9 @@ MAX_QUERY_BYTES = 1 << 20
 _QUERY = "query"  # of the console: below it are queries and their results
 _HEALTH = ("healthz", "readyz")
 """Who looks after a server in a container comes by any name, and learns nothing of what is stored."""
+
+_DISCOVERY = ("$discovery", "discovery")
+"""Documents of the API, which Google's client for browsers reads from any page."""
 
 _SIGN_IN = ("sign-in", "token")
 """Pages that may wait for an issuer of tokens."""
@@ -117,6 +120,9 @@ class App:
         return self._page(request, segments)
 
     async def _page(self, request: Request, segments: list[str]) -> ASGIApp:
+        preflight = self._cross_origin.answer_preflight(request.method, request.headers)
+        if preflight and segments[0] in _DISCOVERY:
+            return preflight
         if request.method == "POST" and segments[0] in self._forms:
             await self._turns.take()
             body = await self._form(request, self._client(request), MAX_FORM_BYTES)
@@ -127,10 +133,24 @@ class App:
             return self._instant[segments[0]](self._context, request)
         page = self._pages.get(segments[0])
         if page is None or not is_read:
-            raise NotFound(f"no such page: {_verb(request)} {request.url.path[:200]}; the API begins at /v1/projects")
+            return self._refuse_page(request, segments[0])
         lane = _lane_of_page(segments, Lane.READ)
         async with watch_client(request):
             return await self._lanes.run(lane, _show, page, self._context, request)
+
+    def _refuse_page(self, request: Request, name: str) -> ASGIApp:
+        """Raises NotFound, or MethodNotAllowed for a page that there is (RFC 9110 §15.5.6); answers OPTIONS for it."""
+        what = f"no such page: {_verb(request)} {request.url.path[:200]}; the API begins at /v1/projects"
+        verbs = [
+            verb for verb, held in (("GET", {*self._pages, *self._instant}), ("POST", self._forms)) if name in held
+        ]
+        if not verbs:
+            raise NotFound(what)
+        if request.method == "OPTIONS":
+            return _allow(list_allowed(verbs))
+        error = MethodNotAllowed(what)
+        error.allowed = list_allowed(verbs)
+        raise error
 
     async def _form(self, request: Request, caller: str, most: int) -> bytes:
         """The body of a form, without its gzip. Raises InvalidArgument past ``most`` bytes."""
@@ -148,7 +168,7 @@ class App:
         except MethodNotAllowed as error:
             if verb != "OPTIONS":
                 raise
-            return Response(status_code=204, headers={"allow": ", ".join(error.allowed)})
+            return _allow(error.allowed)
         if _lane_of(method) not in SHORT:
             await self._turns.take()
         visit = Visit(self._context, request, version, method, ids)
@@ -227,7 +247,11 @@ def _write_error(request: Request, error: StatusError) -> Response:
 
 async def _describe_server() -> ASGIApp:
     """RFC 9110 §9.3.7."""
-    return Response(status_code=204, headers={"allow": ", ".join(list_allowed(("GET", "DELETE", *_WITH_BODY)))})
+    return _allow(list_allowed(("GET", "DELETE", *_WITH_BODY)))
+
+
+def _allow(verbs: Sequence[str]) -> Response:
+    return Response(status_code=204, headers={"allow": ", ".join(verbs)})
 
 
 def _lane_of(method: ApiMethod) -> Lane:

@@ -124,8 +124,9 @@ class Context:
         return _make_origins(self.public_url, self.allowed_origins, self.any_name)
 
     def public_url_for(self, headers: Headers) -> str:
-        """Base of the addresses in an answer; that of an emulator is where the caller found it."""
-        return self.origins.choose_base(headers.get("host", "")) if self.any_name else self.public_url
+        """Base of the addresses in an answer: where the caller found the server, if that is an allowed one (the header
+        ``Host`` may be wrong); that of an emulator is anywhere."""
+        return self.origins.choose_base(headers.get("host", ""))
 
 
 _make_origins = cache(Origins)
@@ -195,10 +196,8 @@ class Call:
 
     @property
     def web_url(self) -> str:
-        """The address of the store's ``dicomWeb``; that by which the caller came where it is an allowed one, as the
-        header ``Host`` may be wrong."""
-        base = self.context.origins.choose_base(self.headers.get("host", ""))
-        return f"{base}/{self.version}/{url_path(self.dicom_store)}/dicomWeb"
+        """The address of the store's ``dicomWeb``."""
+        return f"{self.public_url}/{self.version}/{url_path(self.dicom_store)}/dicomWeb"
 
     def accepted(self, offers: Sequence[Offer] = ()) -> list[MediaRange]:
         """What the query parameter ``accept`` names, else what the header does (PS3.18 §8.3.3.1).

@@ -81,12 +81,12 @@ def rest(context: Context, request: Request) -> Response:
         version = request.query_params.get("version") or "v1"
     elif parts[:3] == ["v1", "apis", "healthcare"] and parts[4:] == ["rest"]:
         version = parts[3]
+    url = context.public_url_for(request.headers)
     if (version == bigquery.VERSION and parts == ["rest"]) or parts == ["v1", "apis", "bigquery", "v2", "rest"]:
-        return json_response(bigquery.build_document(context.public_url))
+        return json_response(bigquery.build_document() | bigquery.list_addresses(url))
     if version not in API_VERSIONS:
         raise NotFound(f"no such discovery document; use /$discovery/rest?version={'|'.join(API_VERSIONS)}")
-    root = f"{context.public_url_for(request.headers)}/"
-    return json_response(build_document(version) | {"rootUrl": root, "baseUrl": root})
+    return json_response(build_document(version) | {"rootUrl": f"{url}/", "baseUrl": f"{url}/"})
 
 
 @cache

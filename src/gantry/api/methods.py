@@ -235,6 +235,8 @@ def route(verb: str, version: str, segments: list[str], strict: bool = False) ->
                 if its_verb == verb:
                     return method, ids
                 others.append(its_verb)
+        if others and _DICOM_WEB in segments:
+            break  # no UID holds a colon: this is the method that is meant
     message = f"no such method: {verb} /{version}/{'/'.join(segments)}"
     if segments[0] in API_VERSIONS:
         message += "; the version stands there twice: leave it out of the address of the server, or of the path"

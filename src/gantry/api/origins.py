@@ -27,7 +27,7 @@ class Origins:
         self._own_host = urlsplit(public_url).hostname or ""
         self._allowed = frozenset(allowed) - {"*"}
         # An origin with https is preferred: answers must not lead to a plain one.
-        self._bases = {_netloc(origin): origin for origin in sorted(self._allowed)}
+        self._bases = {name: origin for origin in sorted(self._allowed) for name in _list_names(origin)}
 
     def choose_base(self, host: str) -> str:
         """The address of this server in answers: that of the header ``host`` where it is an allowed one, or a name of
@@ -84,6 +84,13 @@ class Origins:
         if not netloc:
             return False
         return origin.lower() in self._allowed or netloc == self._own or (netloc == host and host not in self._bases)
+
+
+def _list_names(origin: str) -> tuple[str, ...]:
+    """By which a request names the host of an origin: some programs and proxies write the port that goes without saying
+    (RFC 9110 §4.2)."""
+    name, port = _netloc(origin), {"https": 443, "http": 80}.get(origin.partition(":")[0])
+    return (name,) if name.rpartition("]")[2].rpartition(":")[2].isdigit() else (name, f"{name}:{port}")
 
 
 def _netloc(url: str) -> str:

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import replace
 from functools import partial
-from itertools import takewhile
+from itertools import islice, takewhile
 
 from gantry.api.accept import MediaRange, Offer, rank
 from gantry.api.alternatives import begin
 from gantry.api.call import Call
+from gantry.api.documents import DOCUMENTS, REPORTS, find_renderer
 from gantry.api.lanes import Lane
 from gantry.api.level_parts import Lacking, answer_parts, count_lacking, make_video
 from gantry.api.rendering import PARAMETERS, parse_view, render_row, require_no_view, warn_of_annotations
 from gantry.api.retrieving import describe_left_out
-from gantry.api.web import Answer, WebHandler
+from gantry.api.web import Answer, Later, WebHandler
 from gantry.dicom import forms
 from gantry.errors import NotAcceptable, UnsuitableForm
 from gantry.resources import StoredInstance
@@ -30,14 +31,16 @@ _OFFERS = tuple(
 )
 
 
-@partial(WebHandler, lane=Lane.PICTURE, offers=_OFFERS, parameters=lambda: PARAMETERS)
-def render_below(call: Call) -> Answer:
+@partial(WebHandler, lane=Lane.PICTURE, offers=(*_OFFERS, *REPORTS, *DOCUMENTS), parameters=lambda: PARAMETERS)
+def render_below(call: Call) -> Answer | Later:
     """Every frame of every instance as a picture, and videos as they are stored.
 
     A picture without parts is sent where the study or series has one picture alone; a Warning says how many instances
     have none. Of several pictures one would be taken for all there is, which is dangerous in a hospital: that is 406,
-    and thumbnails are there.
+    and thumbnails are there. A study or series that is one report or document is that of its instance.
     """
+    if make := _find_only_renderer(call):
+        return Later(Lane.LONG, make)
     for choice in call.rank(_OFFERS):
         if choice.offer.multipart:
             accepted = call.accepted(_OFFERS)
@@ -51,6 +54,12 @@ def render_below(call: Call) -> Answer:
     raise NotAcceptable(
         f"{call.path} has more than one image, or none; ask for multipart/related, or for the picture of …/thumbnail"
     )
+
+
+def _find_only_renderer(call: Call) -> Callable[[], Answer] | None:
+    """What answers with a report or document, where it is all there is."""
+    rows = list(islice(call.context.seams.index.instances.list_below(call.dicom_store, call.path), 2))
+    return find_renderer(call, rows[0]) if len(rows) == 1 else None
 
 
 def _warn(answer: Answer, more: Mapping[str, str]) -> Answer:

@@ -170,12 +170,13 @@ def _annotations(text: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
     words = [word.strip() for word in text.split(",")]
     if not all(map(_KEYWORD.fullmatch, words)):
         raise InvalidArgument(f"annotation: {text[:100]!r} is not a list of keywords; there are {', '.join(KINDS)}")
-    known = tuple(kind for kind in KINDS if kind in words)
-    return known, tuple(dict.fromkeys(word for word in words if word not in KINDS))
+    known = tuple(kind for kind in KINDS if kind in map(str.lower, words))
+    return known, tuple(dict.fromkeys(word for word in words if word.lower() not in KINDS))
 
 
 def _icc_profile(text: str) -> str:
     """PS3.18 §8.3.5.1.5. Pictures have no profile unless one is asked for."""
+    text = text.lower()  # literals of a grammar are in any case (RFC 5234 §2.3)
     if text not in _PROFILES:
         raise InvalidArgument(f"iccprofile: {text[:100]!r} is none of {', '.join(_PROFILES)}")
     return "" if text == "no" else text

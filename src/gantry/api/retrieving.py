@@ -41,7 +41,7 @@ from gantry.studies.zipping import ZIP, zip_instances
 
 _DICOM_SYNTAXES = (forms.EXPLICIT_LE, ANY, *(uid for uid in forms.PRODUCIBLE if uid != forms.EXPLICIT_LE))
 _PARTS, _ONE = (Offer(forms.DICOM, multipart, _DICOM_SYNTAXES, forms.EXPLICIT_LE) for multipart in (True, False))
-_ZIP = Offer(ZIP, False, (ANY,), ANY)
+_ZIP = Offer(ZIP, False, (ANY, *(uid for uid in _DICOM_SYNTAXES if uid != ANY)), ANY)
 FRAMES = tuple(
     offer
     for multipart in (True, False)
@@ -58,7 +58,7 @@ VIDEOS = tuple(Offer(media_type, multipart) for multipart in (True, False) for m
 """What ``video_offers`` chooses from."""
 
 _FRAME_TYPE = {uid: media_type for media_type, syntaxes in forms.FRAME_TYPES for uid in syntaxes}
-_FRAME_LIST = re.compile(r"[1-9][0-9]{0,9}(?:,[1-9][0-9]{0,9})*")
+_FRAME_LIST = re.compile(r"[1-9][0-9]{0,18}(?:,[1-9][0-9]{0,18})*")
 _MAX_FRAMES = 10_000  # the list of the first so many has 49,000 characters
 _WHOLE = 4 << 20  # a value of up to this size is sent in one piece, without a stream
 _MAX_WARNING = 500  # characters of the text of a Warning header
@@ -68,35 +68,31 @@ _PIECE = 1 << 20  # of a stream: large enough to read at the speed of a disk
 @partial(WebHandler, offers=(_PARTS, _ZIP))
 def retrieve_many(call: Call) -> Answer:
     """A study or a series, in the parts of an answer or, beyond the API, in one ZIP archive."""
-    parts = _offer_stored(call)
-    ranked = call.rank((parts,) if call.context.strict_search else (parts, _ZIP))
+    ranked = call.rank(_offer_stored(call, (_PARTS,) if call.context.strict_search else (_PARTS, _ZIP)))
     offers = dict.fromkeys(offer for offer, _ in ranked)  # each instance has its own transfer syntax
-    return make_first(
-        (Choice(offer, ANY) for offer in offers),
-        lambda offer, _: _answer_all(call, offer) if offer.multipart else _in_archive(call),
-    )
+    return make_first((Choice(offer, ANY) for offer in offers), lambda offer, _: _answer_all(call, offer))
 
 
-def _offer_stored(call: Call) -> Offer:
-    """Parts in the syntaxes that can be made, and in those that are stored where Accept names another one."""
+def _offer_stored(call: Call, offers: Sequence[Offer]) -> list[Offer]:
+    """With the syntaxes that can be made, and those that are stored where Accept names another one."""
     named = {item.transfer_syntax for item in call.accepted()} - {"", *_DICOM_SYNTAXES}
     if not named:
-        return _PARTS
+        return [*offers]
     stored = call.context.seams.index.instances.list_transfer_syntaxes(call.dicom_store, call.path)
-    return reduce(_add_stored, stored, _PARTS)
+    return [reduce(_add_stored, stored, offer) for offer in offers]
 
 
-@partial(WebHandler, offers=(_PARTS, _ONE))
+@partial(WebHandler, offers=(_PARTS, _ONE, _ZIP))
 def retrieve_instance(call: Call) -> Answer:
-    """As one part of a multipart answer, or alone: then a client can request a range of its bytes."""
+    """As one part of a multipart answer, in a ZIP archive, or alone: then a client can request a range of its bytes."""
     row = find_instance(call)
     stored = row.transfer_syntax_uid
     same = (ANY, stored)
 
     def answer(offer: Offer, syntax: str) -> Answer:
-        if offer.multipart:
+        if offer.multipart or offer.type == ZIP:
             plan = keep_stored if syntax == ANY else lambda _: (syntax,)
-            return _in_parts(call, read_alone(call.context.seams, call.dicom_store, row, plan))
+            return _send(call, offer, read_alone(call.context.seams, call.dicom_store, row, plan))
         syntax = ANY if syntax == stored else syntax
         content_type = f"{forms.DICOM}; transfer-syntax={stored if syntax == ANY else syntax}"
         etag = make_etag(row, "instance", syntax)
@@ -104,7 +100,8 @@ def retrieve_instance(call: Call) -> Answer:
             call, lambda: read_instance(call.context.seams, call.dicom_store, row, syntax), content_type, etag
         )
 
-    return make_first(call.rank([_add_stored(offer, stored) for offer in (_PARTS, _ONE)], same), answer, same)
+    offers = (_PARTS, _ONE) if call.context.strict_search else (_PARTS, _ONE, _ZIP)
+    return make_first(call.rank([_add_stored(offer, stored) for offer in offers], same), answer, same)
 
 
 def _add_stored(offer: Offer, stored: str) -> Offer:
@@ -121,14 +118,21 @@ def _answer_all(call: Call, offer: Offer) -> Answer:
     accepted = call.accepted((offer,))
 
     def plan(stored: str) -> Sequence[str]:
-        choices = rank(accepted, [_add_stored(_PARTS, stored)], (ANY, stored))
+        choices = rank(accepted, [_add_stored(offer, stored)], (ANY, stored))
         syntaxes = dict.fromkeys(stored if syntax == ANY else syntax for _, syntax in choices)
         return [syntax for syntax in syntaxes if syntax == stored or stored in forms.DECODABLE]
 
     takes_any = all(item.transfer_syntax in ("", ANY) for item in accepted)  # one that is named may be forbidden
-    wants_stored = takes_any and all(choice.syntax == ANY for choice in rank(accepted, [_PARTS])[:1])
+    wants_stored = takes_any and all(choice.syntax == ANY for choice in rank(accepted, [offer])[:1])
     chosen = keep_stored if wants_stored else plan
-    return _in_parts(call, read_instances(call.context.seams, call.dicom_store, call.path, chosen))
+    return _send(call, offer, read_instances(call.context.seams, call.dicom_store, call.path, chosen))
+
+
+def _send(call: Call, offer: Offer, sent: Sent) -> Answer:
+    answer = _in_parts(call, sent) if offer.multipart else _in_archive(call, sent)
+    if sent.left_out:
+        answer.headers["warning"] = describe_left_out(len(sent.left_out), sent.left_out[0])
+    return answer
 
 
 def _in_parts(call: Call, sent: Sent) -> Answer:
@@ -143,8 +147,7 @@ def _in_parts(call: Call, sent: Sent) -> Answer:
             yield piece.data
         yield between.end()
 
-    headers = {"warning": describe_left_out(len(sent.left_out), sent.left_out[0])} if sent.left_out else {}
-    return Answer(body(), media_type_text(_PARTS, "", between.boundary), headers=headers)
+    return Answer(body(), media_type_text(_PARTS, "", between.boundary))
 
 
 def describe_left_out(count: int, first: StatusError, what: str = "instance") -> str:
@@ -158,9 +161,8 @@ def warn(what: str) -> str:
     return f'299 gantry "{text}"'
 
 
-def _in_archive(call: Call) -> Answer:
-    sent = read_instances(call.context.seams, call.dicom_store, call.path, keep_stored)
-    name = call.path.series or call.path.study
+def _in_archive(call: Call, sent: Sent) -> Answer:
+    name = call.path.instance or call.path.series or call.path.study
     headers = {"content-disposition": attachment_header(f"{name}.zip")}
     return Answer(zip_instances(sent.pieces), ZIP, headers=headers)
 
@@ -168,14 +170,15 @@ def _in_archive(call: Call) -> Answer:
 @partial(WebHandler, lane=Lane.READ, offers=OBJECTS)
 def retrieve_metadata(call: Call) -> Answer:
     offer, _ = call.negotiate(OBJECTS)
-    found = read_metadata(call.context.seams, call.dicom_store, call.path, call.web_url)
+    # XML has texts alone, so that it says all that is stored; JSON has numbers, which clients expect.
+    found = read_metadata(call.context.seams, call.dicom_store, call.path, call.web_url, keeps_digits=offer.multipart)
     etag = weaken(f'{found.etag[:-1]}-xml"') if found.etag and offer.multipart else found.etag
     remembered = call.context.remembered
     if etag and is_known(call.headers, etag) and remembered.is_whole(etag):
         return Answer(b"", status=304, headers={"etag": etag})
     headers = {"etag": etag} if etag else {}
     if offer.multipart:
-        body, content_type = xml_parts(offer, found.objects)
+        body, content_type = xml_parts(offer, found.objects, call.web_url)
         return Answer(remembered.pass_pieces(etag, body, found.unread) if etag else body, content_type, headers=headers)
     kept = remembered.get(etag) if etag else None
     if kept is not None:

@@ -13,8 +13,10 @@ from gantry.api.multipart import Delimiters
 from gantry.api.parameters import Pair
 from gantry.api.web import Answer, Later, WebHandler
 from gantry.errors import InvalidArgument
+from gantry.json_text import parse_with_digits
+from gantry.names import url_path
 from gantry.queries import Level
-from gantry.studies.metadata import write_xml
+from gantry.studies.metadata import find_path, write_document
 from gantry.studies.search import Search, list_parameters, parse_search
 from gantry.studies.search_answers import find
 
@@ -56,7 +58,7 @@ def _take_not_there(parameters: Sequence[Pair]) -> tuple[list[Pair], list[str]]:
 
 
 def _find(call: Call, search: Search, offer: Offer, warnings: Sequence[str]) -> Answer:
-    found = find(call.context.seams, call.dicom_store, search, call.web_url)
+    found = find(call.context.seams, call.dicom_store, search, call.web_url, keeps_digits=offer.multipart)
     first = next(found.objects, None)
     answer = objects_answer(offer, chain((first,), found.objects)) if first is not None else Answer(b"", status=204)
     more = [_MORE] if first is not None and found.has_more and not search.strict else []
@@ -75,10 +77,11 @@ def objects_answer(offer: Offer, objects: Iterator[str]) -> Answer:
     return Answer(*xml_parts(offer, objects))
 
 
-def xml_parts(offer: Offer, objects: Iterable[str]) -> tuple[Iterator[bytes], str]:
-    """DICOM JSON objects as one XML document each; and the media type of them all."""
+def xml_parts(offer: Offer, objects: Iterable[str], web_url: str = "") -> tuple[Iterator[bytes], str]:
+    """DICOM JSON objects as one XML document each; and the media type of them all. With ``web_url`` they are the
+    metadata of instances, whose addresses their parts have."""
     between = Delimiters()
-    return _xml_parts(objects, between), media_type_text(offer, "", between.boundary)
+    return _xml_parts(objects, between, web_url), media_type_text(offer, "", between.boundary)
 
 
 def json_array(objects: Iterable[str]) -> Iterator[bytes]:
@@ -95,7 +98,10 @@ def json_array(objects: Iterable[str]) -> Iterator[bytes]:
     yield "".join(held).encode("utf-8", "replace")
 
 
-def _xml_parts(objects: Iterable[str], between: Delimiters) -> Iterator[bytes]:
+def _xml_parts(objects: Iterable[str], between: Delimiters, web_url: str) -> Iterator[bytes]:
     for text in objects:
-        yield between.head({"content-type": DICOM_XML}) + write_xml(text)
+        attributes, headers = parse_with_digits(text), {"content-type": DICOM_XML}
+        if web_url:
+            headers["content-location"] = f"{web_url}/{url_path(find_path(attributes))}/metadata"
+        yield between.head(headers) + write_document(attributes)
     yield between.end()

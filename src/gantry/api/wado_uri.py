@@ -25,7 +25,7 @@ from gantry.api.retrieving import find_instance, retrieve_instance, video_offers
 from gantry.api.web import Answer, Later, WebHandler
 from gantry.dicom import forms
 from gantry.errors import InvalidArgument, NotAcceptable
-from gantry.names import ResourcePath, is_path_segment
+from gantry.names import ResourcePath, is_path_segment, strip_uid
 from gantry.resources import StoredInstance
 from gantry.studies.render import MAX_VIEW_SIDE
 from gantry.studies.reports import is_report
@@ -93,6 +93,7 @@ def _read_path(asked: Mapping[str, str]) -> ResourcePath:
             f"requestType: {asked.get('requestType', '')[:100]!r} is not WADO; "
             "an instance is retrieved with ?requestType=WADO&studyUID=…&seriesUID=…&objectUID=…"
         )
+    asked = {name: strip_uid(value) if name in UIDS else value for name, value in asked.items()}
     for name in UIDS:
         if not asked.get(name):
             raise InvalidArgument(f"{name}: the UID is missing; studyUID, seriesUID and objectUID name an instance")

@@ -52,6 +52,9 @@ _SERIES_COLUMNS = {
     N_("SERIES"): _SERIES,
 }
 _NUMBERS = ("INSTANCES", "NUMBER")
+_STUDY_FIELDS = {"includefield": "StudyDescription,ModalitiesInStudy,NumberOfStudyRelatedInstances"}
+_SERIES_FIELDS = {"includefield": "SeriesNumber,SeriesDescription,NumberOfSeriesRelatedInstances"}
+"""What is shown and is in no answer of Google, or of a server with ``strict_search``, unless it is asked for."""
 
 
 def list_(args: Namespace) -> int:
@@ -84,7 +87,7 @@ def _read_query(args: Namespace) -> dict[str, str]:
             problem = _("--where: there is a condition on {attribute} already")
             raise InvalidArgument(problem.format(attribute=attribute))
         query[attribute] = value
-    return query | {"includefield": "StudyDescription"}
+    return query | _STUDY_FIELDS
 
 
 def _find(api: Api, path: str, query: dict[str, str], offset: int = 0, limit: int = 0) -> Iterator[Json]:
@@ -127,9 +130,8 @@ def show(args: Namespace) -> int:
     metrics: Json = {}
     with suppress(Unimplemented):
         metrics = connection.api.get(f"{web}/{path}:getStudyMetrics")  # NotFound where there is no such study
-    query = {"StudyInstanceUID": args.study, "includefield": "StudyDescription"}
-    study = next(_find(connection.api, f"{web}/studies", query, limit=1), {})
-    series = list(_find(connection.api, f"{web}/{path}/series", {"includefield": "SeriesDescription"}))
+    study = next(_find(connection.api, f"{web}/studies", {"StudyInstanceUID": args.study} | _STUDY_FIELDS, limit=1), {})
+    series = list(_find(connection.api, f"{web}/{path}/series", _SERIES_FIELDS))
     if args.json:
         say_json({"study": study, "series": series, "metrics": metrics})
         return 0

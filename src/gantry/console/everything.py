@@ -17,7 +17,7 @@ from gantry.console.rows import Row
 from gantry.console.visible import list_visible
 from gantry.errors import InvalidArgument, NotFound, PermissionDenied, StatusError
 from gantry.languages import _
-from gantry.names import DatasetName, DicomStoreName, OperationName, url_path
+from gantry.names import DatasetName, DicomStoreName, OperationName, is_other_uid, url_path
 
 _STORES, _DATASETS, _SHOWN = 50, 20, 20  # searched, looked at, studies shown of one store and field
 _UID = re.compile(r"[0-9]+(?:\.[0-9]+)+")
@@ -45,6 +45,8 @@ def find(call: PageCall) -> Response:
     if _UID.fullmatch(text) and (address := _find_uid(call, text, stores)):
         return call.go(address)
     hits = [hit for hit in (_find_studies(call, text, store) for store in stores) if hit.rows]
+    if not hits and _may_be_other_uid(text) and (address := _find_uid(call, text, stores)):
+        return call.go(address)
     return call.show(
         "find.html",
         crumbs=(Crumb(_("Search"), ""),),
@@ -54,6 +56,11 @@ def find(call: PageCall) -> Response:
         stores=len(stores),
         dataset=place.parent if isinstance(place, DicomStoreName) else None,
     )
+
+
+def _may_be_other_uid(text: str) -> bool:
+    """Whether it may be a UID with letters (docs/conformance.md): looked for where no patient has it."""
+    return is_other_uid(text) and any(map(str.isdigit, text))
 
 
 def _find_address(call: PageCall, text: str, place: DicomStoreName | DatasetName | None) -> str:

@@ -27,6 +27,7 @@ _OTHERS = 200  # studies of a patient that are looked at
 _MAX_OFFSET = 10**8
 _MAX_SERIES = 5000  # the limit of one search
 _LEVELS = ("study", "series", "instance")
+_LEAST_WIDTH, _MOST_GREY = 1e-9, 1e12  # of a window: pixels have 32 bits, and are rescaled
 _KINDS = (STUDY, SERIES, INSTANCE)
 
 
@@ -45,7 +46,11 @@ def show_study(call: PageCall) -> Response:
     if found is None:
         call.api.get(f"{_web(call)}/metadata")  # raises the reason
     offset = read_number(call.query.get("offset", ""), _MAX_OFFSET) or 0
-    series = [Row(item) for item in call.api.get(f"{_web(call)}/series", limit=str(_MAX_SERIES))]
+    shown = {
+        "limit": str(_MAX_SERIES),
+        "includefield": "SeriesNumber,NumberOfSeriesRelatedInstances",
+    }  # a strict server
+    series = [Row(item) for item in call.api.get(f"{_web(call)}/series", **shown)]
     series.sort(key=lambda row: (_order(row, "00200011"), row.uid))
     row = Row(found or {})
     metrics = call.api.get(f"{_web(call)}:getStudyMetrics")
@@ -159,9 +164,17 @@ def show_instance(call: PageCall) -> Response:
 
 
 def _window(row: Row) -> tuple[float, float] | None:
-    """Centre and width of a grey picture: of the instance, else of the whole range of pixel values (PS3.3 §C.11.2)."""
+    """Centre and width of a grey picture: of the instance, else of the whole range of pixel values (PS3.3 §C.11.2).
+
+    None for numbers that no picture has: nobody could set them.
+    """
     if not row.text("00280004").startswith("MONOCHROME"):
         return None
+    window = _find_window(row)
+    return window if window and abs(window[0]) <= _MOST_GREY and _LEAST_WIDTH <= window[1] <= _MOST_GREY else None
+
+
+def _find_window(row: Row) -> tuple[float, float] | None:
     centre, width = (_number_of(row, tag) for tag in ("00281050", "00281051"))
     if centre is not None and width is not None and width > 0:
         return centre, width

@@ -152,7 +152,7 @@ class _Place:
         for element in self._elements:
             self._is_ordered = self._is_ordered and element.tag > self._last
             self._last = element.tag
-            if element.tag == BITS_ALLOCATED:
+            if element.tag == BITS_ALLOCATED and self.bits is None:
                 self.bits = element
             if element.tag == tag:
                 return element

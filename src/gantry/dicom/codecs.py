@@ -201,7 +201,7 @@ def _decode_rle_bits(data: bytes, image: ImagePixel) -> Pixels:
 
 def _inflate(data: bytes, image: ImagePixel) -> Frame:
     """A raw deflate stream of one native frame (PS3.5 §8.2.16), inflated to no more than its declared size."""
-    needed = (image.rows * image.columns * image.samples_per_pixel * image.bits_allocated + 7) // 8
+    needed = (image.whole_bits + 7) // 8
     inflater = zlib.decompressobj(-zlib.MAX_WBITS)
     decoded = inflater.decompress(data, needed + 2)
     if not needed <= len(decoded) <= needed + 1 or not inflater.eof:

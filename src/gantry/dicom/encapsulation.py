@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import sys
+import zlib
 from array import array
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from struct import pack, unpack_from
 
-from gantry.dicom.buffers import Sliceable
+from gantry.dicom.buffers import Buffer, Sliceable
 from gantry.errors import FailedPrecondition, InvalidArgument
 
 _MAX_FRAGMENTS = 1_000_000
@@ -16,6 +17,7 @@ _MAX_TABLE = 80 << 20
 _RLE_HEADER = 64
 _ITEM, _SEQUENCE_END = 0xE000FFFE, 0xE0DDFFFE
 _STARTS = (b"\xff\xd8\xff", b"\xff\x4f\xff\x51", b"\x00\x00\x00\x0cjP  ", b"\xff\x0a", b"\x00\x00\x00\x0cJXL ")
+_INFLATED_CHUNK = 1 << 20  # bytes in memory
 _LONGEST_START = max(map(len, _STARTS))
 Extent = tuple[int, int]
 """Place and length of the value of a fragment."""
@@ -25,8 +27,9 @@ class FrameTable:
     """Which fragments of a Pixel Data value are a frame. The value begins with the item of the Basic Offset Table.
 
     Frame borders come from the Extended Offset Table (PS3.3 §C.7.6.3.1.8), else from the basic one, else from the
-    counts, else from fragments that begin as a bitstream does, or from ``frame_size``, the bytes of each frame where
-    all have the same. A table that points beside the fragments is not used. Empty fragments belong to no frame.
+    counts, else from fragments that begin as a bitstream does, from ``frame_size``, the bytes of each frame where all
+    have the same, or from the ends of deflate streams, each a frame of up to ``inflated_size`` bytes. A table that
+    points beside the fragments is not used. Empty fragments belong to no frame.
     With a table, only what belongs to a frame is looked at. Raises InvalidArgument, FailedPrecondition.
     """
 
@@ -37,11 +40,12 @@ class FrameTable:
         is_rle: bool,
         extended: tuple[bytes, bytes] | None = None,
         frame_size: int | None = None,
+        inflated_size: int | None = None,
     ) -> None:
         table = _read_item(value, 0)
         if table is None:
             raise InvalidArgument("the encapsulated pixel data has no items")
-        self.frames, self._is_rle, self._frame_size = frames, is_rle, frame_size
+        self.frames, self._is_rle, self._frame_size, self._inflated_size = frames, is_rle, frame_size, inflated_size
         self._first = table[0] + table[1]
         self._extended = extended if extended and min(map(len, extended)) >= 8 * frames else None
         self._basic = _read_offsets(value, table, frames)
@@ -111,7 +115,8 @@ class FrameTable:
             return [0]
         if len(filled) == frames:
             return filled
-        starts = list(self._starts_by_content(value, filled))
+        is_deflated = self._inflated_size is not None
+        starts = list((self._starts_of_streams if is_deflated else self._starts_by_content)(value, filled))
         if len(starts) != frames or starts[0] != filled[0]:
             raise self._refuse_undivided()
         return starts
@@ -132,6 +137,20 @@ class FrameTable:
             elif self._read_head(value, number, _LONGEST_START).startswith(_STARTS):
                 yield number
 
+    def _starts_of_streams(self, value: Sliceable, filled: Sequence[int]) -> Iterator[int]:
+        """Each frame has one fragment (PS3.5 §A.4.13). Where somebody made more of it, its stream still says where it
+        ends (RFC 1951 §3.2.3)."""
+        stream: _DeflateStream | None = None
+        for number in filled:
+            if stream is None:
+                yield number
+                stream = _DeflateStream(self._inflated_size or 0)
+            at, length = self._fragments[number]
+            if stream.ends_in(value[at : at + length]):
+                stream = None
+        if stream is not None:
+            raise self._refuse_undivided()
+
     def _read_head(self, value: Sliceable, number: int, size: int) -> bytes:
         """The first bytes of a fragment, and of those behind it where it is shorter."""
         head = b""
@@ -144,6 +163,26 @@ class FrameTable:
     def _refuse_undivided(self) -> InvalidArgument:
         count, frames = len(self._fragments), self.frames
         return InvalidArgument(f"{count} fragments do not make up the {frames} frames that NumberOfFrames declares")
+
+
+class _DeflateStream:
+    """Finds the end of a stream that inflates to no more than ``most`` bytes, which are not kept."""
+
+    def __init__(self, most: int) -> None:
+        self._inflater, self._left = zlib.decompressobj(-zlib.MAX_WBITS), most
+
+    def ends_in(self, data: Buffer) -> bool:
+        """Whether the stream ends in the next fragment. Raises InvalidArgument."""
+        try:
+            while True:
+                chunk = self._inflater.decompress(data, _INFLATED_CHUNK)
+                data, self._left = self._inflater.unconsumed_tail, self._left - len(chunk)
+                if self._left < 0:
+                    raise InvalidArgument("a frame inflates to more bytes than are declared")
+                if self._inflater.eof or not (chunk or data):
+                    return self._inflater.eof
+        except zlib.error:
+            raise InvalidArgument("a frame does not inflate: its bitstream is damaged") from None
 
 
 def _begins_rle(head: bytes) -> bool:

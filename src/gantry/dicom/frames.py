@@ -5,8 +5,21 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from gantry.dicom.image_source import ImagePixel, Source, correct_422, read_encoded_frames, read_native_value
-from gantry.errors import NoSuchFrame, StatusError
+from gantry.dicom.buffers import Sliceable
+from gantry.dicom.encapsulation import EncodedFrames
+from gantry.dicom.image_source import (
+    MAX_FRAME,
+    ImagePixel,
+    Source,
+    correct_422,
+    read_encoded_frames,
+    read_frame_bits,
+    read_frame_table,
+    read_native_value,
+    read_number_of_frames,
+    require_pixels,
+)
+from gantry.errors import FailedPrecondition, NoSuchFrame, StatusError
 
 if TYPE_CHECKING:
     from gantry.dicom.codecs import Frame
@@ -21,7 +34,7 @@ def decode_frames(
     from gantry.dicom.cells import describe_interleaved, read_native_frame
     from gantry.dicom.codecs import Frame
 
-    numbers = require_frame_numbers(image, wanted)
+    numbers = require_frame_numbers(image.number_of_frames, wanted)
     if source.encapsulated:
         bitstreams = read_encoded_frames(source, image)
         for number in numbers:
@@ -49,26 +62,44 @@ def _decode_numbered(source: Source, image: ImagePixel, bitstreams: Sequence[byt
         raise type(error)(f"frame {number + 1}{mark}{of_a_frame}") from None
 
 
-def read_stored_frames(source: Source, image: ImagePixel, beat: Beat, numbers: Sequence[int]) -> Iterator[bytes]:
-    """Frames as they are stored, by numbers from 0: bitstreams, or native cells of 8 bits or more, also by plane."""
+def read_stored_frames(source: Source, beat: Beat, wanted: Sequence[int] | None) -> Iterator[bytes]:
+    """Frames as they are stored, all or those ``wanted``: bitstreams, or native cells, also by plane.
+
+    Frames of single bits begin at a byte. Raises NoSuchFrame, InvalidArgument, FailedPrecondition.
+    """
     if source.encapsulated:
-        bitstreams = read_encoded_frames(source, image)
+        frames = read_number_of_frames(source)
+        numbers = require_frame_numbers(frames, wanted)
+        bitstreams = EncodedFrames(require_pixels(source).value, read_frame_table(source, frames))
         for number in numbers:
             beat()
             yield bitstreams[number]
         return
+    image = read_frame_bits(source)
+    numbers = require_frame_numbers(image.number_of_frames, wanted)
     value = read_native_value(source, image)
-    size = correct_422(len(value), image).frame_bits // 8
+    bits = correct_422(len(value), image).frame_bits
+    if bits // 8 > MAX_FRAME:
+        raise FailedPrecondition(f"a frame has {bits // 8} bytes; up to {MAX_FRAME} can be read at a time")
     for number in numbers:
         beat()
-        yield bytes(value[number * size : (number + 1) * size])
+        yield _cut_frame(value, number, bits)
 
 
-def require_frame_numbers(image: ImagePixel, wanted: Sequence[int] | None) -> Sequence[int]:
-    """Raises NoSuchFrame for a frame that is not there (PS3.18 §10.4.1.1.6)."""
+def _cut_frame(value: Sliceable, number: int, bits: int) -> bytes:
+    """Bits follow each other from the lowest of each byte, so that a frame may begin inside of one (PS3.5 §8.1.1)."""
+    start, skipped = divmod(number * bits, 8)
+    data = value[start : start + (skipped + bits + 7) // 8]
+    if not skipped and not bits % 8:
+        return bytes(data)
+    return (int.from_bytes(data, "little") >> skipped & (1 << bits) - 1).to_bytes((bits + 7) // 8, "little")
+
+
+def require_frame_numbers(frames: int, wanted: Sequence[int] | None) -> Sequence[int]:
+    """Those ``wanted`` of so many frames, all for None. Raises NoSuchFrame where one is not there (§10.4.1.1.6)."""
     if wanted is None:
-        return range(image.number_of_frames)
+        return range(frames)
     for number in (*wanted[:1], *wanted[-1:]) if isinstance(wanted, range) else wanted:
-        if not 0 <= number < image.number_of_frames:
-            raise NoSuchFrame(f"frame {number + 1} does not exist; the instance has {image.number_of_frames}")
+        if not 0 <= number < frames:
+            raise NoSuchFrame(f"frame {number + 1} does not exist; the instance has {frames}")
     return wanted

@@ -6,13 +6,30 @@ Nothing is allocated by a declared number before the checks: at most ``MAX_FILE`
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
 from gantry.dicom.buffers import Sliceable
 from gantry.dicom.encapsulation import EncodedFrames, FrameTable
-from gantry.dicom.forms import DEFLATED_LE, ENCAPSULATED_LE, EXPLICIT_BE, EXPLICIT_LE, IMPLICIT_LE, RLE, video_types
-from gantry.dicom.tags import OFFSET_TABLE, OFFSET_TABLE_LENGTHS, PIXEL_DATA
+from gantry.dicom.forms import (
+    DEFLATED_FRAME,
+    DEFLATED_LE,
+    ENCAPSULATED_LE,
+    EXPLICIT_BE,
+    EXPLICIT_LE,
+    IMPLICIT_LE,
+    RLE,
+    video_types,
+)
+from gantry.dicom.tags import (
+    DOUBLE_FLOAT_PIXEL_DATA,
+    FLOAT_PIXEL_DATA,
+    OFFSET_TABLE,
+    OFFSET_TABLE_LENGTHS,
+    PIXEL_DATA,
+    format_tag,
+)
 from gantry.errors import FailedPrecondition, InvalidArgument, StatusError
 
 MAX_FILE = 1024**3
@@ -20,6 +37,7 @@ MAX_FRAME = 150 * 1000 * 1000
 NATIVE = frozenset((IMPLICIT_LE, EXPLICIT_LE, EXPLICIT_BE, DEFLATED_LE))
 MONOCHROME = ("MONOCHROME1", "MONOCHROME2")
 COLOUR = ("RGB", "YBR_FULL", "YBR_FULL_422", "YBR_PARTIAL_422", "YBR_PARTIAL_420", "YBR_ICT", "YBR_RCT", "XYB")
+_FLOAT_BITS = {FLOAT_PIXEL_DATA: 32, DOUBLE_FLOAT_PIXEL_DATA: 64}  # PS3.3 §C.7.6.24, §C.7.6.25
 _JPIP = tuple(f"1.2.840.10008.1.2.4.{number}" for number in (94, 95, 204, 205))
 
 
@@ -41,9 +59,14 @@ class ImagePixel:
     is_multi_frame: bool = False
 
     @property
+    def whole_bits(self) -> int:
+        """Size of one frame with all samples of all pixels."""
+        return self.rows * self.columns * self.samples_per_pixel * self.bits_allocated
+
+    @property
     def frame_bits(self) -> int:
         """Size of one native frame; YBR_xxx_422 leaves out every second pair of chroma samples (PS3.3 §C.7.6.3.1.2)."""
-        bits = self.rows * self.columns * self.samples_per_pixel * self.bits_allocated
+        bits = self.whole_bits
         return bits * 2 // 3 if self.photometric_interpretation.endswith("_422") else bits
 
     @property
@@ -101,14 +124,55 @@ def require_pixels(source: Source) -> PixelElement:
 
 
 def read_image_pixel(source: Source) -> ImagePixel:
-    """Read and check the declared attributes. Raises InvalidArgument or FailedPrecondition."""
-    ds = source.ds
-    is_float = require_pixels(source).tag != PIXEL_DATA
+    """What decoding needs, read and checked. Raises InvalidArgument or FailedPrecondition."""
+    found = _read_description(source)
+    _require_sense(found)
+    return found
+
+
+def read_frame_bits(source: Source) -> ImagePixel:
+    """What cutting native pixels into frames needs: cells may have any number of bytes, and any meaning (PS3.5 §8.1.1).
+
+    Raises InvalidArgument or FailedPrecondition.
+    """
+    found = _read_description(source)
+    _require_size(found)
+    if found.samples_per_pixel < 1:
+        raise InvalidArgument(f"SamplesPerPixel {found.samples_per_pixel} makes no sense")
+    if found.bits_allocated != 1 and (found.bits_allocated < 8 or found.bits_allocated % 8):
+        raise FailedPrecondition(
+            f"BitsAllocated {found.bits_allocated} is neither 1 nor a multiple of 8, as it has to be (PS3.5 §8.1.1)"
+        )
+    return found
+
+
+def has_plain_cells(source: Source) -> bool:
+    """Whether native frames are colour by pixel with all samples, so that to decode them would change nothing."""
+    if source.encapsulated:
+        return False
+    found = read_frame_bits(source)
+    is_by_pixel = found.samples_per_pixel == 1 or not found.planar_configuration
+    return is_by_pixel and not found.photometric_interpretation.endswith("_422")
+
+
+def read_number_of_frames(source: Source) -> int:
+    """All that is needed of the attributes where each frame is a bitstream. Raises InvalidArgument."""
+    frames = _read_number(source.ds, "NumberOfFrames", 1) or 1
+    if not 0 < frames < 2**31:
+        raise InvalidArgument(f"the declared number of frames makes no sense: {frames}")
+    return frames
+
+
+def _read_description(source: Source) -> ImagePixel:
+    ds, tag = source.ds, require_pixels(source).tag
+    is_float = tag != PIXEL_DATA
     frames = _read_number(ds, "NumberOfFrames", 1) or 1
-    bits = _read_number(ds, "BitsAllocated")
+    bits = _read_number(ds, "BitsAllocated", _FLOAT_BITS.get(tag))
+    if bits != _FLOAT_BITS.get(tag, bits):
+        raise InvalidArgument(f"BitsAllocated {bits} is not that of {format_tag(tag)}, which is {_FLOAT_BITS[tag]}")
     stored = bits if is_float else _read_number(ds, "BitsStored", bits)
     photometric = _read_text(ds, "PhotometricInterpretation").strip().upper()
-    found = ImagePixel(
+    return ImagePixel(
         rows=_read_number(ds, "Rows"),
         columns=_read_number(ds, "Columns"),
         number_of_frames=frames,
@@ -122,8 +186,6 @@ def read_image_pixel(source: Source) -> ImagePixel:
         is_float=is_float,
         is_multi_frame=frames > 1,
     )
-    _require_sense(found)
-    return found
 
 
 def _read_number(ds: Any, keyword: str, default: int | None = None) -> int:
@@ -148,16 +210,22 @@ def _read_text(ds: Any, keyword: str) -> str:
         raise InvalidArgument(f"{keyword} cannot be read, so the pixels cannot be either") from None
 
 
-def _require_sense(found: ImagePixel) -> None:
-    bits, colour = found.bits_allocated, found.photometric_interpretation in COLOUR
+def _require_size(found: ImagePixel) -> None:
     if not (0 < found.rows <= 65535 and 0 < found.columns <= 65535 and 0 < found.number_of_frames < 2**31):
         size = f"{found.rows} rows, {found.columns} columns, {found.number_of_frames} frames"
         raise InvalidArgument(f"the declared size makes no sense: {size}")
+
+
+def _require_sense(found: ImagePixel) -> None:
+    _require_size(found)
+    bits, colour = found.bits_allocated, found.photometric_interpretation in COLOUR
     if found.samples_per_pixel != (3 if colour else 1):
         name = found.photometric_interpretation
         raise FailedPrecondition(f"SamplesPerPixel {found.samples_per_pixel} with {name} is not supported")
-    if bits not in ((32, 64) if found.is_float else (1, 8, 16, 32)):
-        raise FailedPrecondition(f"BitsAllocated {bits} is not supported")
+    if bits not in (1, 8, 16, 32) and not found.is_float:
+        raise FailedPrecondition(
+            f"BitsAllocated {bits} is not supported: such pixels are not decoded, but can be had as they are stored"
+        )
     if not 0 < found.bits_stored <= bits or not found.bits_stored - 1 <= found.high_bit < bits:
         stored = f"BitsStored {found.bits_stored}, HighBit {found.high_bit}"
         raise InvalidArgument(f"{stored} do not fit BitsAllocated {bits}")
@@ -188,19 +256,25 @@ def read_native_value(source: Source, image: ImagePixel) -> Sliceable:
 
 def read_encoded_frames(source: Source, image: ImagePixel) -> EncodedFrames:
     """The bitstreams of the frames of encapsulated pixel data. Raises InvalidArgument."""
-    return EncodedFrames(require_pixels(source).value, read_frame_table(source, image))
+    return EncodedFrames(require_pixels(source).value, read_frame_table(source, image.number_of_frames))
 
 
-def read_frame_table(source: Source, image: ImagePixel) -> FrameTable:
-    """Where the frames of encapsulated pixel data lie. Raises InvalidArgument."""
-    if image.is_float:
-        raise FailedPrecondition("float pixel data is never encapsulated")
+def read_frame_table(source: Source, frames: int, may_inflate: bool = True) -> FrameTable:
+    """Where so many frames of encapsulated pixel data lie. Raises InvalidArgument.
+
+    ``may_inflate``: all of them may be inflated for that, which takes as long as to decode them.
+    """
     element = require_pixels(source)
+    if element.tag != PIXEL_DATA:
+        raise FailedPrecondition("float pixel data is never encapsulated")
     if not element.undefined_length:
         raise InvalidArgument("the transfer syntax is a compressed one, but the pixel data is not encapsulated")
     tables = (source.ds.get(OFFSET_TABLE), source.ds.get(OFFSET_TABLE_LENGTHS))
     extended = (bytes(tables[0].value), bytes(tables[1].value)) if tables[0] and tables[1] else None
-    is_rle, frame_size = source.transfer_syntax_uid == RLE, None
-    if source.transfer_syntax_uid == ENCAPSULATED_LE:
-        frame_size = (correct_422(len(element.value), image).frame_bits + 7) // 8
-    return FrameTable(element.value, image.number_of_frames, is_rle, extended, frame_size)
+    syntax, frame_size, inflated_size = source.transfer_syntax_uid, None, None
+    with suppress(StatusError):  # most fragments are a frame each, whatever its size
+        if syntax == ENCAPSULATED_LE:
+            frame_size = (correct_422(len(element.value), read_frame_bits(source)).frame_bits + 7) // 8
+        elif syntax == DEFLATED_FRAME and may_inflate:
+            inflated_size = read_frame_bits(source).whole_bits // 8 + 2
+    return FrameTable(element.value, frames, syntax == RLE, extended, frame_size, inflated_size)

@@ -49,7 +49,7 @@ class _Texts:
         self._held, self._most_held = 0, most_held
 
     def of(self, context: Context) -> dict[bytes, str]:
-        key = (context.encoding, context.character_set, context.signed, not context.bulk_uri)
+        key = (context.encoding, context.character_set, context.signed, not context.bulk_uri, context.keeps_digits)
         found = self._by_context.get(key)
         if found is None:
             self._count(_LONGEST_KEY + len(context.character_set))
@@ -202,8 +202,9 @@ def write_filled(data_set: DataSet, filled: list[Filled], limit: int, address: s
     for text, slot, element in filled:
         texts.append(text)
         if slot is not None and element is not None:
-            encoding, character_set, signed, _, depth = slot.context
-            context = new_element(Context, (encoding, character_set, signed, address + slot.address, depth))
+            encoding, character_set, signed, _, depth, keeps_digits = slot.context
+            uri = address + slot.address
+            context = new_element(Context, (encoding, character_set, signed, uri, depth, keeps_digits))
             texts.append(write_member_of(data_set, element, limit, context))
     return "".join(texts)
 

@@ -17,6 +17,7 @@ from struct import pack
 from typing import Any, NamedTuple
 
 from gantry.dicom.dictionary import keyword_of, vr_of
+from gantry.dicom.elements import MAX_DEPTH
 from gantry.dicom.file_meta import explicit_head, implicit_head
 from gantry.dicom.tags import CHARACTER_SET, ITEM, SEQUENCE_END, UNDEFINED, is_group_length
 from gantry.dicom.text import encode
@@ -27,8 +28,8 @@ from gantry.matching import NAME_GROUPS
 
 logger = logging.getLogger(__name__)
 
-MAX_DEPTH = 100
-"""Of sequences in what is written from JSON: the requests that carry it are no deeper (``api.body``)."""
+_SHOWN = 300
+"""Characters of a place in messages: its end, as sequences may be deep."""
 
 KINDS = ("Value", "InlineBinary", "BulkDataURI")
 _MEMBERS = frozenset(("vr", *KINDS))
@@ -60,10 +61,10 @@ def shown(value: Any) -> str:
 def by_tag(attributes: Any, where: str = "") -> Attributes:
     """The attributes of a dataset, each an object with a VR and at most one kind of value (PS3.18 §F.2.2)."""
     if not isinstance(attributes, dict):
-        raise InvalidArgument(f"{where or 'an instance '}is no JSON object of attributes")
+        raise InvalidArgument(f"{where[-_SHOWN:] or 'an instance '}is no JSON object of attributes")
     found: Attributes = {}
     for key, element in attributes.items():
-        name = f"{where}{key[:100]!r}"
+        name = f"{where[-_SHOWN:]}{key[:100]!r}"
         if not _TAG.fullmatch(key) or not isinstance(element, dict) or not isinstance(element.get("vr"), str):
             raise InvalidArgument(f"{name} is not an attribute: 8 hexadecimal digits and an object with a vr")
         tag = int(key, 16)
@@ -100,6 +101,7 @@ class ElementEncoder(NamedTuple):
     def encode(self, attributes: Attributes, where: str = "", depth: int = 0) -> bytes:
         """Elements in the order of their tags, without group lengths, which are retired (PS3.5 §7.2).
 
+        As deep as DICOM JSON is that the server writes, so that this can be stored again, and patched at any depth.
         Raises InvalidArgument, which names the attribute.
         """
         if depth > MAX_DEPTH:
@@ -107,8 +109,11 @@ class ElementEncoder(NamedTuple):
         encoder = self
         if depth and CHARACTER_SET in attributes:
             encoder = self._replace(character_set=character_set_of(attributes[CHARACTER_SET]))
-        tags = (tag for tag in sorted(attributes) if not is_group_length(tag))
-        return b"".join(encoder._encode_element(tag, attributes[tag], where + name_of(tag), depth) for tag in tags)
+        pieces = []  # not by a generator, which would be one call more at each level
+        for tag in sorted(attributes):
+            if not is_group_length(tag):
+                pieces.append(encoder._encode_element(tag, attributes[tag], where + name_of(tag), depth))
+        return b"".join(pieces)
 
     def _encode_element(self, tag: int, element: dict[str, Any], where: str, depth: int) -> bytes:
         vr = element["vr"]
@@ -126,10 +131,10 @@ class ElementEncoder(NamedTuple):
             value += (b"\0" if vr == "UI" or vr in OCTETS else b" ") * (len(value) % 2)
             return write_head(tag, vr, len(value), self.implicit) + value
         except Unwritable as error:
-            raise InvalidArgument(f"{where} cannot be written: {str(error)[:300]}") from None
+            raise InvalidArgument(f"{where[-_SHOWN:]} cannot be written: {str(error)[:300]}") from None
         except (ValueError, OverflowError) as error:
-            logger.warning("%s cannot be written", where[:300], exc_info=error)
-            raise InvalidArgument(f"{where} cannot be written: it is no value that {vr} can have") from None
+            logger.warning("%s cannot be written", where[-_SHOWN:], exc_info=error)
+            raise InvalidArgument(f"{where[-_SHOWN:]} cannot be written: it is no value that {vr} can have") from None
 
     def _encode_bulk(self, tag: int, vr: str, value: bytes, has_fragments: bool) -> bytes:
         """As it was, also where its length is odd: with a byte more it might be another number."""

@@ -26,6 +26,7 @@ _MAX_NUMBER = 32
 """Characters: a DS has 16, an IS 12 (PS3.5 §6.2); what is longer by far is no number that somebody meant."""
 
 _JSON_NUMBER = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?")
+_NUMBER = re.compile(r"(?:\+|(-)|)0*([0-9]*)(?:\.([0-9]*))?([eE][+-]?[0-9]+)?")
 _dumps = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 
@@ -33,7 +34,8 @@ class Context(NamedTuple):
     """What the text of an element depends on, besides its bytes.
 
     ``signed`` is PixelRepresentation or, unknown, -1. ``bulk_uri`` is the address of the data set, empty where values
-    can have none: then bulk data is left out. ``depth`` is how many sequences are around.
+    can have none: then bulk data is left out. ``depth`` is how many sequences are around. ``keeps_digits``: DS and IS
+    are texts, as they are stored but for their padding.
     """
 
     encoding: Encoding
@@ -41,6 +43,7 @@ class Context(NamedTuple):
     signed: int
     bulk_uri: str
     depth: int = 0
+    keeps_digits: bool = False
 
 
 def depends_on_later(tag: int, vr: str, context: Context) -> bool:
@@ -102,7 +105,7 @@ def write_texts(value: bytes, tag: int, vr: str, context: Context) -> str:
     if not any(values):
         nulls = f',"Value":[{",".join(["null"] * len(values))}]'
         return write_member(tag, vr, nulls if len(values) > 1 else "")
-    write = _write_number if vr in ("DS", "IS") else _dumps
+    write = _write_number if vr in ("DS", "IS") and not context.keeps_digits else _dumps
     return write_member(tag, vr, f',"Value":[{",".join(write(part) if part else "null" for part in values)}]')
 
 
@@ -118,6 +121,9 @@ def _write_number(text: str) -> str:
         return _dumps(text)
     if _JSON_NUMBER.fullmatch(text):
         return text
+    if found := _NUMBER.fullmatch(text):
+        sign, whole, part, exponent = (each or "" for each in found.groups())
+        return f"{sign}{whole or '0'}{f'.{part}' if part else ''}{exponent}"
     return str(int(number)) if number.is_integer() and abs(number) < 1e15 else repr(number)
 
 

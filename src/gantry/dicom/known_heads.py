@@ -168,7 +168,8 @@ class KnownHeads:
             at += len(head.kind) + head.width + head.length
             wanted = self._kept.get(head.tag)
             too_long = head.length > (wanted.most if wanted else self._most) or at > limit
-            if too_long or head.tag in seen or head.tag >> 16 not in self._groups:
+            is_odd = wanted is not None and head.kind[4:6] == b"UN"  # its byte order may be another one
+            if too_long or is_odd or head.tag in seen or head.tag >> 16 not in self._groups:
                 return
             if wanted:
                 seen.add(head.tag)  # whether its values differ is for the walk to say

@@ -25,9 +25,10 @@ from gantry.dicom.image_source import (
     PixelElement,
     Source,
     correct_422,
+    read_frame_bits,
     read_frame_table,
-    read_image_pixel,
     read_native_value,
+    read_number_of_frames,
     require_frames,
     require_pixels,
 )
@@ -170,7 +171,9 @@ def _place_pixels(opened: Readable, header: InstanceIdentity, attributes: Attrib
 
 def count_frames(opened: Readable) -> int:
     """As many as whoever decodes them gives. Raises InvalidArgument, FailedPrecondition, NotFound."""
-    return read_image_pixel(open_source(opened)).number_of_frames
+    source = open_source(opened)
+    require_pixels(source)
+    return read_number_of_frames(source)
 
 
 def open_icon(instance: WholeInstance, path: BulkPath) -> Source:
@@ -268,15 +271,13 @@ def stored_frames(opened: Readable, header_bytes: HeaderBytes, transfer_syntax_u
 
 
 def _stored_frames(source: Source) -> StoredFrames | None:
-    image, value = read_image_pixel(source), require_pixels(source).value
+    value = require_pixels(source).value
     assert isinstance(value, FileValue)  # noqa: S101 - it is ``read_pixels``'s
     if source.encapsulated:
-        return StoredFrames(value.start, len(value), image.number_of_frames, 0, read_frame_table(source, image))
+        frames = read_number_of_frames(source)
+        return StoredFrames(value.start, len(value), frames, 0, read_frame_table(source, frames, may_inflate=False))
+    image = read_frame_bits(source)
     bits = correct_422(len(value), image).frame_bits
-    if (
-        image.bits_allocated < 8
-        or bits % 8
-        or len(read_native_value(source, image)) * 8 < bits * image.number_of_frames
-    ):
+    if bits % 8 or len(read_native_value(source, image)) * 8 < bits * image.number_of_frames:
         return None
     return StoredFrames(value.start, len(value), image.number_of_frames, bits // 8, None)

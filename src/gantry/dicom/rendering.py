@@ -7,6 +7,7 @@ straight line, which most windows are, costs less still.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -224,9 +225,20 @@ def _find_bounds(values: Pixels, grey: Grey, least: int, most: int) -> tuple[int
 
 
 def _compute_greys(stored: Pixels, grey: Grey, bounds: tuple[int, int]) -> Pixels:
+    """In blocks, as each step of the formulas takes eight bytes for a value."""
+    flat = stored.reshape(-1)
+    blocks = [flat[start : start + _LINE_BLOCK] for start in range(0, flat.size, _LINE_BLOCK)]
+    ends = _find_ends(blocks, grey, bounds)
+    greys = np.empty(flat.shape, np.uint8)
+    for number, block in enumerate(blocks):
+        start = number * _LINE_BLOCK
+        greys[start : start + block.size] = _compute_block(block, grey, ends)
+    return greys.reshape(stored.shape)
+
+
+def _compute_block(stored: Pixels, grey: Grey, ends: tuple[float, float]) -> Pixels:
     """Padding that counts for no extreme is black, whatever the polarity. A window shows it as any other value."""
-    values = _apply_modality(stored, grey)
-    shown = _apply_voi(values, grey, _find_ends(stored, values, grey, bounds))
+    shown = _apply_voi(_apply_modality(stored, grey), grey, ends)
     greys: Pixels = np.clip(np.rint(shown * 255), 0, 255).astype(np.uint8)
     if grey.inverted:
         greys = 255 - greys
@@ -236,18 +248,27 @@ def _compute_greys(stored: Pixels, grey: Grey, bounds: tuple[int, int]) -> Pixel
 
 
 def _apply_modality(stored: Pixels, grey: Grey) -> Pixels:
-    if grey.modality_lut is not None:
-        return look_up(stored, grey.modality_lut, grey.stored[0] < 0)[0]
+    if grey.modality_lut is not None:  # a difference of unsigned numbers would be a large one where it is below zero
+        return look_up(stored.astype(np.int64), grey.modality_lut, grey.stored[0] < 0)[0]
     return stored * grey.slope + grey.intercept
 
 
-def _find_ends(stored: Pixels, values: Pixels, grey: Grey, bounds: tuple[int, int]) -> tuple[float, float]:
+def _find_ends(blocks: Sequence[Pixels], grey: Grey, bounds: tuple[int, int]) -> tuple[float, float]:
     """The extremes after the modality transformation; a table may have them anywhere between the bounds."""
-    if grey.modality_lut is None:
-        values = _apply_modality(np.array(bounds, np.int64), grey)
-    elif (kept := values[(stored >= bounds[0]) & (stored <= bounds[1])]).size:
-        values = kept
-    return float(values.min()), float(values.max())
+    if grey.center is not None or grey.voi_lut is not None:
+        return 0.0, 1.0  # nobody asks
+    inside: Iterable[Pixels] = (np.array(bounds, np.int64),)
+    if grey.modality_lut is not None:
+        inside = (block[(block >= bounds[0]) & (block <= bounds[1])] for block in blocks)
+    found = _find_extremes(inside, grey)
+    return found if found is not None else _find_extremes(blocks, grey) or (0.0, 0.0)
+
+
+def _find_extremes(blocks: Iterable[Pixels], grey: Grey) -> tuple[float, float] | None:
+    """None where the blocks have no values."""
+    values = (_apply_modality(block, grey) for block in blocks if block.size)
+    ends = [(float(each.min()), float(each.max())) for each in values]
+    return (min(low for low, _ in ends), max(high for _, high in ends)) if ends else None
 
 
 def _apply_voi(values: Pixels, grey: Grey, ends: tuple[float, float]) -> Pixels:

@@ -16,7 +16,7 @@ from gantry.errors import FailedPrecondition, InvalidArgument, StatusError
 
 if TYPE_CHECKING:
     from gantry.dicom.buffers import Readable
-    from gantry.dicom.image_source import ImagePixel, Source
+    from gantry.dicom.image_source import Source
 
 _NOT_INSTALLED = "transcoding and rendering need codecs that are not installed: `pip install 'gantry-dicom[pixels]'`"
 
@@ -58,7 +58,7 @@ def contain_errors(made: Iterator[Result]) -> Iterator[Result]:
 
 
 def _write_parts(opened: Readable, form: Form, beat: Callable[[], None]) -> Iterator[Part]:
-    from gantry.dicom.image_source import read_image_pixel
+    from gantry.dicom.image_source import read_number_of_frames
     from gantry.dicom.open_source import open_source, require_size
 
     beat()
@@ -67,11 +67,12 @@ def _write_parts(opened: Readable, form: Form, beat: Callable[[], None]) -> Iter
         return
     require_size(opened)
     source = open_source(opened)
-    image = read_image_pixel(source)
-    write = _write_octets if form.media_type == forms.OCTETS else _render_pictures
+    is_stored = form == Form(forms.OCTETS, forms.AS_STORED)
+    write = _write_stored if is_stored else _write_octets if form.media_type == forms.OCTETS else _render_pictures
     extension = {forms.JPEG: ".jpg", forms.PNG: ".png"}.get(form.media_type, "")
-    for number, data in enumerate(write(source, image, form, beat), 1):
-        yield Part(number if image.is_multi_frame else 0, extension, data)
+    is_multi_frame = read_number_of_frames(source) > 1
+    for number, data in enumerate(write(source, form, beat), 1):
+        yield Part(number if is_multi_frame else 0, extension, data)
 
 
 def _write_instance(opened: Readable, syntax: str, beat: Callable[[], None]) -> bytes:
@@ -86,24 +87,32 @@ def _write_instance(opened: Readable, syntax: str, beat: Callable[[], None]) -> 
     return transcode(instance, syntax or stored, beat)
 
 
-def _write_octets(source: Source, image: ImagePixel, form: Form, beat: Callable[[], None]) -> Iterator[bytes]:
-    """Raw frames: explicit little endian cells, or the bytes of the stored frame."""
+def _write_stored(source: Source, form: Form, beat: Callable[[], None]) -> Iterator[bytes]:
+    """The bytes of the stored frames."""
+    from gantry.dicom.frames import read_stored_frames
+
+    yield from read_stored_frames(source, beat, None)
+
+
+def _write_octets(source: Source, form: Form, beat: Callable[[], None]) -> Iterator[bytes]:
+    """Raw frames: explicit little endian cells."""
+    from gantry.dicom.cells import pack_cells
     from gantry.dicom.frames import decode_frames, read_stored_frames
+    from gantry.dicom.image_source import has_plain_cells, read_image_pixel
 
-    if form.transfer_syntax_uid == forms.AS_STORED and (source.encapsulated or image.bits_allocated > 1):
-        yield from read_stored_frames(source, image, beat, range(image.number_of_frames))
-    else:
-        from gantry.dicom.cells import pack_cells
-
-        for frame in decode_frames(source, image, beat):
-            yield bytes(pack_cells(frame.pixels, frame.image))
+    if has_plain_cells(source):
+        yield from read_stored_frames(source, beat, None)
+        return
+    for frame in decode_frames(source, read_image_pixel(source), beat):
+        yield bytes(pack_cells(frame.pixels, frame.image))
 
 
-def _render_pictures(source: Source, image: ImagePixel, form: Form, beat: Callable[[], None]) -> Iterator[bytes]:
+def _render_pictures(source: Source, form: Form, beat: Callable[[], None]) -> Iterator[bytes]:
     from gantry.dicom.frames import decode_frames
+    from gantry.dicom.image_source import read_image_pixel
     from gantry.dicom.rendering import render_frame, require_media_type, to_jpeg, to_png
 
     write = to_jpeg if form.media_type == forms.JPEG else to_png
-    for number, frame in enumerate(decode_frames(source, image, beat)):
+    for number, frame in enumerate(decode_frames(source, read_image_pixel(source), beat)):
         require_media_type(frame.image, form.media_type)
         yield write(render_frame(frame, source.ds, number))

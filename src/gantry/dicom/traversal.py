@@ -34,19 +34,21 @@ class Step(NamedTuple):
 class Scope(NamedTuple):
     """A data set or item that is being read up to ``end``, with what the elements before a place say of those behind.
 
-    ``signed`` is PixelRepresentation, -1 for unknown; ``bits`` is BitsAllocated, 0 for unknown.
+    ``signed`` is PixelRepresentation, -1 for unknown; ``bits`` is BitsAllocated, 0 for unknown. Of two elements with
+    one tag the first counts. ``has_signed``: PixelRepresentation is its own, and not that of what is around.
     """
 
     data_set: DataSet
     end: int
     signed: int = -1
     bits: int = 0
+    has_signed: bool = False
 
     def after(self, element: Element) -> Scope:
         """What is known behind an element: nearly always the same."""
-        if element.tag == PIXEL_REPRESENTATION:
-            return self._replace(signed=self.data_set.read_signed(element))
-        if element.tag == BITS_ALLOCATED:
+        if element.tag == PIXEL_REPRESENTATION and not self.has_signed:
+            return self._replace(signed=self.data_set.read_signed(element), has_signed=True)
+        if element.tag == BITS_ALLOCATED and not self.bits:
             return self._replace(bits=max(0, self.data_set.read_number(element)))
         return self
 

@@ -72,7 +72,7 @@ def _render(opened: Readable, view: View, wanted: Sequence[int] | None, beat: Ca
     beat()
     source = open_source(opened)
     image = read_image_pixel(source)
-    numbers = require_frame_numbers(image, wanted)
+    numbers = require_frame_numbers(image.number_of_frames, wanted)
     if view.viewport is not None and image.decoded_bytes > MAX_VIEW_FRAME:
         raise FailedPrecondition(f"a frame has {image.decoded_bytes} bytes; up to {MAX_VIEW_FRAME} can be scaled")
     profiles = FrameProfiles(opened, source, image)
@@ -155,18 +155,18 @@ def _read_bitstreams(
 
     beat()
     source = open_source(opened, path)
+    if syntax in ((forms.AS_STORED, source.transfer_syntax_uid) if source.encapsulated else _NATIVE):
+        # Colour planes stay as they are: the metadata describes them.
+        yield from read_stored_frames(source, beat, wanted)
+        return
     image = read_image_pixel(source)
-    numbers = require_frame_numbers(image, wanted)
+    numbers = require_frame_numbers(image.number_of_frames, wanted)
     if image.decoded_bytes * len(numbers) > MAX_BYTES:
         raise InvalidArgument(f"{len(numbers)} frames have more than {MAX_BYTES} bytes; ask for fewer")
-    stored = (forms.AS_STORED, source.transfer_syntax_uid) if source.encapsulated else _NATIVE
-    if syntax in stored and (source.encapsulated or image.bits_allocated > 1):
-        # Colour planes stay as they are: the metadata describes them.
-        yield from read_stored_frames(source, image, beat, numbers)
-    elif syntax in _NATIVE:
+    if syntax in _NATIVE:
         from gantry.dicom.cells import pack_cells
 
-        by_plane = source.encapsulated and image.samples_per_pixel > 1 and image.planar_configuration
+        by_plane = image.samples_per_pixel > 1 and image.planar_configuration
         for frame in decode_frames(source, image, beat, numbers):
             cells = frame.pixels.transpose(2, 0, 1) if by_plane else frame.pixels
             yield bytes(pack_cells(cells, frame.image))

@@ -230,7 +230,7 @@ class Walk:
         if tag in _KEPT:
             if length <= MAX_KEPT_VALUE and header + length <= self.remaining():
                 at = self.need(header + length) + header
-                self.kept.setdefault(tag, self.window[at : at + length])
+                self.kept.setdefault(tag, self.order(self.window[at : at + length], at - header))
             return
         if length > MAX_UID_VALUE:
             if header + length > self.remaining():
@@ -243,6 +243,11 @@ class Walk:
         known = self.found.setdefault(tag, value)
         if known is not value and known.rstrip(b"\0 ") != value.rstrip(b"\0 "):
             raise malformed(f"{tag_name(tag)} occurs twice with different values, again at byte {self.pos}")
+
+    def order(self, value: bytes, at: int) -> bytes:
+        """A value in the byte order of the others: as UN, which begins ``at``, it is little endian (PS3.5 §6.2.2)."""
+        is_swapped = self.encoding is EXPLICIT_BE and self.window[at + 4 : at + 6] == b"UN" and len(value) == 2
+        return value[::-1] if is_swapped else value
 
     def keep(self, tag: int, header: int, length: int) -> None:
         """Keep the element at ``pos``."""

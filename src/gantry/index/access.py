@@ -33,23 +33,28 @@ _ABOVE = project.c.policy.label("of_project"), dataset.c.policy.label("of_datase
 _HAS_CONDITION = '%"condition": {%'  # of a policy as ``Policy.to_text`` writes it
 
 
-def _list_named(after: DatasetName | DicomStoreName | None) -> Select[Any]:
-    """Datasets and stores behind ``after``, in order: four parts of a name, and the three policies of each."""
+def _list_named(limit: int, after: DatasetName | DicomStoreName | None) -> Select[Any]:
+    """Datasets and stores behind ``after``, in order: four parts of a name, and the three policies of each.
+
+    No other stores are looked at than those of so many datasets as there are rows in the answer.
+    """
     of_project = project.c.project == dataset.c.project
-    conditions = [each.c.policy.like(_HAS_CONDITION) for each in (dataset, project)]
-    own = dicom_store.c.policy
-    datasets = select(*_NAME, literal("").label("store"), *_ABOVE, literal("").label("own"))
-    datasets = datasets.join(project, of_project, isouter=True)
-    stores = select(*_NAME, dicom_store.c.store, *_ABOVE, own.label("own"))
-    stores = stores.join(dicom_store, dicom_store.c.dataset_id == dataset.c.id).join(project, of_project, isouter=True)
-    stores = stores.where(IS_ALIVE, or_(own != "", *conditions))
+    page = select(dataset.c.id, *_NAME, *_ABOVE).join(project, of_project, isouter=True)
+    last, store = ("", "", ""), ""
     if after is not None:
         last = after.project, after.location, after.dataset
         store = after.store if isinstance(after, DicomStoreName) else ""
-        datasets = datasets.where(tuple_(*_NAME) > last)
-        stores = stores.where(tuple_(*_NAME, dicom_store.c.store) > (*last, store))
+        page = page.where(tuple_(*_NAME) >= last)
+    some = page.order_by(*_NAME).limit(limit + 1).cte("page")
+    name, own = (some.c.project, some.c.location, some.c.dataset), dicom_store.c.policy
+    above = some.c.of_project, some.c.of_dataset
+    datasets = select(*name, literal("").label("store"), *above, literal("").label("own")).where(tuple_(*name) > last)
+    stores = select(*name, dicom_store.c.store, *above, own.label("own"))
+    stores = stores.join(dicom_store, dicom_store.c.dataset_id == some.c.id)
+    stores = stores.where(IS_ALIVE, or_(own != "", *(each.like(_HAS_CONDITION) for each in above)))
+    stores = stores.where(tuple_(*name, dicom_store.c.store) > (*last, store))
     both = union_all(datasets, stores).subquery()
-    return select(both).order_by(both.c.project, both.c.location, both.c.dataset, both.c.store)
+    return select(both).order_by(both.c.project, both.c.location, both.c.dataset, both.c.store).limit(limit)
 
 
 class Access(Part):
@@ -64,7 +69,7 @@ class Access(Part):
     def list_with_policies(
         self, limit: int, after: DatasetName | DicomStoreName | None = None
     ) -> list[tuple[DatasetName | DicomStoreName, tuple[str, ...]]]:
-        query = _list_named(after).limit(limit)
+        query = _list_named(limit, after)
         with self.database.read() as connection:
             return [
                 (DicomStoreName(*row[:4]) if row[3] else DatasetName(*row[:3]), tuple(text or "" for text in row[4:]))

@@ -96,12 +96,12 @@ class Feed(Part):
         with self.database.read() as connection:
             _require_kept(connection, store_id, position)
             pack = next(_walk(connection, store_id, position, _find_news(connection, store_id)[1]), None)
-            if pack is None:
-                return None
-            try:
-                _unpack(pack)
-            except DataLoss:
-                return Position(pack.number, pack.part, 0, pack.checksum)
+        if pack is None:
+            return None
+        try:
+            _unpack(pack)
+        except DataLoss:
+            return Position(pack.number, pack.part, 0, pack.checksum)
         return None
 
     def find_end(self, store_id: int) -> Position:

@@ -49,7 +49,10 @@ class ServerSettings:
         readers.BASE_URL,
         N_("Address that clients see, if it is not the one that the server listens on."),
         '"https://dicom.example.org"',
-        more="Answers never take it from a header. It has no path: the API lies at the root of its host.",
+        more=(
+            "Answers have another one only where allowed_origins names it. "
+            "It has no path: the API lies at the root of its host."
+        ),
         absent=N_("host and port"),
         flag=True,
     )

@@ -27,6 +27,9 @@ from gantry.queries import FoundSeries, FoundStudy
 from gantry.studies.search import Search
 
 _KEPT = 256  # studies: their series stand together in nearly every answer
+_LONG, _KEPT_LONG = 8192, 2
+"""From how many characters on a text is long, and how many long ones are remembered: parsed it takes several times as
+much, and one study may have 600,000."""
 _encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 UTF8 = f'"{CHARACTER_SET:08X}":{{"vr":"CS","Value":["ISO_IR 192"]}}'
 COUNTS = frozenset((MODALITIES_IN_STUDY, STUDY_SERIES_COUNT, STUDY_INSTANCE_COUNT, SERIES_INSTANCE_COUNT))
@@ -139,11 +142,17 @@ class _Said(NamedTuple):
     text: str
 
 
-@lru_cache(maxsize=_KEPT)
 def _read_study(members: str) -> _Said:
     """All series of a study share what it says, and so do their instances."""
+    return (_recall_long_study if len(members) > _LONG else _recall_study)(members)
+
+
+def _parse_study(members: str) -> _Said:
     elements = dict(_parse_members(members))
     return _Said(elements, tuple(f'"{tag}":' for tag in elements), _join_members(elements))
+
+
+_recall_study, _recall_long_study = lru_cache(_KEPT)(_parse_study), lru_cache(_KEPT_LONG)(_parse_study)
 
 
 def _parse_members(members: str) -> Iterable[tuple[str, Any]]:

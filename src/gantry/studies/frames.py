@@ -44,11 +44,12 @@ class FramePlaces:
             with contain(str(ResourcePath(*row.uids)), "while its frames were located"):
                 table = stored_frames(blob, header, row.transfer_syntax_uid)
         if table is not None:
-            self._keep(blob.key, table)
+            self.keep(blob.key, table)
         return table
 
-    def _keep(self, key: str, table: StoredFrames) -> None:
-        """Store a table as the latest, with its present size: a table grows when it has to read the fragments."""
+    def keep(self, key: str, table: StoredFrames) -> None:
+        """Store a table as the latest, with its present size: a table grows when it has to read the fragments, so that
+        whoever has asked it for frames calls this again."""
         with self._lock:
             self._held -= self._known.pop(key, (table, 0))[1]
             self._known[key] = table, table.memory
@@ -94,6 +95,7 @@ def _open_stored(
         where = places.of(seams, store, row, blob)
         if where is not None and all(0 <= number < where.frames for number in numbers):
             extents = [where.extents(blob, number) for number in numbers]
+            places.keep(blob.key, where)
             _require_few_bytes(extents)
             return blob, extents
     except BaseException:

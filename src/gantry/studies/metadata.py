@@ -12,7 +12,7 @@ from collections import OrderedDict
 from collections.abc import Collection, Iterator
 from hashlib import blake2b
 from itertools import chain, islice
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from gantry.containment import contain
 from gantry.dicom.file_meta import IMPLEMENTATION_VERSION_NAME
@@ -106,8 +106,10 @@ class Metadata(NamedTuple):
     unread: list[StoredInstance]
 
 
-def read_metadata(seams: Seams, store: DicomStoreName, path: ResourcePath, web_url: str) -> Metadata:
-    """The metadata below a path. Raises NotFound.
+def read_metadata(
+    seams: Seams, store: DicomStoreName, path: ResourcePath, web_url: str, keeps_digits: bool = False
+) -> Metadata:
+    """The metadata below a path; ``keeps_digits`` as a ``JsonWriter`` has it. Raises NotFound.
 
     An instance that cannot be read is included with its UIDs. If ``path`` is that instance, its error is raised when
     the first object is read, as Replaced is where the entity tag is not that of the instance any more.
@@ -118,18 +120,32 @@ def read_metadata(seams: Seams, store: DicomStoreName, path: ResourcePath, web_u
     etag = make_etag_of(first, *about) if len(first) <= MAX_REMEMBERED_ROWS else ""
     unread: list[StoredInstance] = []
     alone = first[0] if path.instance else None
-    return Metadata(etag, _write_objects(seams, store, chain(first, rows), web_url, alone, unread), unread)
+    objects = _write_objects(seams, store, chain(first, rows), web_url, alone, unread, JsonWriter(keeps_digits))
+    return Metadata(etag, objects, unread)
 
 
 def write_xml(text: str, private: PrivateKeywords | None = None) -> bytes:
     """A DICOM JSON object as a document of the Native DICOM Model (PS3.19 §A.1); only its UIDs if that fails."""
-    attributes = parse_with_digits(text)
-    uid = str(attributes.get("00080018", {}).get("Value", [""])[0])
+    return write_document(parse_with_digits(text), private)
+
+
+def write_document(attributes: dict[str, Any], private: PrivateKeywords | None = None) -> bytes:
+    """As ``write_xml``, of an object that was parsed before."""
+    uid = _read_uid(attributes, "00080018")
     try:
         with contain(f"instance {uid}", "while its attributes were written as XML"):
             return native_xml(attributes, private)
     except StatusError:
         return native_xml({tag: attributes[tag] for tag in _IDENTITY if tag in attributes})
+
+
+def find_path(attributes: dict[str, Any]) -> ResourcePath:
+    """The path of the instance that an object is about."""
+    return ResourcePath(*(_read_uid(attributes, tag) for tag in ("0020000D", "0020000E", "00080018")))
+
+
+def _read_uid(attributes: dict[str, Any], tag: str) -> str:
+    return str(attributes.get(tag, {}).get("Value", [""])[0])
 
 
 def make_etag(row: StoredInstance, *about: object) -> str:
@@ -156,8 +172,8 @@ def _write_objects(
     web_url: str,
     alone: StoredInstance | None,
     unread: list[StoredInstance],
+    writer: JsonWriter,
 ) -> Iterator[str]:
-    writer = JsonWriter()
     for found in read_headers(seams, store, rows):
         if alone:
             require_same(found.row, alone)

@@ -45,7 +45,7 @@ from gantry.dicom.tags import (
 from gantry.errors import InvalidArgument
 from gantry.matching import pattern_key, split_words
 from gantry.moments import parse_ends
-from gantry.names import ResourcePath
+from gantry.names import ResourcePath, split_uids, strip_uid
 from gantry.queries import Level, Match, Operator, Query
 from gantry.studies.search_inside import Inside, is_universal, parse_inside
 from gantry.whole_numbers import read_number
@@ -62,7 +62,7 @@ _ABOVE = {
 }
 _OF_THE_ANSWER = ("limit", "offset", "fuzzymatching", "includefield")  # §8.3.4
 _OF_THE_REQUEST = ("accept", "charset")  # PS3.18 §8.3.3
-_UID_LIST = re.compile(r"[^\0-\x20,*?\\\x7f]{1,64}(?:[,\\][^\0-\x20,*?\\\x7f]{1,64})*")
+_UID = re.compile(r"[^\0-\x20,*?\\\x7f]{1,64}")
 """Any text without blanks and wildcards: files have UIDs with other characters, and a search for one finds nothing, or
 what another server has stored (PS3.5 §9.1 allows digits and periods alone)."""
 
@@ -92,7 +92,7 @@ _ATTRIBUTES = {
     MODALITIES_IN_STUDY: _Attribute(Level.STUDY, "modalities_in_study", "code", False),
     SERIES: _Attribute(Level.SERIES, "series_instance_uid", "uid", True),
     MODALITY: _Attribute(Level.SERIES, "modality", "code", True),
-    SERIES_NUMBER: _Attribute(Level.SERIES, "series_number", "text", False),
+    SERIES_NUMBER: _Attribute(Level.SERIES, "series_number", "numeral", False),
     SERIES_DESCRIPTION: _Attribute(Level.SERIES, "series_description", "text", False),
     PROCEDURE_STEP_START_DATE: _Attribute(Level.SERIES, "start_date", "date", False),
     PROCEDURE_STEP_START_TIME: _Attribute(Level.SERIES, "start_time", "time", False),
@@ -184,10 +184,10 @@ def _join_uids(conditions: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
             joined.append((name, value))
         elif path not in places:
             places[path] = len(joined)
-            joined.append((name, value.strip()))
+            joined.append((name, strip_uid(value)))
         else:
             first, others = joined[places[path]]
-            either = (others, value.strip())
+            either = (others, strip_uid(value))
             joined[places[path]] = first, "" if any(map(is_universal, either)) else "\\".join(either)
     return joined
 
@@ -268,10 +268,10 @@ def _check(name: str, kind: str, value: str) -> str:
 
 
 def _match_uid(name: str, attribute: _Attribute, value: str, _fuzzy: bool, strict: bool) -> Iterator[Match]:
-    value = value.strip()
-    if not _UID_LIST.fullmatch(value) or (strict and {",", "\\"} & set(value)):
+    uids = split_uids(value)
+    if not uids or not all(map(_UID.fullmatch, uids)) or (strict and {",", "\\"} & set(value)):
         raise InvalidArgument(f"{name}: {value[:100]!r} is no UID{'' if strict else ' and no list of UIDs'}")
-    yield _make_equals(name, attribute, re.split(r"[,\\]", value))
+    yield _make_equals(name, attribute, uids)
 
 
 def _match_code(name: str, attribute: _Attribute, value: str, _fuzzy: bool, strict: bool) -> Iterator[Match]:
@@ -295,15 +295,28 @@ def _match_integer(name: str, attribute: _Attribute, value: str, _fuzzy: bool, _
     yield _make_equals(name, attribute, [str(int(value))])
 
 
+def _match_numeral(name: str, attribute: _Attribute, value: str, fuzzy: bool, strict: bool) -> Iterator[Match]:
+    """A number that the index has as text: ``03`` and ``+3`` are 3 (PS3.5 §6.2, IS)."""
+    number = value.strip()
+    if re.fullmatch(r"[+-]?[0-9]{1,12}", number):
+        yield _make_equals(name, attribute, [*dict.fromkeys((value, number, str(int(number))))])
+    else:
+        yield from _match_text(name, attribute, value, fuzzy, strict)
+
+
 def _match_text(_name: str, attribute: _Attribute, value: str, _fuzzy: bool, strict: bool) -> Iterator[Match]:
-    """Single values match exactly, wildcards ignore case (see docs/conformance.md)."""
+    """Single values match exactly, but for blanks around them, which pad values in files (PS3.5 §6.2); wildcards ignore
+    case (see docs/conformance.md)."""
+    forms = (value,) if strict else tuple(dict.fromkeys((value, value.strip(" ") or value)))
     if not strict and {"*", "?"} & set(value):
         yield Match(attribute.level, attribute.field, Operator.WILDCARD, (pattern_key(value),))
         return
-    yield Match(attribute.level, attribute.field, Operator.EQUALS, (value,))
+    yield Match(attribute.level, attribute.field, Operator.EQUALS, forms)
     if attribute.field == "study_description" and not {"*", "?"} & set(value):
         # The column has no index; the index of its trigrams finds the candidates.
-        yield Match(attribute.level, attribute.field, Operator.WILDCARD, (pattern_key(value),))
+        key = pattern_key(forms[-1])
+        candidates = key if len(forms) == 1 else f"*{key}*"
+        yield Match(attribute.level, attribute.field, Operator.WILDCARD, (candidates,))
 
 
 def _match_name(_name: str, attribute: _Attribute, value: str, fuzzy: bool, strict: bool) -> Iterator[Match]:
@@ -333,6 +346,7 @@ _KINDS = {
     "uid": _match_uid,
     "code": _match_code,
     "integer": _match_integer,
+    "numeral": _match_numeral,
     "text": _match_text,
     "name": _match_name,
     "date": _match_range("DA"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
-from itertools import chain, islice
+from itertools import islice
 from operator import attrgetter
 from typing import Any, NamedTuple, TypeVar
 
@@ -44,6 +44,7 @@ from gantry.studies.answer_members import (
     write_study,
     write_uid,
 )
+from gantry.studies.departure import require_client
 from gantry.studies.headers import FoundHeader, log_unread, read_headers
 from gantry.studies.metadata import write_json
 from gantry.studies.search import Search
@@ -73,15 +74,15 @@ _OWN = OF_THE_SERVER | {CHARACTER_SET, SOP_INSTANCE, SOP_CLASS, STUDY, SERIES, *
 
 
 class Found(NamedTuple):
-    """The JSON objects of results in order, and whether there are more behind the limit; False where finding that out
-    would read the headers of more instances."""
+    """The JSON objects of results in order, and whether there are more behind the limit."""
 
     objects: Iterator[str]
     has_more: bool = False
 
 
-def find(seams: Seams, store: DicomStoreName, search: Search, web_url: str) -> Found:
-    """``web_url`` is the address of the store's ``dicomWeb``. Raises NotFound at once."""
+def find(seams: Seams, store: DicomStoreName, search: Search, web_url: str, keeps_digits: bool = False) -> Found:
+    """``web_url`` is the address of the store's ``dicomWeb``. ``keeps_digits`` as a ``JsonWriter`` has it, for what is
+    read from headers. Raises NotFound at once."""
     if not search.query.limit:
         seams.index.resources.get_dicom_store(store)
         return Found(iter(()))
@@ -92,7 +93,7 @@ def find(seams: Seams, store: DicomStoreName, search: Search, web_url: str) -> F
         series, has_more = _find_series(seams, store, search)
         return Found((write_series(row, search, web_url) for row in series), has_more)
     instances, has_more = _find_instances(seams, store, search)
-    return Found(_write_instances(seams, store, instances, search, web_url), has_more)
+    return Found(_write_instances(seams, store, instances, search, web_url, keeps_digits), has_more)
 
 
 def _search_page(search: Callable[[Query], list[Any]], query: Query) -> tuple[list[Any], bool]:
@@ -106,7 +107,7 @@ def _find_series(seams: Seams, store: DicomStoreName, search: Search) -> tuple[I
     if not search.inside:
         return _search_page(lambda query: seams.index.search.search_series(store, query), search.query)
     rows = _read_pages(search.query, lambda page: seams.index.search.search_series(store, page), lambda row: row[1:2])
-    return _cut_page(match_series(rows, search.inside), search.query), False
+    return _cut_page(match_series(rows, search.inside), search.query)
 
 
 def _find_instances(seams: Seams, store: DicomStoreName, search: Search) -> tuple[Iterable[StoredInstance], bool]:
@@ -115,7 +116,7 @@ def _find_instances(seams: Seams, store: DicomStoreName, search: Search) -> tupl
     rows = _read_pages(
         search.query, lambda page: seams.index.search.search_instances(store, page), lambda row: row[1:3]
     )
-    return _cut_page(match_instances(seams, store, rows, search.inside), search.query), False
+    return _cut_page(match_instances(seams, store, rows, search.inside), search.query)
 
 
 def _read_pages(
@@ -124,6 +125,7 @@ def _read_pages(
     """All results in one study, read page by page; each page begins after the last key of the one before."""
     after: tuple[str, ...] = ()
     while True:
+        require_client()
         page = search(replace(query, limit=_PAGE, offset=0, after=after))
         yield from page
         if len(page) < _PAGE:
@@ -131,15 +133,20 @@ def _read_pages(
         after = key_of(page[-1])
 
 
-def _cut_page(rows: Iterator[Row], query: Query) -> Iterator[Row]:
-    """The part between offset and limit, read while the answer is sent; the first row at once, to raise its errors."""
-    part = islice(rows, query.offset, query.offset + query.limit)
-    first = next(part, None)
-    return iter(()) if first is None else chain((first,), part)
+def _cut_page(rows: Iterator[Row], query: Query) -> tuple[list[Row], bool]:
+    """The part between offset and limit, and whether there is one more. What matches is known once the headers up to
+    there are read, and the head of the answer must say whether there is more."""
+    part = list(islice(rows, query.offset, query.offset + query.limit + 1))
+    return part[: query.limit], len(part) > query.limit
 
 
 def _write_instances(
-    seams: Seams, store: DicomStoreName, rows: Iterable[StoredInstance], search: Search, web_url: str
+    seams: Seams,
+    store: DicomStoreName,
+    rows: Iterable[StoredInstance],
+    search: Search,
+    web_url: str,
+    keeps_digits: bool,
 ) -> Iterator[str]:
     """Headers are read only for attributes that the index does not have. An instance whose header cannot be read lacks
     these attributes."""
@@ -149,13 +156,13 @@ def _write_instances(
         for row, above in parents.join(rows, lambda row: row, _PAGE):
             yield _write_instance(row, search, web_url, above)
         return
-    writer = JsonWriter()
+    writer = JsonWriter(keeps_digits)
     for found, above in parents.join(read_headers(seams, store, rows), lambda found: found.row, _HEADERS):
         try:
             if search.every:
                 text = _write_all(found, search, web_url, writer, above)
             else:
-                more = _write_fields(found, wanted, web_url)
+                more = _write_fields(found, wanted, web_url, keeps_digits)
                 text = _write_instance(found.row, search, web_url, leave_out(above, more), more)
         except StatusError as error:
             log_unread(found.row, error, "result of a search")
@@ -211,12 +218,13 @@ def _write_all(found: FoundHeader, search: Search, web_url: str, writer: JsonWri
     return f"{{{','.join(members)}}}"
 
 
-def _write_fields(found: FoundHeader, wanted: frozenset[int], web_url: str) -> list[str]:
+def _write_fields(found: FoundHeader, wanted: frozenset[int], web_url: str, keeps_digits: bool) -> list[str]:
     """The attributes ``wanted`` from a header. Raises only StatusError."""
     if found.header is None:
         raise found.error or DataLoss("its header cannot be read")
     with contain(ResourcePath(*found.row.uids), "while attributes of its header were written as JSON"):
-        texts = fragments(found.header, wanted | {TIMEZONE_OFFSET}, f"{_make_url(found.row, web_url)}/bulkdata")
+        bulk_uri = f"{_make_url(found.row, web_url)}/bulkdata"
+        texts = fragments(found.header, wanted | {TIMEZONE_OFFSET}, bulk_uri, keeps_digits)
     return [text for tag, text in texts.items() if text and tag not in _OWN]
 
 

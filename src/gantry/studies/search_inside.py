@@ -19,7 +19,7 @@ from gantry.errors import DataLoss, InvalidArgument, StatusError
 from gantry.json_text import parse_json
 from gantry.matching import name_keys, pattern_key, search_key
 from gantry.moments import FIRST, overlaps, parse_range, parse_span
-from gantry.names import DicomStoreName, ResourcePath
+from gantry.names import DicomStoreName, ResourcePath, split_uids
 from gantry.queries import FoundSeries, Level
 from gantry.resources import StoredInstance
 from gantry.seams import Seams
@@ -120,7 +120,7 @@ def _make_matcher(name: str, vr: str, value: str) -> Callable[[Any], bool]:
     if is_universal(value):
         return lambda found: True
     if vr == "UI":
-        uids = frozenset(re.split(r"[,\\]", value))
+        uids = frozenset(split_uids(value))
         return lambda found: isinstance(found, str) and found in uids
     if vr in FIRST:
         return _match_moment(name, vr, value)
@@ -163,7 +163,8 @@ def _match_text(value: str) -> Callable[[Any], bool]:
     if {"*", "?"} & set(value):
         pattern = _compile_pattern(pattern_key(value))
         return lambda found: _is_text(found) and pattern.fullmatch(search_key(str(found))) is not None
-    return lambda found: _is_text(found) and str(found) == value
+    forms = value, value.strip(" ") or value
+    return lambda found: _is_text(found) and str(found) in forms
 
 
 def _is_text(found: Any) -> bool:

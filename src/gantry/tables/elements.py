@@ -109,6 +109,7 @@ class ElementWriter:
         key = (context.encoding, context.character_set, context.signed)
         found = self._known.get(key)
         if found is None:
+            self._count(len(context.character_set))
             found = self._known[key] = {}
         return found
 

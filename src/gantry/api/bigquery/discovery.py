@@ -46,8 +46,8 @@ _UPLOAD = {
 
 
 @cache
-def build_document(url: str) -> Json:
-    """For a server that clients see at this address."""
+def build_document() -> Json:
+    """All but the addresses of this server."""
     resources: Json = {}
     for id, verb, path, queries in _METHODS:
         resource, _, name = id.partition(".")
@@ -61,15 +61,18 @@ def build_document(url: str) -> Json:
         "title": "Gantry",
         "description": "Queries of tables of metadata, served by Gantry.",
         "protocol": "rest",
-        "rootUrl": f"{url}/",
         "servicePath": "bigquery/v2/",
         "basePath": "/bigquery/v2/",
-        "baseUrl": f"{url}/bigquery/v2/",
         "batchPath": "batch/bigquery/v2",
         "parameters": {name: {"type": "string", "location": "query"} for name in (*SYSTEM, "fields", "prettyPrint")},
         "schemas": {name: {"id": name, "type": "object", "properties": {}} for name in ("Request", "Answer")},
         "resources": resources,
     }
+
+
+def list_addresses(url: str) -> Json:
+    """Those of the document of a server that its client finds at ``url``."""
+    return {"rootUrl": f"{url}/", "baseUrl": f"{url}/bigquery/v2/"}
 
 
 def _write_method(id: str, verb: str, path: str, queries: tuple[str, ...]) -> Json:

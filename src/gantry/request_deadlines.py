@@ -25,8 +25,8 @@ def within(seconds: float) -> Iterator[None]:
 
 
 def bound(client: Any) -> None:
-    """Have an ``httpx.Client`` keep the deadlines of ``within``, by whatever proxy. httpx has no other place for it than the
-    connections of its pools."""
+    """Have an ``httpx.Client`` keep the deadlines of ``within``, by whatever proxy. httpx has no other place for it
+    than the connections of its pools."""
     transports: list[Any] = [client._transport, *client._mounts.values()]
     for each in transports:
         if each is not None:

@@ -51,6 +51,7 @@ LAYERS = {
             "notices",
             "followed",
             "pauses",
+            "request_deadlines",
             "request_times",
         ),
         *("durable_files", "query_seams", "system_errors", "table_seams"),

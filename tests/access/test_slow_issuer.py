@@ -15,6 +15,7 @@ from gantry.access import fetching, refreshing
 from gantry.access.fetching import fetch_json
 from gantry.access.refreshing import Refreshed
 from gantry.errors import PermissionDenied, Unavailable
+from tests.notifications.test_requests import dribbling
 from tests.support.access import ADMIN, Guarded
 from tests.support.issuer import Issuer
 
@@ -156,6 +157,16 @@ def test_answers_are_bounded(issuer: Issuer, monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(fetching, "MAX_SECONDS", -1.0)
     with pytest.raises(Unavailable, match="takes longer"):
         fetch_json(f"{issuer.url}/keys")
+
+
+@pytest.mark.parametrize("before", [b"", b"HTTP/1.1 200 OK\r\nx-a: b\r\n"])
+def test_headers_that_come_byte_by_byte_are_waited_for_no_longer_than_the_whole_answer(
+    monkeypatch: pytest.MonkeyPatch, before: bytes
+) -> None:
+    """Else each of those who sign in would keep a thread."""
+    monkeypatch.setattr(fetching, "MAX_SECONDS", 0.5)
+    with dribbling(0.02, before) as url, pytest.raises(Unavailable, match="takes longer than"):
+        fetch_json(f"{url}/keys")
 
 
 def test_no_redirect_is_followed(issuer: Issuer) -> None:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import ssl
-import time
 from functools import cache
 from typing import Any
 
 import httpx
 
 from gantry.errors import PermissionDenied, Unavailable
+from gantry.request_deadlines import bound, within
 
 MAX_BYTES = 1 << 20
 """Documents and key sets of large issuers have some 10 kB."""
@@ -25,7 +25,11 @@ def fetch_json(url: str, form: dict[str, str] | None = None) -> dict[str, Any]:
     """
     try:
         with httpx.Client(timeout=_SILENCE_SECONDS, follow_redirects=False, verify=_certificates()) as client:
-            value = json.loads(_read(client, url, form))
+            bound(client)
+            with within(MAX_SECONDS):
+                value = json.loads(_read(client, url, form))
+    except httpx.TimeoutException:
+        raise Unavailable(f"{url[:200]} does not answer, or takes longer than {MAX_SECONDS:.0f} s") from None
     except (httpx.HTTPError, httpx.InvalidURL):
         raise Unavailable(f"{url[:200]} does not answer") from None
     except (ValueError, RecursionError):
@@ -44,7 +48,7 @@ def _certificates() -> ssl.SSLContext:
 def _read(client: httpx.Client, url: str, form: dict[str, str] | None) -> bytes:
     """The body. Compressed answers are not requested: a few bytes can inflate to any size."""
     headers = {"accept": "application/json", "accept-encoding": "identity"}
-    deadline, held = time.monotonic() + MAX_SECONDS, bytearray()
+    held = bytearray()
     with client.stream("GET" if form is None else "POST", url, data=form, headers=headers) as answer:
         if 400 <= answer.status_code < 500:
             raise PermissionDenied(f"{url[:200]} answers with status {answer.status_code}")
@@ -54,6 +58,4 @@ def _read(client: httpx.Client, url: str, form: dict[str, str] | None) -> bytes:
             held += chunk
             if len(held) > MAX_BYTES:
                 raise Unavailable(f"{url[:200]} answers with more than {MAX_BYTES} bytes")
-            if time.monotonic() > deadline:
-                raise Unavailable(f"{url[:200]} takes longer than {MAX_SECONDS:.0f} s")
     return bytes(held)

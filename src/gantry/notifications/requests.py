@@ -20,7 +20,7 @@ from gantry.errors import (
     StatusError,
     Unavailable,
 )
-from gantry.notifications.deadlines import bound, within
+from gantry.request_deadlines import bound, within
 from gantry.system_errors import describe_os_error
 
 _SILENCE_SECONDS, _MOST_SECONDS = 10.0, 30.0

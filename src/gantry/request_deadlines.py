@@ -10,7 +10,6 @@ from contextlib import contextmanager
 from typing import Any
 
 import httpcore
-import httpx
 
 _until = threading.local()
 
@@ -25,9 +24,9 @@ def within(seconds: float) -> Iterator[None]:
         del _until.moment
 
 
-def bound(client: httpx.Client) -> None:
-    """Have a client keep the deadlines of ``within``, by whatever proxy. httpx has no other place for it than the
-    connections of its pools."""
+def bound(client: Any) -> None:
+    """Have an ``httpx.Client`` keep the deadlines of ``within``, by whatever proxy. httpx has no other place for it
+    than the connections of its pools."""
     transports: list[Any] = [client._transport, *client._mounts.values()]
     for each in transports:
         if each is not None:

@@ -11,13 +11,13 @@ from tests.support.suites import run_suites
 SHOWN = "support/test_databases.py"
 """Shows in each run that the indexes are in PostgreSQL."""
 QUICK = {
-    "some": "api/test_operations_list.py api/test_logs_retention.py api/test_dicom_stores_studies_series_delete.py "
-    "api/test_dicom_stores_patch.py dicomweb/test_series_keys.py dicomweb/test_update_below.py",
+    "some": "api/test_logs_retention.py api/test_dicom_stores_patch.py dicomweb/test_series_keys.py",
 }
 SLOW = {
     "all of api": "api",
     "access and console": "access iam console pages",
-    "more of dicomweb": "dicomweb/test_retrieve.py dicomweb/test_search.py dicomweb/test_search_inside.py "
+    "more of dicomweb": "dicomweb/test_update_below.py dicomweb/test_retrieve.py dicomweb/test_search.py "
+    "dicomweb/test_search_inside.py "
     "dicomweb/test_store.py dicomweb/test_update.py dicomweb/test_update_metadata.py "
     "dicomweb/test_statements_of_reads.py dicomweb/test_names_of_marks.py dicomweb/test_replaced_meanwhile.py",
 }

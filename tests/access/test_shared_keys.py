@@ -30,6 +30,8 @@ from tests.access.test_service_accounts import URL, signed
 from tests.cli.harness import run
 from tests.support.postgresql import Databases, share, to_text
 
+pytestmark = pytest.mark.slow
+
 PACS = "serviceAccount:pacs@hospital.iam.gantry"
 
 

@@ -15,6 +15,8 @@ from tests.support.gantry import Gantry
 from tests.support.server import counts
 from tests.support.web import Web
 
+pytestmark = pytest.mark.slow
+
 CLASSES = ("STANDARD", "NEARLINE", "ARCHIVE")
 STEPS = 60
 

@@ -28,6 +28,8 @@ from tests.support.databases import is_server
 from tests.support.providers import S3Buckets
 from tests.support.s3_server import S3Server
 
+pytestmark = pytest.mark.slow
+
 DATASET = DatasetName("p", "us-central1", "d")
 STORE = DicomStoreName("p", "us-central1", "d", "s")
 BLOB = "main/1/9/0-0/0000.0-0000-0123456789abcdef.dcm"

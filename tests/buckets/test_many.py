@@ -19,6 +19,8 @@ from tests.support.providers import Served, serve_provider
 from tests.support.s3_server import Rule, S3Server
 from tests.support.server import GantryServer, counts, pending
 
+pytestmark = pytest.mark.slow
+
 TRANSIENT = ("503 SlowDown", "429 TooManyRequests", "500 InternalError", "reset before", "reset in body", "wrong bit")
 OF_WRITES = ("503 SlowDown", "500 InternalError", "reset before", "reset after")
 LONG = [pytest.mark.slow, pytest.mark.long, pytest.mark.timeout(1200)]

@@ -19,6 +19,8 @@ from gantry.languages import use_language
 from tests.cli.harness import CT, ENVIRON, MR, Server, run
 from tests.support.prepared import Popen
 
+pytestmark = pytest.mark.slow
+
 FRENCH, PORTUGUESE = {"LC_ALL": "fr_FR.UTF-8"}, {"LC_ALL": "", "LANG": "pt_BR.UTF-8"}
 _MARKED = re.compile("⟦[^⟦⟧]*⟧")
 _WORDS = re.compile(r"(?<![-\w/.])[A-Za-z]?[a-z]{2,} [a-z]{2,}\b(?!://)")

@@ -33,6 +33,8 @@ from tests.support.blobs import find_blobs, used_bytes
 from tests.support.checked import check_clean
 from tests.support.dicom import make_instance
 
+pytestmark = pytest.mark.slow
+
 NEVER = threading.Event()
 KEPT = 12  # every so many instances stay
 

@@ -33,6 +33,8 @@ from tests.faults.older import contents, garble, outdated
 from tests.support.blobs import find_blobs
 from tests.support.databases import make_settings
 
+pytestmark = pytest.mark.slow
+
 STUDIES = 5
 
 

@@ -31,6 +31,8 @@ from tests.faults.house import STORE, House
 from tests.faults.scene import files
 from tests.support.dicom import EXPLICIT_LITTLE_ENDIAN, make_instance
 
+pytestmark = pytest.mark.slow
+
 ONE = ("1.2.1", "1.2.1.1", "1.2.1.1.1")
 LARGE = 2 << 20  # bytes of pixels: an instance that is written to a file of its own before it is read
 NUMBERS = pytest.mark.parametrize("number", [errno.EIO, errno.EPERM, errno.EROFS])

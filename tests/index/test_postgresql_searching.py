@@ -20,6 +20,8 @@ from tests.index.values import DATASET, STORE
 from tests.support.postgresql import Databases, to_text
 from tests.support.statements import record_statements
 
+pytestmark = pytest.mark.slow
+
 STUDIES = 20_000
 LARGE = ("study", "study_term", "study_text", "study_modality", "series", "series_request", "instance")
 # One study in a hundred has MR, and a name that is searched for; each patient has twenty

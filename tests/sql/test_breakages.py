@@ -28,6 +28,8 @@ from tests.faults.mounts import mounted
 from tests.sql.tables import make_row, write_table
 from tests.sql.test_jobs import NEVER, job, run, wait
 
+pytestmark = pytest.mark.slow
+
 LONG = "SELECT n, REPEAT('x', 1000) AS t FROM UNNEST(GENERATE_ARRAY(1, 400000)) AS n"
 
 

@@ -24,6 +24,8 @@ from gantry.storage.sql.engine import LocalQueries
 from tests.sql.test_breakages import make_engine
 from tests.sql.test_jobs import job, run, wait
 
+pytestmark = pytest.mark.slow
+
 URI = parse_uri("gs://out/rows.csv")
 
 

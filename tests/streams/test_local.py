@@ -15,6 +15,8 @@ from tests.support.answers import refused
 from tests.support.dicom import make_instance
 from tests.support.server import GantryServer, counts
 
+pytestmark = pytest.mark.slow
+
 TABLE = "bq://p.d.t"
 Start = Callable[..., GantryServer]
 

@@ -29,7 +29,8 @@ from gantry.names import DatasetName
 from gantry.whole_numbers import read_number
 
 _PAGE, _CHUNK = 50, 1000
-_PROJECTS, _NAMES = 100, 1000  # projects whose permission is checked; names of datasets of one query
+_PROJECTS = 1000  # whose permission is checked
+_LAST = "\U0010ffff"  # behind every name
 _FIELDS = ("who", "action", "store", "days", "outcome")
 _HEAD = b"time (UTC),who,action,method,resource,address,outcome\r\n"
 _ABOVE = re.compile(r"projects/[^/]+/locations/[^/]+/datasets/")
@@ -153,16 +154,13 @@ def _require_some(call: PageCall) -> Callable[[str], bool]:
 
 
 def _list_projects(call: PageCall) -> list[str]:
-    """The projects that have datasets."""
-    found: dict[str, None] = {}
-    last: DatasetName | None = None
-    while len(found) < _PROJECTS:
-        names = call.context.seams.index.resources.list_dataset_names(_NAMES, last)
-        found |= dict.fromkeys(name.project for name in names)
-        if len(names) < _NAMES:
-            break
-        last = names[-1]
-    return list(found)
+    """The projects that have datasets: of each one name is read, however many datasets it has."""
+    found: list[str] = []
+    after: DatasetName | None = None
+    while len(found) < _PROJECTS and (names := call.context.seams.index.resources.list_dataset_names(1, after)):
+        found.append(names[0].project)
+        after = DatasetName(found[-1], _LAST, _LAST)
+    return found
 
 
 def _read_wanted(call: PageCall, given: dict[str, str], may_see: Callable[[str], bool]) -> Wanted:

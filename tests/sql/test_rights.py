@@ -179,8 +179,8 @@ def test_a_job_of_one_server_is_answered_by_another(tmp_path: Path) -> None:
         lost = pair.call(pair.one, "POST", "jobs", json=begun)["jobReference"]["jobId"]
         pair.one.kill9()
         _make_silent(tmp_path / "tables" / ".gantry-queries")
-        found = pair.call(pair.other, "GET", f"jobs/{lost}")["status"]
-        assert found["state"] == "DONE" and found["errorResult"]["reason"] == "backendError"
+        pair.other.wait_until(lambda: pair.call(pair.other, "GET", f"jobs/{lost}")["status"]["state"] == "DONE")
+        assert pair.call(pair.other, "GET", f"jobs/{lost}")["status"]["errorResult"]["reason"] == "backendError"
     finally:
         pair.one.kill9()
         pair.other.stop()

@@ -17,7 +17,7 @@ from tests.support.gantry import Gantry, without_tracebacks
 from tests.support.server import GantryServer
 
 BIG = 3000
-CASES = 3
+CASES = 2
 """Of a test with more cases ``./run test`` runs so many, from all of them, and ``./run test-slow`` the others."""
 _BEGUN = time.monotonic()
 # Before any module of tests makes settings of its own: no property fails because the machine is busy.

@@ -212,6 +212,7 @@ def test_other_content_has_another_tag(web: Web) -> None:
 
 @pytest.mark.one_process("removes stored bytes from the data directory")
 @pytest.mark.parametrize("size, suffix", [pytest.param(900_000, ".seg", marks=pytest.mark.slow), (2 << 20, ".dcm")])
+@pytest.mark.slow
 def test_the_first_bytes_come_before_the_last_are_read(gantry: Gantry, size: int, suffix: str) -> None:
     """The first part is here while the bytes of the last are not even there any more."""
     web, root = Web(gantry), gantry.server.data / "blobs"

@@ -125,6 +125,7 @@ def test_writes_are_refused(client: bigquery.Client) -> None:
     assert len(list(client.list_rows("p.d.t"))) == 6
 
 
+@pytest.mark.slow
 def test_extracts_to_a_bucket(client: bigquery.Client, server: GantryServer, tmp_path: Path) -> None:
     bucket = server.buckets / "extracts"
     bucket.mkdir(exist_ok=True)

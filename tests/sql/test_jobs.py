@@ -223,6 +223,7 @@ def test_what_cannot_be_removed_stands_in_no_query_s_way(jobs: QueryJobs, monkey
     assert wait(jobs, begun).error is None
 
 
+@pytest.mark.slow
 def test_what_was_asked_for_is_bounded(jobs: QueryJobs, monkeypatch: pytest.MonkeyPatch) -> None:
     """A caller who asks for much, again and again, fills neither memory nor disk."""
     monkeypatch.setattr(runner, "MAX_CONFIG", 20_000)

@@ -39,6 +39,7 @@ def test_a_table_that_is_added_to_for_long_has_few_files(tmp_path: Path) -> None
     assert sum(map(count_rows, files)) == 600
 
 
+@pytest.mark.slow
 def test_new_columns_are_in_all_files_and_what_is_joined_has_them(tmp_path: Path) -> None:
     for number in range(40):
         add(tmp_path, str(number), [row(number)], (*FIXED, TEXT, *((MODALITY,) if number > 17 else ())))

@@ -43,6 +43,7 @@ def require_one_of_each(members: list[tuple[str, object]]) -> dict[str, object]:
 
 
 @pytest.mark.parametrize("form", [FLATTENED, AS_JSON], ids=["flattened", "json"])
+@pytest.mark.slow
 def test_every_file_has_a_row(form: RowForm) -> None:
     together, number = RowWriter(form), 0
     for name, data in list_files():

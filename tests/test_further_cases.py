@@ -7,7 +7,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from tests.conftest import CASES
+
+pytestmark = pytest.mark.slow
 
 FILE = """
 import pytest

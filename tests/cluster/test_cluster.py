@@ -12,6 +12,8 @@ from tests.support.checked import findings
 from tests.support.dicom import make_instance
 from tests.support.server import GantryServer, counts
 
+pytestmark = pytest.mark.slow
+
 COUNT = 400
 
 

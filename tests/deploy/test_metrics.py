@@ -17,6 +17,8 @@ from tests.cluster.cluster import RUNNER, WEB, Cluster, clusters
 from tests.support.dicom import make_instance
 from tests.support.server import GantryServer, counts
 
+pytestmark = pytest.mark.slow
+
 DOCS = Path(__file__).parents[2] / "docs"
 PAGE = (DOCS / "howto" / "metrics.md").read_text(encoding="utf-8")
 FROM_INDEX = {

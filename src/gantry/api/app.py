@@ -48,7 +48,7 @@ FormHandler = Callable[[Context, Request, bytes], ASGIApp]
 MAX_QUERY_BYTES = 1 << 20
 """Of a query that is sent in the body: above what servers usually take in an address (8 to 64 KiB)."""
 
-_QUERY = "query"  # of the console: below it are queries and their results
+_QUERY = "query"  # a page of a store in the console: below it are queries and their results
 _HEALTH = ("healthz", "readyz")
 """Who looks after a server in a container comes by any name, and learns nothing of what is stored."""
 
@@ -266,7 +266,7 @@ def _lane_of(method: ApiMethod) -> Lane:
 def _lane_of_page(segments: list[str], otherwise: Lane) -> Lane:
     if segments[0] in _SIGN_IN:
         return Lane.SIGN_IN
-    return Lane.TABLE if _QUERY in segments else otherwise
+    return Lane.TABLE if segments[9:10] == [_QUERY] else otherwise
 
 
 def _show(page: PageHandler, context: Context, request: Request) -> ASGIApp:

@@ -104,6 +104,10 @@ class Feed(Part):
             return Position(pack.number, pack.part, 0, pack.checksum)
         return None
 
+    def find_start(self, store_id: int) -> Position:
+        with self.database.read() as connection:
+            return _to_position(_find_start(connection, store_id))
+
     def find_end(self, store_id: int) -> Position:
         with self.database.read() as connection:
             return find_end(connection, store_id)

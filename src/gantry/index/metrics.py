@@ -97,6 +97,7 @@ class StoreMetrics(Part):
         return [
             RecentStore(named[row][0], *held.get(row, (0, 0)), last, days.get(row, {}), named[row][1])
             for row, last in latest.items()
+            if row in named  # else it was deleted meanwhile
         ]
 
     def measure_bytes(self) -> int:
@@ -142,7 +143,9 @@ def _list_named(connection: Connection, stores: Sequence[int]) -> dict[int, tupl
     names = (dataset.c.project, dataset.c.location, dataset.c.dataset, dicom_store.c.store)
     query = select(dicom_store.c.id, *names, dicom_store.c.policy, dataset.c.policy, project.c.policy)
     query = query.join_from(dicom_store, dataset, dataset.c.id == dicom_store.c.dataset_id)
-    query = query.outerjoin(project, project.c.project == dataset.c.project).where(dicom_store.c.id.in_(stores))
+    query = query.outerjoin(project, project.c.project == dataset.c.project).where(
+        dicom_store.c.id.in_(stores), IS_ALIVE
+    )
     rows = connection.execute(query)
     return {row[0]: (DicomStoreName(*row[1:5]), tuple(filter(None, row[5:]))) for row in rows}
 

@@ -35,6 +35,10 @@ class FeedIndex(Protocol):
         OutOfRange."""
         ...
 
+    def find_start(self, store_id: int) -> Position:
+        """Where the oldest change that is kept begins, whether it can be read or not."""
+        ...
+
     def find_end(self, store_id: int) -> Position:
         """The position after all that has happened."""
         ...

@@ -185,7 +185,11 @@ class Following:
         delivery = self._seams.index.deliveries.find(*key)
         if delivery is None:
             return False
-        position = self._seams.index.feed.pass_damaged(delivery.store_id, delivery.position)
+        try:
+            position = self._seams.index.feed.pass_damaged(delivery.store_id, delivery.position)
+        except OutOfRange:
+            self._begin_anew(delivery, era, _EXPIRED)
+            return True
         if position is None or not self._seams.index.deliveries.move(delivery, position, era):
             return False
         self._say_given_up(delivery, _DAMAGED)
@@ -196,13 +200,13 @@ class Following:
         if delivery is None:
             return
         try:
-            self._seams.index.feed.read(delivery.store_id, delivery.position, 1)
+            self._seams.index.feed.pass_damaged(delivery.store_id, delivery.position)
         except OutOfRange:
             self._begin_anew(delivery, era, _EXPIRED)
 
     def _begin_anew(self, delivery: Delivery, era: str, why: str) -> None:
         """With the oldest change that is kept. Said aloud where something is lost."""
-        start = self._seams.index.feed.read(delivery.store_id, None, 1).start
+        start = self._seams.index.feed.find_start(delivery.store_id)
         if self._seams.index.deliveries.move(delivery, start, era) and why:
             self._say_given_up(delivery, f"{why}; it goes on with the oldest change that is kept")
 

@@ -15,6 +15,7 @@ from __future__ import annotations
 import errno
 import hashlib
 import json
+import math
 import os
 import shutil
 import struct
@@ -171,12 +172,15 @@ class JobFiles:
         """Whether a server has given no sign for a while."""
         try:
             sign = (self.root / f".server-{server}").stat().st_mtime
-        except OSError:
+        except FileNotFoundError:
+            self._suspected.pop(server, None)
             return True
+        except OSError:
+            return False  # nobody knows: what a server runs is not taken from it for that
         if abs(time.time() - sign) <= SILENT_SECONDS:
             self._suspected.pop(server, None)
             return False
-        known, since = self._suspected.get(server, (0.0, 0.0))
+        known, since = self._suspected.get(server, (-math.inf, 0.0))
         if known != sign:
             known, since = self._suspected[server] = sign, time.monotonic()
         return time.monotonic() - since >= SURE_SECONDS
